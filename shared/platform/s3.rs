@@ -9,7 +9,8 @@ use aws_sdk_s3::{
     Client, Config,
     config::{
         Builder, RequestChecksumCalculation, ResponseChecksumValidation,
-        StalledStreamProtectionConfig, retry::RetryConfig,
+        StalledStreamProtectionConfig,
+        retry::{ReconnectMode, RetryConfig},
     },
     error::{ProvideErrorMetadata, SdkError},
     presigning::PresigningConfig,
@@ -56,7 +57,9 @@ impl Bucket {
             // Another server than AWS's need not answer to a name for each bucket.
             .force_path_style(endpoint(aws, "S3").is_some())
             // Attempts are made by `call`, which knows the deadline; it also bounds each of them.
-            .retry_config(RetryConfig::disabled())
+            .retry_config(
+                RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections),
+            )
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             // What is stored has its SHA-256; a CRC besides would be one more pass over it.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)

@@ -1,0 +1,91 @@
+//! What a job no longer needs is deleted.
+
+use shared::{
+    domain::exports::export_job::{self, State, Upload},
+    services::export_jobs::{self, Next, StoredJob},
+    storage::{ReadError, TenantScope},
+};
+use tokio::time::Instant as Deadline;
+
+use super::{LONGEST_PAUSE, Outcome};
+use crate::Export;
+
+/// Gives an upload up that a run may still have been writing to: what it uploads from now on is refused. It may be complete, or given up already;
+/// one that stays is found when the job is tidied.
+pub(super) async fn give_up(
+    function: &Export,
+    job: &str,
+    key: &str,
+    upload: &str,
+    deadline: Deadline,
+) {
+    if let Err(error) = function.bucket.abort_upload(key, upload, deadline).await {
+        tracing::warn!(%error, "an upload of export {job} was not given up: {error}");
+    }
+}
+
+/// Deletes what is not needed of a job that has ended: all but its files while they are kept, and all of it after that.
+pub(super) async fn tidy(
+    function: &Export,
+    scope: &TenantScope<'_>,
+    stored: StoredJob,
+) -> Result<Outcome, ReadError> {
+    let now = function.database.clock().now();
+    let (bucket, job) = (&function.bucket, &stored.job);
+    let is_kept = export_job::shown_state(&stored.progress, now) == State::Ready;
+    let prefix = export_job::prefix(&scope.tenant, &job.id);
+    let mut progress = stored.progress.clone();
+    let uploads = progress
+        .place
+        .open
+        .take()
+        .into_iter()
+        .flat_map(|open| open.outputs)
+        .filter_map(|output| output.upload);
+    for Upload { key, id, .. } in uploads {
+        give_up(function, &job.id, &key, &id, scope.deadline).await;
+    }
+    let tidied = async {
+        // Those too that were begun and not put on record any more.
+        let uploads = match bucket.list_uploads(&prefix, scope.deadline).await {
+            // Not every S3 lists them; the bucket's own rule ends what is left.
+            Err(error) if error.code == "NotImplemented" => Vec::new(),
+            uploads => uploads?,
+        };
+        let mut judged = Ok(());
+        for (key, id) in uploads {
+            judged = judged.and(bucket.abort_upload(&key, &id, scope.deadline).await);
+        }
+        loop {
+            let is_needed = |key: &String| {
+                is_kept
+                    && (progress.manifest.as_ref().is_some_and(|manifest| manifest.key == *key)
+                        || progress.place.files.iter().any(|file| file.key == *key))
+            };
+            let keys = bucket.list(&prefix, scope.deadline).await?;
+            let is_whole = keys.len() < 1000;
+            for key in keys.iter().filter(|key| !is_needed(key)) {
+                bucket.delete(key, scope.deadline).await?;
+            }
+            if is_whole || is_kept {
+                return judged;
+            }
+        }
+    };
+    let due_at = match tidied.await {
+        Ok(()) if is_kept => progress.expires_at,
+        Ok(()) => {
+            if progress.state == State::Ready {
+                progress.state = State::Expired;
+            }
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what is not needed of export {} was not deleted: {error}", job.id);
+            Some(now.plus(LONGEST_PAUSE))
+        }
+    };
+    let next = Next { progress, run: None, due_at };
+    let stored = export_jobs::advance_export(scope, &stored, next).await?;
+    Ok(if stored.is_some() { Outcome::Tidied } else { Outcome::Lost })
+}

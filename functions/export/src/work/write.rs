@@ -1,0 +1,190 @@
+//! The files of a job, written row by row.
+
+use std::pin::pin;
+
+use shared::domain::{
+    exports::export_job::{Form, Job, Line, Place, Profile, Sheet},
+    time::timestamp::Instant,
+    trail::position::Position,
+};
+use tokio::time::{Instant as Deadline, sleep_until};
+
+use super::{
+    Run, Stop,
+    snapshot::{Read, Source},
+};
+use crate::writing::Writing;
+
+/// Rows between two looks at the clock.
+const ROWS_AT_ONCE: u64 = 64;
+/// A file ends here whatever its rows: what is said of its parts has to fit an item of 400 KB.
+const LARGEST_FILE: u64 = 8 * 1024 * 1024 * 1024;
+/// Excel takes UTF-8 for what it is only by this mark.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Where the writing of a job is.
+pub(super) struct Files {
+    /// The place after the complete files, and the last event or row taken.
+    pub(super) place: Place,
+    /// Where the open files were begun.
+    pub(super) begun_after: Option<Position>,
+    pub(super) begun_after_row: Option<String>,
+    pub(super) open: Vec<Writing>,
+    /// Events in the open files.
+    pub(super) rows: u64,
+}
+
+impl Run<'_> {
+    /// Writes the files of the job from where it is, and makes it ready.
+    pub(super) async fn write(&mut self, job: &Job) -> Result<(), Stop> {
+        let function = self.function;
+        // As the trail was at the moment of the call: what was past its retention then, and nothing since.
+        let mut reader = self.scope.at(job.snapshot, self.stop_at);
+        reader.settings.retention_days = job.retention_days;
+        let sheet = job.sheet().map_err(Stop::Final)?;
+        let range = job.range();
+
+        self.settle(job).await?;
+        let mut files = self.resume(job).await?;
+        let mut source = Source::after(&files.place, job, &reader).await?;
+        let mut scratch = Vec::new();
+        let mut looked_at = 0;
+        loop {
+            looked_at += 1;
+            if looked_at % ROWS_AT_ONCE == 0 && Deadline::now() >= self.renew_at {
+                self.renew(&mut files, range).await?;
+            }
+            if looked_at % ROWS_AT_ONCE == 0 && Deadline::now() >= self.stop_at {
+                return self.put_down(files, None).await;
+            }
+            let read = match self.next(&mut source, job, &mut files, range).await {
+                Ok(Some(read)) => read,
+                Ok(None) => break,
+                Err(Stop::Fault(reason)) => {
+                    let is_time_over = Deadline::now() >= self.stop_at;
+                    return self.put_down(files, (!is_time_over).then_some(reason)).await;
+                }
+                Err(stop) => return Err(stop),
+            };
+            let (Read::Event(line, _) | Read::Row(line, _)) = &read;
+            if let Some(line) = line {
+                if files.open.is_empty() {
+                    files.begin(job, &sheet, &mut scratch)?;
+                }
+                files.row(line, &sheet, &mut scratch)?;
+            }
+            // Only now is it in, or known not to be wanted.
+            match read {
+                Read::Event(_, position) => files.place.after = position,
+                Read::Row(_, place) => files.place.after_row = Some(place),
+            }
+            for place in 0..files.open.len() {
+                if files.open[place].is_full() {
+                    self.upload(job, &mut files, place).await?;
+                }
+            }
+            let is_full = files.rows >= function.limits.rows
+                || files.open.iter_mut().any(|file| file.length() >= LARGEST_FILE);
+            if is_full {
+                self.complete(job, &mut files).await?;
+            }
+        }
+        // Even without a row there is a table, of which it is seen that it has none.
+        if files.open.is_empty() && files.place.files.is_empty() {
+            files.begin(job, &sheet, &mut scratch)?;
+        }
+        if !files.open.is_empty() {
+            self.complete(job, &mut files).await?;
+        }
+        self.finish(job, &sheet).await
+    }
+
+    /// The next event or row. The job is renewed while it is waited for.
+    async fn next(
+        &mut self,
+        source: &mut Source<'_>,
+        job: &Job,
+        files: &mut Files,
+        range: (Instant, Instant),
+    ) -> Result<Option<Read>, Stop> {
+        let mut next = pin!(source.next(job));
+        loop {
+            tokio::select! {
+                biased;
+                next = &mut next => return Ok(next?),
+                () = sleep_until(self.renew_at) => self.renew(files, range).await?,
+            }
+        }
+    }
+
+    /// Says how far the job is, and that it is this run's for longer.
+    async fn renew(&mut self, files: &mut Files, range: (Instant, Instant)) -> Result<(), Stop> {
+        let mut progress = self.stored.progress.clone();
+        progress.rows = files.place.rows() + files.rows;
+        progress.bytes =
+            files.place.bytes() + files.open.iter_mut().map(Writing::length).sum::<u64>();
+        if let Some(after) = &files.place.after {
+            let (since, until) = (range.0.millis(), range.1.millis());
+            let done = (until - after.at.millis()).saturating_mul(1000) / (until - since).max(1);
+            progress.thousandths = u16::try_from(done.clamp(0, 999)).unwrap_or(0);
+        }
+        self.save(progress).await
+    }
+}
+
+impl Files {
+    /// None of them open.
+    pub(super) fn of(place: Place) -> Self {
+        Self {
+            place: Place { open: None, ..place },
+            begun_after: None,
+            begun_after_row: None,
+            open: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// The number of the open file of a form.
+    pub(super) fn number(&self, form: Form) -> usize {
+        self.place.files.iter().filter(|file| file.form == form).count() + 1
+    }
+
+    /// Begins the next files.
+    fn begin(&mut self, job: &Job, sheet: &Sheet, scratch: &mut Vec<u8>) -> Result<(), Stop> {
+        self.begun_after = self.place.after.clone();
+        self.begun_after_row = self.place.after_row.clone();
+        let forms: &[Form] = if job.asked.jsonl { &[Form::Csv, Form::Jsonl] } else { &[Form::Csv] };
+        self.open = forms.iter().map(|form| Writing::begin(*form, job.asked.gzip)).collect();
+        let table = self.open.iter_mut().find(|file| file.form() == Form::Csv);
+        let head = |out: &mut Vec<u8>| {
+            if job.asked.profile == Profile::Excel {
+                out.extend_from_slice(BYTE_ORDER_MARK);
+            }
+            sheet.write_head(out);
+        };
+        table
+            .map_or(Ok(()), |table| table.write(scratch, head))
+            .map_err(|error| Stop::Fault(error.to_string()))
+    }
+
+    /// Adds a row to the open files.
+    fn row(&mut self, line: &Line, sheet: &Sheet, scratch: &mut Vec<u8>) -> Result<(), Stop> {
+        for file in &mut self.open {
+            let written = match file.form() {
+                Form::Csv => file.write(scratch, |out| sheet.write_row(line, out)),
+                Form::Jsonl => {
+                    let mut judged = Ok(());
+                    let written = file.write(scratch, |out| {
+                        judged = line.write_json(out);
+                        out.push(b'\n');
+                    });
+                    judged.map_err(|error| Stop::Final(error.to_string()))?;
+                    written
+                }
+            };
+            written.map_err(|error| Stop::Fault(error.to_string()))?;
+        }
+        self.rows += 1;
+        Ok(())
+    }
+}
