@@ -7,6 +7,8 @@
 //! A job ends as one of: all its files complete and its manifest stored, and then, in one transaction with `export.ready`, ready; failed,
 //! with the reason in `export.failed`; canceled. What nobody needs any more is deleted after that, as part of the same queue, so that a kill in
 //! between leaves it to the next run.
+//!
+//! In reading order: this file (claim, renew, end), `snapshot` (which rows), `write` (row by row), `upload` (to S3), `clean_up`.
 
 mod clean_up;
 mod snapshot;
