@@ -62,6 +62,7 @@ pub mod configuration {
     pub mod address_policy;
     pub mod alert_channel;
     pub mod application;
+    pub mod directory;
     pub mod organisation;
     pub mod settings;
 }

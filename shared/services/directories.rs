@@ -1,7 +1,7 @@
-//! Directories: what is asked of any of them. A new kind is a file of its own and a line in each `match` here.
+//! Directories: what any of them is asked. A kind is a file of its own, and a line in `Connection`, `connect` and `of_kind`.
 //!
-//! An account is found first, by the directory's own id from then on. Whatever a directory answers to a change, only what it says when
-//! it is asked again counts.
+//! An account is looked up first, by the directory's own id from then on. Whatever a directory answers to a change, only what it says
+//! when the account is read back counts.
 
 pub mod entra;
 pub mod scim;
@@ -10,43 +10,36 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use shared::{
-    domain::{
-        configuration::application::Directory,
-        text::case_folding::fold_identity,
-        time::timestamp::Instant,
-        trail::event::{Party, Tenant},
-        windows::{resolution::ResolvedAccount, revocation::Failure},
-    },
-    platform::{
-        outbound_http::{Answer, NoAnswer, Outbound},
-        secrets::Secrets,
-    },
+use shared_domain::{
+    configuration::directory::Directory,
+    text::case_folding::fold_identity,
+    time::timestamp::Instant,
+    trail::event::{Party, Tenant},
+    windows::{resolution::ResolvedAccount, revocation::Failure},
 };
-
-use crate::budget::Budget;
+use shared_platform::{
+    outbound_http::{Answer, NoAnswer, Outbound},
+    secrets::Secrets,
+};
+use shared_storage::Database;
 
 /// How long one request to a directory may take.
 const TIME: Duration = Duration::from_secs(10);
 /// The longest that a directory may ask to be left alone. Access would stay open meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// The most of what a directory says about an error that is told.
-const TOLD: usize = 300;
+/// The longest error text of a directory that is repeated.
+const LONGEST_ERROR: usize = 300;
 
 /// What requests to directories need.
 #[derive(Debug)]
 pub struct Directories {
-    /// The way out.
-    pub outbound: Outbound,
-    /// Their secrets.
-    pub secrets: Secrets,
-    /// What Microsoft Graph may still be asked to write.
-    pub budget: Budget,
-    /// Access tokens of Microsoft Graph.
-    pub tokens: entra::Tokens,
+    outbound: Outbound,
+    secrets: Secrets,
+    /// What all requests to Microsoft Graph share.
+    graph: entra::Graph,
 }
 
-/// A directory of a tenant, about to be asked.
+/// A directory of a tenant.
 #[derive(Debug)]
 pub enum Connection<'d> {
     /// Microsoft Entra ID.
@@ -114,6 +107,16 @@ impl Account {
 }
 
 impl Directories {
+    /// Directories behind `outbound`, with the secrets for signing in to them.
+    pub fn new(outbound: Outbound, secrets: Secrets, database: Database) -> Self {
+        Self { outbound, secrets, graph: entra::Graph::new(database) }
+    }
+
+    /// A run begins, which may use nothing that was allowed to an earlier one.
+    pub async fn begin_run(&self) {
+        self.graph.begin_run().await;
+    }
+
     /// The way to a directory. None where its accounts are disabled by somebody else.
     pub fn connect<'d>(
         &'d self,
@@ -132,16 +135,23 @@ impl Directories {
     }
 }
 
+/// The same call on a connection of whichever kind.
+macro_rules! of_kind {
+    ($connection:expr, $it:ident => $call:expr) => {
+        match $connection {
+            Connection::Entra($it) => $call,
+            Connection::Scim($it) => $call,
+        }
+    };
+}
+
 impl Connection<'_> {
     /// Whether it may be written to now; until when to wait, where it may not.
     ///
     /// # Errors
     /// The storage did not answer.
     pub async fn admit(&self) -> Result<Result<(), Duration>, Failure> {
-        match self {
-            Self::Entra(entra) => entra.admit().await,
-            Self::Scim(_) => Ok(Ok(())),
-        }
+        of_kind!(self, it => it.admit().await)
     }
 
     /// The account of a name, if there is one.
@@ -149,10 +159,7 @@ impl Connection<'_> {
     /// # Errors
     /// The directory did not say, or knows several.
     pub async fn look_up(&self, name: Name<'_>) -> Result<Option<Account>, Failure> {
-        match self {
-            Self::Entra(entra) => entra.look_up(name).await,
-            Self::Scim(scim) => scim.look_up(name).await,
-        }
+        of_kind!(self, it => it.look_up(name).await)
     }
 
     /// The account of the directory's own id, if it is there.
@@ -160,10 +167,7 @@ impl Connection<'_> {
     /// # Errors
     /// The directory did not say.
     pub async fn account(&self, id: &str) -> Result<Option<Account>, Failure> {
-        match self {
-            Self::Entra(entra) => entra.account(id).await,
-            Self::Scim(scim) => scim.account(id).await,
-        }
+        of_kind!(self, it => it.account(id).await)
     }
 
     /// Has the account turned off and its sessions ended. Whether that is so is seen by [`Connection::is_enabled`].
@@ -171,10 +175,7 @@ impl Connection<'_> {
     /// # Errors
     /// The directory did not take it. It may have done it.
     pub async fn turn_off(&self, account: &Account) -> Result<(), Failure> {
-        match self {
-            Self::Entra(entra) => entra.turn_off(account).await,
-            Self::Scim(scim) => scim.turn_off(account).await,
-        }
+        of_kind!(self, it => it.turn_off(account).await)
     }
 
     /// Whether the account may sign in; none where it is gone.
@@ -182,10 +183,7 @@ impl Connection<'_> {
     /// # Errors
     /// The directory did not say.
     pub async fn is_enabled(&self, account: &Account) -> Result<Option<bool>, Failure> {
-        match self {
-            Self::Entra(entra) => entra.is_enabled(account).await,
-            Self::Scim(scim) => scim.is_enabled(account).await,
-        }
+        of_kind!(self, it => it.is_enabled(account).await)
     }
 
     /// A page of the accounts whose names begin so, from where an earlier page ended.
@@ -197,10 +195,7 @@ impl Connection<'_> {
         prefix: &str,
         from: Option<String>,
     ) -> Result<(Vec<Account>, Option<String>), Failure> {
-        match self {
-            Self::Entra(entra) => entra.list(prefix, from).await,
-            Self::Scim(scim) => scim.list(prefix, from).await,
-        }
+        of_kind!(self, it => it.list(prefix, from).await)
     }
 }
 
@@ -277,7 +272,7 @@ fn said(answer: &Answer) -> String {
         .join(": ")
         .chars()
         .map(|char| if char.is_control() { ' ' } else { char })
-        .take(TOLD)
+        .take(LONGEST_ERROR)
         .collect();
     if words.is_empty() {
         format!("status {}", answer.status)

@@ -15,11 +15,13 @@
 //! | [`saved_searches`] | which searches are saved; which runs there are; which run is due by a schedule |
 //! | [`streams`] | how far a stream is; which run works on it |
 //! | [`alert_outbox`] | which alerts are to be sent, and which were |
+//! | [`directories`] | which account of a directory has a name; whether it is enabled; how it is disabled, a file for each kind |
 
 pub mod access_packages;
 pub mod access_projection;
 pub mod alert_outbox;
 mod daily_totals;
+pub mod directories;
 pub mod export_jobs;
 pub mod finding_dispositions;
 pub mod id_conflicts;

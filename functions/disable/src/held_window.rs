@@ -10,14 +10,16 @@ use shared::{
             window::Window,
         },
     },
-    services::windows::{self, Stored},
+    services::{
+        directories::{Account, Connection},
+        windows::{self, Stored},
+    },
     storage::{ReadError, TenantScope},
 };
 use tokio::time::{Instant as Deadline, sleep};
 
 use crate::{
     Disable,
-    directory::{Account, Connection},
     end::{Outcome, STORAGE, recorder},
     resolve,
     retry_pause::pause,
@@ -274,7 +276,7 @@ fn is_its_own(own: &Window, other: &Window, account: &Account, names: &[String])
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::{configuration::application::Directory, trail::event::Party};
+    use shared::domain::{configuration::directory::Directory, trail::event::Party};
 
     use super::*;
 

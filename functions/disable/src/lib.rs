@@ -1,10 +1,8 @@
 //! Ends the windows that are due. In reading order: [`handle`]; [`run`], with what is due (`due_work`), in which order (`lanes`), and what
 //! came of it (`summary`); [`resolve`] (which account a window covers); [`end`] (the end of one window), with `held_window` (its steps) and
-//! `retry_pause`; [`orders`] (the end of many windows); [`directory`] (what a directory is asked); [`budget`]; [`reconcile`] (directories
-//! compared with the open windows); `metrics`.
+//! `retry_pause`; [`orders`] (the end of many windows); [`reconcile`] (directories compared with the open
+//! windows); `metrics`. What a directory is asked is in `services/directories`; this function alone may read their secrets.
 
-pub mod budget;
-pub mod directory;
 mod due_work;
 pub mod end;
 mod held_window;
@@ -30,10 +28,9 @@ use shared::{
         outbound_http::Outbound,
         secrets::{Purpose, Secrets},
     },
+    services::directories::Directories,
     storage::Database,
 };
-
-use crate::{budget::Budget, directory::Directories};
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
@@ -66,12 +63,8 @@ impl Disable {
         variables: &Variables,
         aws: &SdkConfig,
     ) -> Result<Self, ConfigError> {
-        let directories = Directories {
-            outbound,
-            secrets: Secrets::new(variables, aws, Purpose::Directory)?,
-            budget: Budget::new(database.clone()),
-            tokens: directory::entra::Tokens::default(),
-        };
+        let secrets = Secrets::new(variables, aws, Purpose::Directory)?;
+        let directories = Directories::new(outbound, secrets, database.clone());
         let gone_after = Duration::from_secs(variables.parsed("GONE_AFTER_SECONDS")?);
         Ok(Self { database, directories, place: environment::place(variables)?, gone_after })
     }

@@ -1,7 +1,6 @@
 //! Directories compared with the open windows: an account that is enabled without one, or disabled inside one, is a finding. It is a
 //! second, independent look, at what the directories say and not at what this service did.
 
-use shared::services::windows;
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
@@ -25,11 +24,12 @@ use shared::{
         windows::{revocation::Failure, window::Window},
     },
     platform::random,
+    services::{directories::Account, windows},
     storage::{ReadError, TenantScope, projections::Kind},
 };
 use tokio::time::Instant as Deadline;
 
-use crate::{Disable, directory::Account, end::recorder};
+use crate::{Disable, end::recorder};
 
 /// The rules that are asked here: what they do not find any more is withdrawn.
 const RULES: [&str; 2] = ["account.enabled_without_window", "account.disabled_inside_window"];

@@ -1,12 +1,14 @@
 //! Which account of the directory a window covers. It is asked soon after the window opens, each name by itself, and the directory's own id is kept:
 //! a rename changes nothing from then on.
 
-use shared::services::windows;
 use std::time::Duration;
 
 use shared::{
     domain::{
-        configuration::application::{Application, Directory, is_like},
+        configuration::{
+            application::{Application, is_like},
+            directory::Directory,
+        },
         text::case_folding::fold_identity,
         time::timestamp::Instant,
         trail::event::Party,
@@ -17,14 +19,16 @@ use shared::{
             window::Window,
         },
     },
-    services::windows::Stored,
+    services::{
+        directories::{Account, Connection, Name},
+        windows::{self, Stored},
+    },
     storage::{ReadError, TenantScope, documents::Kind},
 };
 use tokio::time::Instant as Deadline;
 
 use crate::{
     Disable,
-    directory::{Account, Connection, Name},
     end::{Outcome, STORAGE, recorder},
     retry_pause::pause_up_to,
 };

@@ -59,7 +59,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let run = format!("{:016x}", random::number());
     windows::lead(database, &run, Deadline::now() + READING).await?;
     let until = Deadline::now() + LASTS;
-    function.directories.budget.begin().await;
+    function.directories.begin_run().await;
     let mut summary = Summary::default();
     let (mut failing, mut overdue): (BTreeSet<String>, BTreeSet<String>) = Default::default();
     let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, VariantNames};
 
 use crate::{
-    configuration::address_policy::Reach,
+    configuration::{address_policy::Reach, directory::Directory},
     json::{
         object_reader::{self, Fields, NAME_BYTES},
         strict_json::FieldError,
@@ -90,60 +89,10 @@ pub struct Configured {
     pub application: Application,
 }
 
-/// The identity provider that accounts are disabled in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Directory {
-    /// Microsoft Entra ID, by Microsoft Graph.
-    Entra(Entra),
-    /// Any SCIM 2.0 service provider (RFC 7644).
-    Scim(Scim),
-    /// The portal disables by itself; its `entra.account.disabled` is expected.
-    External,
-}
-
-/// A tenant of Microsoft Entra ID and the app registration that may disable its users.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entra {
-    /// The directory's id.
-    pub tenant_id: String,
-    /// The app registration.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretName,
-    /// Microsoft Graph; national clouds have their own.
-    pub graph_url: String,
-    /// Where tokens are issued; national clouds have their own.
-    pub login_url: String,
-}
-
-/// A SCIM 2.0 service provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scim {
-    /// The address that `/Users` is appended to.
-    pub base_url: String,
-    /// The bearer token.
-    pub token: SecretName,
-}
-
 /// The name of a secret, never the secret: `secretsmanager:graph`, or `env:JIT_AUDIT_SECRET_GRAPH` on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretName(String);
-
-/// Microsoft Graph in each of Microsoft's clouds, the usual one first ("National cloud deployments", Microsoft Graph).
-const GRAPH_URLS: [&str; 4] = [
-    "https://graph.microsoft.com",
-    "https://graph.microsoft.us",
-    "https://dod-graph.microsoft.us",
-    "https://microsoftgraph.chinacloudapi.cn",
-];
-/// Where each issues tokens.
-const LOGIN_URLS: [&str; 3] = [
-    "https://login.microsoftonline.com",
-    "https://login.microsoftonline.us",
-    "https://login.chinacloudapi.cn",
-];
 
 /// How environment variables that hold secrets begin.
 pub const SECRET_VARIABLE: &str = "JIT_AUDIT_SECRET_";
@@ -349,116 +298,6 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
         }
     }
     rest.ends_with(last)
-}
-
-impl Directory {
-    fn read(mut fields: Fields<'_>, place: Place) -> Option<Self> {
-        #[derive(EnumString, VariantNames)]
-        #[strum(serialize_all = "snake_case")]
-        enum Kind {
-            Entra,
-            Scim,
-            External,
-        }
-        let directory = match fields.required_word("kind")? {
-            Kind::Entra => {
-                // A domain would be another name of the same directory, and an account in it another account.
-                let mut id = |key| {
-                    let id = fields.required_text(key, NAME_BYTES)?;
-                    let is_id = id.len() == 36 && uuid::Uuid::try_parse(&id).is_ok();
-                    if !is_id {
-                        fields
-                            .fault(key, "must be an id like 72f988bf-86f1-41af-91ab-2d7cd011db47");
-                    }
-                    is_id.then(|| id.to_ascii_lowercase())
-                };
-                let (tenant_id, client_id) = (id("tenant_id"), id("client_id"));
-                let client_secret = secret(&mut fields, "client_secret", place);
-                let mut url_or = |key, clouds: &[&str]| {
-                    let Some(url) = fields.text(key, NAME_BYTES) else {
-                        return Some(clouds[0].to_owned());
-                    };
-                    let url = checked_url(&mut fields, key, url, place)?;
-                    // A token for one of them must not go anywhere else.
-                    if place == Place::Deployed && !clouds.contains(&url.as_str()) {
-                        fields.fault(key, format!("must be one of {}", clouds.join(", ")));
-                        return None;
-                    }
-                    Some(url)
-                };
-                let graph_url = url_or("graph_url", &GRAPH_URLS);
-                let login_url = url_or("login_url", &LOGIN_URLS);
-                (|| {
-                    Some(Self::Entra(Entra {
-                        tenant_id: tenant_id?,
-                        client_id: client_id?,
-                        client_secret: client_secret?,
-                        graph_url: graph_url?,
-                        login_url: login_url?,
-                    }))
-                })()
-            }
-            Kind::Scim => {
-                let url = fields.required_text("base_url", NAME_BYTES);
-                let base_url = url.and_then(|url| checked_url(&mut fields, "base_url", url, place));
-                let token = secret(&mut fields, "token", place);
-                base_url.zip(token).map(|(base_url, token)| Self::Scim(Scim { base_url, token }))
-            }
-            Kind::External => Some(Self::External),
-        };
-        fields.refuse_others();
-        directory
-    }
-
-    /// The secret that it is signed in to with: where its name stands in the application, the name, and the address that it is sent to.
-    pub fn secret(&self) -> Option<(&'static str, &SecretName, &str)> {
-        match self {
-            Self::Entra(entra) => {
-                Some(("/directory/client_secret", &entra.client_secret, &entra.login_url))
-            }
-            Self::Scim(scim) => Some(("/directory/token", &scim.token, &scim.base_url)),
-            Self::External => None,
-        }
-    }
-
-    /// Which directory it is: accounts of the same name in one are the same account, whichever application they are asked for.
-    /// It holds no `#`. None of `external`, where every target has accounts of its own.
-    pub fn key(&self) -> Option<String> {
-        match self {
-            Self::Entra(Entra { tenant_id, .. }) => {
-                Some(format!("entra:{}", tenant_id.to_ascii_lowercase()))
-            }
-            Self::Scim(Scim { base_url, .. }) => {
-                let (scheme, place) = base_url.split_once("://").unwrap_or(("", base_url));
-                let (host, path) = place.split_once('/').unwrap_or((place, ""));
-                let usual_port = if scheme == "https" { ":443" } else { ":80" };
-                let host = host.strip_suffix(usual_port).unwrap_or(host);
-                let key = format!("scim:{}/{path}", host.to_ascii_lowercase());
-                Some(key.trim_end_matches('/').to_owned())
-            }
-            Self::External => None,
-        }
-    }
-}
-
-fn secret(fields: &mut Fields<'_>, key: &'static str, place: Place) -> Option<SecretName> {
-    let text = fields.required_text(key, NAME_BYTES)?;
-    SecretName::read(&text, place).map_err(|detail| fields.fault(key, detail)).ok()
-}
-
-fn checked_url(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    url: String,
-    place: Place,
-) -> Option<String> {
-    match place.reach().judge(&url) {
-        Ok(()) => Some(url.trim_end_matches('/').to_owned()),
-        Err(detail) => {
-            fields.fault(key, detail);
-            None
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Who disables an account at the end of its window: this service, or whoever enabled it.
 
 use crate::{
-    configuration::application::{Application, Directory, OpeningEvent},
+    configuration::{
+        application::{Application, OpeningEvent},
+        directory::Directory,
+    },
     identity::matching,
     trail::event::Event,
     windows::account_names::{account_of, key_of},

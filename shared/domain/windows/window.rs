@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    configuration::application::Directory,
+    configuration::directory::Directory,
     identity::matching::names,
     text::case_folding::fold_identity,
     time::timestamp::Instant,

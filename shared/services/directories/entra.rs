@@ -3,26 +3,42 @@
 //! Sources: "Update user", "user: revokeSignInSessions", "Get a user" and "Throttling limits" of the Microsoft Graph reference; "The OAuth
 //! 2.0 client credentials flow" of the Microsoft identity platform.
 
+mod write_budget;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use shared::{
-    domain::{
-        configuration::application::Entra, trail::event::Tenant, windows::revocation::Failure,
-    },
-    platform::outbound_http::Answer,
+use shared_domain::{
+    configuration::directory::entra::Entra, trail::event::Tenant, windows::revocation::Failure,
 };
+use shared_platform::outbound_http::Answer;
+use shared_storage::Database;
 use tokio::{sync::Mutex, time::Instant};
 
+use self::write_budget::WriteBudget;
 use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
 
 const SELECT: &str = "$select=id,userPrincipalName,mail,mailNickname,accountEnabled,userType";
 /// How long before its end a token is not used any more.
 const SHORTLY: Duration = Duration::from_secs(300);
 
-/// Access tokens, each kept until shortly before its end.
-#[derive(Debug, Default)]
-pub struct Tokens(Mutex<BTreeMap<String, Arc<Mutex<Option<Token>>>>>);
+/// What all requests to Microsoft Graph share.
+#[derive(Debug)]
+pub(super) struct Graph {
+    /// Access tokens, each kept until shortly before its end.
+    tokens: Mutex<BTreeMap<String, Arc<Mutex<Option<Token>>>>>,
+    budget: WriteBudget,
+}
+
+impl Graph {
+    pub(super) fn new(database: Database) -> Self {
+        Self { tokens: Mutex::default(), budget: WriteBudget::new(database) }
+    }
+
+    pub(super) async fn begin_run(&self) {
+        self.budget.begin_run().await;
+    }
+}
 
 struct Token {
     text: String,
@@ -52,7 +68,7 @@ impl<'d> Connection<'d> {
         // Only who is let in takes of what the app may write.
         self.token().await?;
         // Turning off is one write, ending sessions another.
-        self.directories.budget.take(&self.entra.client_id, &self.entra.tenant_id, 2).await
+        self.directories.graph.budget.take(&self.entra.client_id, &self.entra.tenant_id, 2).await
     }
 
     /// Whose token it is, and for what: another tenant of ours that names the same app registration has to know its secret itself.
@@ -72,7 +88,7 @@ impl<'d> Connection<'d> {
     async fn token(&self) -> Result<String, Failure> {
         // Whoever wants the same token while it is asked for waits for it, and nobody else.
         let slot =
-            self.directories.tokens.0.lock().await.entry(self.token_key()).or_default().clone();
+            self.directories.graph.tokens.lock().await.entry(self.token_key()).or_default().clone();
         let mut slot = slot.lock().await;
         if let Some(token) = slot.as_ref().filter(|token| Instant::now() < token.until) {
             return Ok(token.text.clone());
@@ -122,7 +138,7 @@ impl<'d> Connection<'d> {
             if answer.status != 401 || is_second {
                 return Ok(answer);
             }
-            self.directories.tokens.0.lock().await.remove(&self.token_key());
+            self.directories.graph.tokens.lock().await.remove(&self.token_key());
             self.directories.secrets.forget(self.tenant, &self.entra.client_secret);
             is_second = true;
         }

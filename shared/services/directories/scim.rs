@@ -1,13 +1,13 @@
 //! SCIM 2.0 (RFC 7644). Providers differ: some take no PATCH, some answer with success and do nothing, some write booleans as texts.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use shared::{
-    domain::{
-        configuration::application::Scim, text::case_folding::fold_identity, trail::event::Tenant,
-        windows::revocation::Failure,
-    },
-    platform::outbound_http::Answer,
+use shared_domain::{
+    configuration::directory::scim::Scim, text::case_folding::fold_identity, trail::event::Tenant,
+    windows::revocation::Failure,
 };
+use shared_platform::outbound_http::Answer;
 
 use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
 
@@ -28,6 +28,11 @@ pub struct Connection<'d> {
 impl<'d> Connection<'d> {
     pub(super) fn new(directories: &'d Directories, tenant: &'d Tenant, scim: &'d Scim) -> Self {
         Self { directories, tenant, scim }
+    }
+
+    /// Its requests are not counted.
+    pub(super) async fn admit(&self) -> Result<Result<(), Duration>, Failure> {
+        Ok(Ok(()))
     }
 
     /// Asks; a token that is refused is read anew once.

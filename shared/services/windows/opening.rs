@@ -1,7 +1,7 @@
 //! The window that an event opens, or adds a claim to.
 
 use shared_domain::{
-    configuration::application::{Directory, Place},
+    configuration::{application::Place, directory::Directory},
     json::strict_json::FieldError,
     text::case_folding::fold_identity,
     time::timestamp::Instant,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shared_domain::{
-    configuration::application::Directory,
+    configuration::directory::Directory,
     time::timestamp::Instant,
     trail::event::{Actor, EventId, Party, Tenant},
     windows::{

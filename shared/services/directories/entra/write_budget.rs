@@ -2,44 +2,46 @@
 //! tenant and 35,000 in 300 s for an app ("Microsoft Graph throttling limits", identity and access). Two buckets that fill steadily stay
 //! below both, whichever moment is looked at.
 
-use shared::services::windows;
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::{domain::windows::revocation::Failure, storage::Database};
+use shared_domain::windows::revocation::Failure;
+use shared_storage::{Database, ReadError};
 use tokio::{sync::Mutex, time::Instant as Deadline};
+
+use crate::windows;
 
 /// Writes that a run takes at a time. What it does not use is lost to all, so that nobody can use it twice.
 const TAKEN: u32 = 40;
 
 /// A bucket of writes.
 #[derive(Clone, Copy, Debug)]
-pub struct Bucket {
+struct Bucket {
     /// The most that can be taken at once.
-    pub size: u32,
+    size: u32,
     /// What is added in a second.
-    pub per_second: u32,
+    per_second: u32,
 }
 
 /// For an app in a tenant.
-pub const OF_TENANT: Bucket = Bucket { size: 1500, per_second: 10 };
+const OF_TENANT: Bucket = Bucket { size: 1500, per_second: 10 };
 /// For an app in all tenants.
-pub const OF_CLIENT: Bucket = Bucket { size: 1500, per_second: 110 };
+const OF_CLIENT: Bucket = Bucket { size: 1500, per_second: 110 };
 
 /// What this run may still write, of what it took.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct WriteBudget {
     database: Database,
     taken: Mutex<BTreeMap<String, u32>>,
 }
 
-impl Budget {
+impl WriteBudget {
     /// The budget that the store keeps.
-    pub fn new(database: Database) -> Self {
+    pub(super) fn new(database: Database) -> Self {
         Self { database, taken: Mutex::default() }
     }
 
     /// Gives up what was taken and not used: a run that begins must not write what an earlier one was allowed to.
-    pub async fn begin(&self) {
+    pub(super) async fn begin_run(&self) {
         self.taken.lock().await.clear();
     }
 
@@ -47,7 +49,7 @@ impl Budget {
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn take(
+    pub(super) async fn take(
         &self,
         client: &str,
         tenant: &str,
@@ -59,7 +61,7 @@ impl Budget {
         let left = taken.entry(key.clone()).or_default();
         if *left < writes {
             let deadline = Deadline::now() + Duration::from_secs(10);
-            let unavailable = |error: shared::storage::ReadError| Failure {
+            let unavailable = |error: ReadError| Failure {
                 kind: "storage",
                 detail: error.to_string(),
                 is_refusal: false,

@@ -1,0 +1,105 @@
+//! Directory: the identity provider in which the accounts of an application are disabled.
+//!
+//! A kind of directory is a file in `directory/` with its settings, a variant, and a row in each of the two lists here. The requests
+//! that it takes are in `services/directories`.
+
+pub mod entra;
+pub mod scim;
+
+use serde::{Deserialize, Serialize};
+
+use strum::{EnumString, VariantNames};
+
+use crate::{
+    configuration::application::{Place, SecretName},
+    json::object_reader::{Fields, NAME_BYTES},
+};
+
+use entra::Entra;
+use scim::Scim;
+
+/// The identity provider that accounts are disabled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Directory {
+    /// Microsoft Entra ID, by Microsoft Graph.
+    Entra(Entra),
+    /// Any SCIM 2.0 service provider (RFC 7644).
+    Scim(Scim),
+    /// The portal disables by itself; its `entra.account.disabled` is expected.
+    External,
+}
+
+/// The settings of a directory that this service reaches.
+trait Settings {
+    /// Reads what a caller says of it.
+    fn read(fields: &mut Fields<'_>, place: Place) -> Option<Self>
+    where
+        Self: Sized;
+
+    /// The secret that the service signs in with: where its name stands in the application, the name, and the address that it is sent to.
+    fn secret(&self) -> (&'static str, &SecretName, &str);
+
+    /// Which directory it is.
+    fn key(&self) -> String;
+}
+
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+enum Kind {
+    Entra,
+    Scim,
+    External,
+}
+
+impl Directory {
+    pub(super) fn read(mut fields: Fields<'_>, place: Place) -> Option<Self> {
+        let directory = match fields.required_word("kind")? {
+            Kind::Entra => Entra::read(&mut fields, place).map(Self::Entra),
+            Kind::Scim => Scim::read(&mut fields, place).map(Self::Scim),
+            Kind::External => Some(Self::External),
+        };
+        fields.refuse_others();
+        directory
+    }
+
+    /// Its settings. None where somebody else disables the accounts.
+    fn settings(&self) -> Option<&dyn Settings> {
+        match self {
+            Self::Entra(entra) => Some(entra),
+            Self::Scim(scim) => Some(scim),
+            Self::External => None,
+        }
+    }
+
+    /// The secret that it is signed in to with: where its name stands in the application, the name, and the address that it is sent to.
+    pub fn secret(&self) -> Option<(&'static str, &SecretName, &str)> {
+        self.settings().map(Settings::secret)
+    }
+
+    /// Which directory it is: accounts of the same name in one are the same account, whichever application they are asked for.
+    /// It holds no `#`. None of `external`, where every target has accounts of its own.
+    pub fn key(&self) -> Option<String> {
+        self.settings().map(Settings::key)
+    }
+}
+
+fn read_secret(fields: &mut Fields<'_>, key: &'static str, place: Place) -> Option<SecretName> {
+    let text = fields.required_text(key, NAME_BYTES)?;
+    SecretName::read(&text, place).map_err(|detail| fields.fault(key, detail)).ok()
+}
+
+fn checked_url(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    url: String,
+    place: Place,
+) -> Option<String> {
+    match place.reach().judge(&url) {
+        Ok(()) => Some(url.trim_end_matches('/').to_owned()),
+        Err(detail) => {
+            fields.fault(key, detail);
+            None
+        }
+    }
+}

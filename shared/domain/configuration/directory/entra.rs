@@ -1,0 +1,90 @@
+//! Microsoft Entra ID: its tenant, and the app registration that may disable its users.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    configuration::application::{Place, SecretName},
+    json::object_reader::{Fields, NAME_BYTES},
+};
+
+use super::{Settings, checked_url, read_secret};
+
+/// Microsoft Graph in each of Microsoft's clouds, the usual one first ("National cloud deployments", Microsoft Graph).
+const GRAPH_URLS: [&str; 4] = [
+    "https://graph.microsoft.com",
+    "https://graph.microsoft.us",
+    "https://dod-graph.microsoft.us",
+    "https://microsoftgraph.chinacloudapi.cn",
+];
+/// Where each issues tokens.
+const LOGIN_URLS: [&str; 3] = [
+    "https://login.microsoftonline.com",
+    "https://login.microsoftonline.us",
+    "https://login.chinacloudapi.cn",
+];
+
+/// A tenant of Microsoft Entra ID and the app registration that may disable its users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entra {
+    /// The directory's id.
+    pub tenant_id: String,
+    /// The app registration.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretName,
+    /// Microsoft Graph; national clouds have their own.
+    pub graph_url: String,
+    /// Where tokens are issued; national clouds have their own.
+    pub login_url: String,
+}
+
+impl Settings for Entra {
+    fn read(fields: &mut Fields<'_>, place: Place) -> Option<Self> {
+        let (tenant_id, client_id) = (read_id(fields, "tenant_id"), read_id(fields, "client_id"));
+        let client_secret = read_secret(fields, "client_secret", place);
+        let graph_url = read_url(fields, "graph_url", &GRAPH_URLS, place);
+        let login_url = read_url(fields, "login_url", &LOGIN_URLS, place);
+        Some(Self {
+            tenant_id: tenant_id?,
+            client_id: client_id?,
+            client_secret: client_secret?,
+            graph_url: graph_url?,
+            login_url: login_url?,
+        })
+    }
+
+    fn secret(&self) -> (&'static str, &SecretName, &str) {
+        ("/directory/client_secret", &self.client_secret, &self.login_url)
+    }
+
+    fn key(&self) -> String {
+        format!("entra:{}", self.tenant_id.to_ascii_lowercase())
+    }
+}
+
+/// An id, never a domain: that would be another name of the same directory, and an account in it another account.
+fn read_id(fields: &mut Fields<'_>, key: &'static str) -> Option<String> {
+    let id = fields.required_text(key, NAME_BYTES)?;
+    let is_id = id.len() == 36 && uuid::Uuid::try_parse(&id).is_ok();
+    if !is_id {
+        fields.fault(key, "must be an id like 72f988bf-86f1-41af-91ab-2d7cd011db47");
+    }
+    is_id.then(|| id.to_ascii_lowercase())
+}
+
+/// An address of one of Microsoft's clouds; the first where none is given.
+fn read_url(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    clouds: &[&str],
+    place: Place,
+) -> Option<String> {
+    let Some(url) = fields.text(key, NAME_BYTES) else { return Some(clouds[0].to_owned()) };
+    let url = checked_url(fields, key, url, place)?;
+    // A token for one of them must not go anywhere else.
+    if place == Place::Deployed && !clouds.contains(&url.as_str()) {
+        fields.fault(key, format!("must be one of {}", clouds.join(", ")));
+        return None;
+    }
+    Some(url)
+}
