@@ -1,5 +1,5 @@
-//! Ends the windows that are due. In reading order: [`handle`]; [`run`], with what is due (`due_work`), in which order (`lanes`), and what
-//! came of it (`summary`); [`resolve`] (which account a window covers); [`end`] (the end of one window), with `held_window` (its steps) and
+//! Ends the windows that are due. In reading order: [`handle`]; [`run`], with what is due (`due_work`), in which order (`lanes`), what is
+//! under way (`run_state`), and what came of it (`summary`); [`resolve`] (which account a window covers); [`end`] (the end of one window), with `held_window` (its steps) and
 //! `retry_pause`; [`orders`] (the end of many windows); [`reconcile`] (directories compared with the open
 //! windows); `metrics`. What a directory is asked is in `services/directories`; this function alone may read their secrets.
 
@@ -13,6 +13,7 @@ pub mod reconcile;
 pub mod resolve;
 mod retry_pause;
 pub mod run;
+mod run_state;
 pub mod summary;
 
 use shared::platform::environment;
