@@ -30,8 +30,8 @@ const GATHERING: Duration = Duration::from_secs(5);
 /// When somebody looks at an idle stream whom nobody called.
 pub(crate) const IDLE: Duration = Duration::from_secs(300);
 
-/// How a look at the trail ended.
-pub(crate) enum Looked {
+/// How far the events that can be read by now were sent.
+pub(crate) enum SendResult {
     /// All was sent that can be read by now.
     Through,
     /// There may be more.
@@ -84,13 +84,13 @@ impl Run<'_> {
     }
 
     /// Sends what can be read now.
-    pub(crate) async fn look(
+    pub(crate) async fn send_events(
         &self,
         scope: &TenantScope<'_>,
         stored: &mut StoredStream,
         stream: &Stream,
         last: Deadline,
-    ) -> Result<Looked, ReadError> {
+    ) -> Result<SendResult, ReadError> {
         let until = last.min(Deadline::now() + LOOK);
         let scope =
             scope.at(self.function.database.clock().now(), Deadline::now() + LOOK + STORING);
@@ -99,7 +99,8 @@ impl Run<'_> {
         let limits = begun.limits(stream);
         let feed = scope.feed(&begun.after(stream), &wants, Pace::All).await?;
         let end = FeedPlace { position: Position::before(feed.end()), late: None };
-        let mut reader = Reader { feed, wants: &wants, shape: stream.shape, limits, carried: None };
+        let mut reader =
+            BatchReader { feed, wants: &wants, shape: stream.shape, limits, carried: None };
         let mut batch = reader.gather().await?;
         loop {
             let Some(place) = batch.place.clone() else {
@@ -109,15 +110,15 @@ impl Run<'_> {
                     && begun.after(stream).position.at.plus(IDLE) < end.position.at;
                 if is_far || begun.attempts > 0 {
                     let passed = |progress: &mut Progress| {
-                        of(progress, stream).took(0, Some(end.clone()), scope.now);
+                        progress_of(progress, stream).took(0, Some(end.clone()), scope.now);
                         progress.relieved();
                     };
                     match self.keep(&scope, stored.clone(), passed, Until::Lease).await? {
                         Some(kept) => *stored = kept,
-                        None => return Ok(Looked::Lost),
+                        None => return Ok(SendResult::Lost),
                     }
                 }
-                return Ok(Looked::Through);
+                return Ok(SendResult::Through);
             };
             let now = self.function.database.clock().now();
             let (sent, following) = match batch.events.is_empty() {
@@ -145,7 +146,7 @@ impl Run<'_> {
                 }
             };
             let change = |progress: &mut Progress| {
-                let progress = of(progress, stream);
+                let progress = progress_of(progress, stream);
                 progress.took(taken, done.clone(), now);
                 if let Some(refusal) = &refusal {
                     progress.refused(refusal, count - taken, now);
@@ -153,27 +154,27 @@ impl Run<'_> {
             };
             match self.keep(&scope, stored.clone(), change, Until::Lease).await? {
                 Some(kept) => *stored = kept,
-                None => return Ok(Looked::Lost),
+                None => return Ok(SendResult::Lost),
             }
             if let Some(refusal) = refusal {
-                return Ok(Looked::Refused(stored.progress.pause(&refusal, random::up_to)));
+                return Ok(SendResult::Refused(stored.progress.pause(&refusal, random::up_to)));
             }
             batch = following?;
             if Deadline::now() >= until {
-                return Ok(Looked::More);
+                return Ok(SendResult::More);
             }
         }
     }
 }
 
 /// The progress of the stream as this run knows it.
-fn of<'p>(progress: &'p mut Progress, stream: &Stream) -> &'p mut Progress {
+fn progress_of<'p>(progress: &'p mut Progress, stream: &Stream) -> &'p mut Progress {
     *progress = std::mem::take(progress).of(stream);
     progress
 }
 
 /// Reads the trail batch by batch.
-struct Reader<'t> {
+struct BatchReader<'t> {
     feed: FeedReader<'t>,
     wants: &'t Wants,
     shape: Shape,
@@ -182,7 +183,7 @@ struct Reader<'t> {
     carried: Option<Fed>,
 }
 
-impl Reader<'_> {
+impl BatchReader<'_> {
     /// The next batch; one without a place at the end.
     async fn gather(&mut self) -> Result<Batch, ReadError> {
         let (begun, mut batch) = (Deadline::now(), Batch::default());

@@ -20,7 +20,7 @@ use tokio::time::{Instant as Deadline, sleep};
 
 use crate::{
     Forward,
-    send_events::{IDLE, Looked},
+    send_events::{IDLE, SendResult},
     stream_run::{Run, SOON, Until},
 };
 
@@ -48,8 +48,8 @@ pub enum Outcome {
     Unfinished,
 }
 
-/// What a run does after a look.
-enum Then {
+/// What a run does after it has sent what it could.
+enum NextStep {
     /// Looks again after a pause.
     GoOn(Duration),
     /// Leaves the stream, to which somebody is to come after a pause.
@@ -91,43 +91,45 @@ pub async fn work(
         let is_file = stream.target == Target::S3;
         let gathers = if is_file { run.gathering(&scope, &stored, &stream).await? } else { None };
         let then = match gathers {
-            Some(wait) if wait <= WAITED_FOR => Then::GoOn(wait),
-            Some(wait) => Then::Leave(wait, Outcome::Sent),
+            Some(wait) if wait <= WAITED_FOR => NextStep::GoOn(wait),
+            Some(wait) => NextStep::Leave(wait, Outcome::Sent),
             None => {
                 let sent = stored.progress.sent;
-                let looked = run.look(&scope, &mut stored, &stream, last).await?;
+                let result = run.send_events(&scope, &mut stored, &stream, last).await?;
                 if stored.progress.sent > sent {
                     (quiet_since, has_sent) = (Deadline::now(), true);
                 }
-                match looked {
-                    Looked::Lost => return Ok(Outcome::Nothing),
-                    Looked::More => Then::GoOn(Duration::ZERO),
-                    Looked::Refused(pause) if pause <= WAITED_FOR => Then::GoOn(pause),
-                    Looked::Refused(pause) => Then::Leave(pause, Outcome::Refused),
-                    Looked::Through => {
+                match result {
+                    SendResult::Lost => return Ok(Outcome::Nothing),
+                    SendResult::More => NextStep::GoOn(Duration::ZERO),
+                    SendResult::Refused(pause) if pause <= WAITED_FOR => NextStep::GoOn(pause),
+                    SendResult::Refused(pause) => NextStep::Leave(pause, Outcome::Refused),
+                    SendResult::Through => {
                         let between = BETWEEN_LOOKS.saturating_sub(begun.elapsed());
                         match run.oldest(&scope, &stored, &stream).await? {
                             // What gathers for the next file.
-                            Some(_) if is_file => Then::GoOn(between),
+                            Some(_) if is_file => NextStep::GoOn(between),
                             // When it can be read.
                             Some(at) => {
                                 let wait = run.until(at.plus(scope.feed_lag())).unwrap_or_default();
-                                Then::GoOn(wait.min(LONGEST_BETWEEN_LOOKS).max(between))
+                                NextStep::GoOn(wait.min(LONGEST_BETWEEN_LOOKS).max(between))
                             }
                             None if !is_file
                                 && quiet_since.elapsed() < scope.feed_lag() + STAYS =>
                             {
-                                Then::GoOn(LONGEST_BETWEEN_LOOKS)
+                                NextStep::GoOn(LONGEST_BETWEEN_LOOKS)
                             }
                             // After something was sent somebody looks sooner: an index may follow the table by more than usual.
-                            None => Then::Leave(if has_sent { SOON } else { IDLE }, Outcome::Sent),
+                            None => {
+                                NextStep::Leave(if has_sent { SOON } else { IDLE }, Outcome::Sent)
+                            }
                         }
                     }
                 }
             }
         };
         let (pause, outcome) = match then {
-            Then::GoOn(pause) if Deadline::now() < last => {
+            NextStep::GoOn(pause) if Deadline::now() < last => {
                 sleep(pause).await;
                 // What people made of it meanwhile.
                 match run.again(&scope, stored).await? {
@@ -136,8 +138,8 @@ pub async fn work(
                 }
                 continue;
             }
-            Then::GoOn(pause) => (pause, Outcome::Unfinished),
-            Then::Leave(pause, outcome) => (pause, outcome),
+            NextStep::GoOn(pause) => (pause, Outcome::Unfinished),
+            NextStep::Leave(pause, outcome) => (pause, outcome),
         };
         let left = run
             .keep(&scope, stored, |it| it.gathers = gathers.is_some(), Until::Then(pause))
