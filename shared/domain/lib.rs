@@ -104,6 +104,7 @@ pub mod windows {
     pub mod window;
     pub mod window_commands;
     pub mod window_event;
+    pub mod window_finding;
 }
 /// Export jobs and saved searches.
 pub mod exports {

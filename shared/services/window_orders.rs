@@ -23,6 +23,7 @@ use shared_domain::{
         claim::Claim,
         window::Window,
         window_commands::{EndOrder, OrderProgress, OrderScope},
+        window_event::{EndReason, WindowEvent},
     },
 };
 use shared_platform::backoff::{Pauses, Unavailable};
@@ -396,14 +397,14 @@ fn end<'w>(
     before: &'w Stored,
 ) -> Option<Ending<'w>> {
     let mut after = before.window.clone();
-    let told = after.end_own(
+    let events = after.end_own(
         |claim| meant.contains(&claim.event),
         &order.actor,
-        Some(&order.reason),
+        &EndReason::Given(order.reason.clone()),
         scope.now,
     );
-    let told: Vec<_> = told.into_iter().map(|told| told.for_order(&order.id)).collect();
-    (!told.is_empty()).then_some(Ending { before, after, told })
+    let events: Vec<_> = events.into_iter().map(|event| event.for_order(&order.id)).collect();
+    (!events.is_empty()).then_some(Ending { before, after, events })
 }
 
 /// Ends what an order means in one window, from what is there now; whether there was anything to end.
@@ -527,7 +528,7 @@ pub async fn count_ended_by(scope: &TenantScope<'_>, order: &str) -> Result<u64,
 struct Ending<'w> {
     before: &'w Stored,
     after: Window,
-    told: Vec<shared_domain::windows::window_event::Told>,
+    events: Vec<WindowEvent>,
 }
 
 impl Ending<'_> {
@@ -538,7 +539,7 @@ impl Ending<'_> {
             after: &self.after,
             generation: self.before.generation + 1,
         };
-        step.changes(scope).len() + self.told.len() + 1
+        step.changes(scope).len() + self.events.len() + 1
     }
 
     /// What is written: the window, so many generations later, with the events that tell of it and its place on the order's list.
@@ -550,7 +551,7 @@ impl Ending<'_> {
         generations: u64,
     ) -> (Vec<Event>, Vec<Change>) {
         let generation = self.before.generation + generations;
-        let events = self.after.events(&scope.tenant, generation, self.told.clone());
+        let events = self.after.events(&scope.tenant, generation, self.events.clone());
         let mut changes =
             Step { before: Some(self.before), after: &self.after, generation }.changes(scope);
         if !is_listed {

@@ -55,7 +55,12 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
     let by = RecordedBy { sub: "bench".to_owned(), client_id: None };
     for id in windows::open_windows(&trail).await.unwrap().iter().take(scale.of(100, 2)) {
         let late = |window: &mut Window| {
-            let told = window.end(|_| true, &Actor::system(), None, trail.now);
+            let told = window.end(
+                |_| true,
+                &Actor::system(),
+                &shared::domain::windows::window_event::EndReason::SourceEnded,
+                trail.now,
+            );
             Ok::<_, ReadError>(told.into_iter().chain(window.overdue(trail.now)).collect())
         };
         windows::change_window(&trail, id, &by, late).await.unwrap();

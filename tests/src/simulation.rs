@@ -43,7 +43,10 @@ use shared::{
             event_validation::{self, Intake},
             search::{Order, Range, Search},
         },
-        windows::{window::Window, window_event::Told},
+        windows::{
+            window::Window,
+            window_event::{EndReason, WindowEvent},
+        },
     },
     platform::{clock::Clock, outbound_http::Outbound, random},
     services::windows::Recording,
@@ -976,7 +979,7 @@ async fn change(world: &Arc<World>, store: &'static Database, wake: &Notify, ext
     let (which, more) =
         world.chance(|chance| (chance.random_range(0..open.len()), chance.random_range(1..900)));
     let now = trail.now;
-    let decide = |window: &mut Window| -> Result<Vec<Told>, shared::storage::ReadError> {
+    let decide = |window: &mut Window| -> Result<Vec<WindowEvent>, shared::storage::ReadError> {
         Ok(match extend {
             true => {
                 let to = window.ends_at().unwrap_or(now).plus(Duration::from_secs(more));
@@ -987,7 +990,9 @@ async fn change(world: &Arc<World>, store: &'static Database, wake: &Notify, ext
                     .into_iter()
                     .collect()
             }
-            false => window.end(|_| true, &Actor::system(), Some("done"), now),
+            false => {
+                window.end(|_| true, &Actor::system(), &EndReason::Given("done".to_owned()), now)
+            }
         })
     };
     let _ = windows::change_window(&trail, &open[which], &recorder(), decide).await;
@@ -1121,9 +1126,7 @@ async fn check(world: &Arc<World>) -> Outcome {
                 );
             }
             "window.merged" => outcome.merged += 1,
-            "finding.raised"
-                if text("rule") == shared::domain::windows::resolution::NAMES_DISAGREE =>
-            {
+            "finding.raised" if text("rule") == shared::domain::findings::rules::NAMES_DISAGREE => {
                 outcome.disagreements += 1
             }
             "revocation.covered" => outcome.covered += 1,

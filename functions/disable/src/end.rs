@@ -65,12 +65,12 @@ pub async fn end(
     match stored.window.due(now) {
         Due::Later(_) | Due::Nothing | Due::Resolve => Ok(Outcome::Passed),
         Due::Covered => {
-            let told = after.cover(now);
-            Ok(noted(windows::advance(scope, &stored, after, told, &by).await?, false))
+            let events = after.cover(now);
+            Ok(noted(windows::advance(scope, &stored, after, events, &by).await?, false))
         }
         Due::Overdue => {
-            let told = after.overdue(now);
-            Ok(noted(windows::advance(scope, &stored, after, told, &by).await?, true))
+            let events = after.overdue(now);
+            Ok(noted(windows::advance(scope, &stored, after, events, &by).await?, true))
         }
         Due::Confirmation(until) => {
             after.leave(Some(until));

@@ -196,8 +196,10 @@ impl HeldWindow<'_> {
         let lateness = Duration::from_millis(
             u64::try_from(now.millis() - after.planned_end(now).millis()).unwrap_or(0),
         );
-        let told = after.disabled(how, now);
-        if windows::advance(&self.scope(), &self.stored, after, told, &recorder()).await?.is_some()
+        let events = after.disabled(how, now);
+        if windows::advance(&self.scope(), &self.stored, after, events, &recorder())
+            .await?
+            .is_some()
         {
             return Ok(Outcome::Disabled(lateness));
         }
@@ -252,12 +254,12 @@ impl HeldWindow<'_> {
         let now = self.now();
         let mut after = self.stored.window.clone();
         let again_at = now.plus(pause(after.attempts, &failure));
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         if is_unresolved {
-            told.extend(after.unresolved(&failure, again_at, now));
+            events.extend(after.unresolved(&failure, again_at, now));
         }
-        told.extend(after.failed(&failure, again_at, now));
-        match windows::advance(&self.scope(), &self.stored, after, told, &recorder()).await? {
+        events.extend(after.failed(&failure, again_at, now));
+        match windows::advance(&self.scope(), &self.stored, after, events, &recorder()).await? {
             Some(_) => Ok(Outcome::Failed(failure)),
             None => self.tell_if_inside().await,
         }

@@ -32,7 +32,7 @@ use tokio::time::Instant as Deadline;
 use crate::{Disable, end::recorder};
 
 /// The rules that are asked here: what they do not find any more is withdrawn.
-const RULES: [&str; 2] = ["account.enabled_without_window", "account.disabled_inside_window"];
+const RULES: [&str; 2] = [rules::ENABLED_WITHOUT_WINDOW, rules::DISABLED_INSIDE_WINDOW];
 /// How long one tenant may take when all are reconciled.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Most pages of accounts that are read of one directory for one pattern.
@@ -174,11 +174,11 @@ fn judge(
     let goes_on = claims.any(|claim| claim.goes_on(now));
     match (account.is_enabled, has_begun) {
         (true, false) => Some((
-            "account.enabled_without_window",
+            rules::ENABLED_WITHOUT_WINDOW,
             "the directory says that the account is enabled, and no window is open for it",
         )),
         (false, true) if goes_on => Some((
-            "account.disabled_inside_window",
+            rules::DISABLED_INSIDE_WINDOW,
             "the directory says that the account is disabled, and a window is open for it",
         )),
         _ => None,

@@ -17,6 +17,7 @@ use shared::{
             resolution::{ForeignName, ResolvedAccount},
             revocation::{Failure, NOT_FOUND},
             window::Window,
+            window_event::WindowEvent,
         },
     },
     services::{
@@ -149,9 +150,9 @@ pub async fn postpone(
     let now = function.database.clock().now();
     let mut after = stored.window.clone();
     let again_at = now.plus(pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
-    let told = after.unresolved(&failure, again_at, now);
+    let events = after.unresolved(&failure, again_at, now);
     let scope = scope.at(now, Deadline::now() + STORAGE);
-    let done = windows::advance(&scope, stored, after, told, &recorder()).await?;
+    let done = windows::advance(&scope, stored, after, events, &recorder()).await?;
     Ok(done.map_or(Outcome::Passed, |_| Outcome::Unresolved(failure)))
 }
 
@@ -306,11 +307,11 @@ async fn adopt(
     let scope = scope.at(now, Deadline::now() + STORAGE);
     let mut after = stored.window.clone();
     let other = windows::open_window_of(&scope, &account.id, &after.directory_key).await?;
-    let told = after.resolve(account, &looked_up, &foreign, now);
+    let events = after.resolve(account, &looked_up, &foreign, now);
     match other.filter(|other| other.window.id != after.id) {
-        None => windows::advance(&scope, stored, after, told, &recorder()).await,
+        None => windows::advance(&scope, stored, after, events, &recorder()).await,
         Some(other) => {
-            become_one(&scope, (stored, after, told), &other, now).await?;
+            become_one(&scope, (stored, after, events), &other, now).await?;
             Ok(None)
         }
     }
@@ -338,8 +339,8 @@ async fn part(
             Window { resolved: Some(account.clone()), ..window }
         }
     };
-    let told = after.part(place, &mut other_after, &account, now);
-    windows::merge(&scope, (stored, &after), (other.as_ref(), &other_after), told, &recorder())
+    let events = after.part(place, &mut other_after, &account, now);
+    windows::merge(&scope, (stored, &after), (other.as_ref(), &other_after), events, &recorder())
         .await?;
     Ok(())
 }
@@ -388,7 +389,7 @@ pub async fn go_on_merging(
 /// Moves requests of the younger of two windows of one account to the older. False where either was changed meanwhile.
 pub async fn become_one(
     scope: &TenantScope<'_>,
-    (stored, after, told): (&Stored, Window, Vec<shared::domain::windows::window_event::Told>),
+    (stored, after, events): (&Stored, Window, Vec<WindowEvent>),
     other: &Stored,
     now: Instant,
 ) -> Result<bool, ReadError> {
@@ -396,13 +397,13 @@ pub async fn become_one(
     let by = recorder();
     // One that gives up its requests already takes none.
     if after.id < other_after.id || other_after.merged_into.is_some() {
-        let (mut after, mut told) = (after, told);
-        let moved = other_after.hand_over(&mut after, &mut told, MOVED, now);
+        let (mut after, mut events) = (after, events);
+        let moved = other_after.hand_over(&mut after, &mut events, MOVED, now);
         return windows::merge(
             scope,
             (other, &other_after),
             (Some(stored), &after),
-            (moved, told),
+            (moved, events),
             &by,
         )
         .await;
@@ -413,8 +414,9 @@ pub async fn become_one(
     }
     let mut folded = Vec::new();
     let moved = after.hand_over(&mut other_after, &mut folded, MOVED, now);
-    let told = told.into_iter().chain(moved).collect();
-    windows::merge(scope, (stored, &after), (Some(other), &other_after), (told, folded), &by).await
+    let events = events.into_iter().chain(moved).collect();
+    windows::merge(scope, (stored, &after), (Some(other), &other_after), (events, folded), &by)
+        .await
 }
 
 /// Moves what is left to the older window.

@@ -19,7 +19,7 @@ use shared::{
             end_changes::NotExtended,
             window::Window,
             window_commands::{EndOrder, Ending, Extension, OrderProgress, OrderScope, Until},
-            window_event::Told,
+            window_event::{EndReason, WindowEvent},
         },
     },
     http::{problem::Problem, request},
@@ -66,7 +66,7 @@ pub async fn extend(
     let actor = authorization::acting_as(caller, actor)?;
     // The window where it is done: the requests of one that has begun to give them up are in two.
     let mut extended_in: Option<String> = None;
-    let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
+    let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<WindowEvent>, Problem> {
         let now = scope.now;
         if extended_in.as_ref().is_some_and(|id| *id != window.id) {
             return Ok(Vec::new());
@@ -80,9 +80,9 @@ pub async fn extend(
             }
         };
         match window.extend(is_meant, ends_at, actor.clone(), reason.clone(), now) {
-            Ok(told) => {
+            Ok(event) => {
                 extended_in = Some(window.id.clone());
-                Ok(told.into_iter().collect())
+                Ok(event.into_iter().collect())
             }
             Err(NotExtended::Ended(_)) if window.merged_into.is_some() => Ok(Vec::new()),
             Err(NotExtended::Ended(detail)) => Err(Problem::conflict(detail, Vec::new())),
@@ -112,11 +112,12 @@ pub async fn end(
     Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let (actor, reason) = who_and_why(request, caller, "the window was not ended")?;
-    let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
+    let reason = EndReason::Given(reason);
+    let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<WindowEvent>, Problem> {
         let is_meant = |claim: &Claim| meant.is(claim);
         Ok(match meant {
-            Meant::All => window.end(is_meant, &actor, Some(&reason), scope.now),
-            Meant::Moved(_) => window.end_own(is_meant, &actor, Some(&reason), scope.now),
+            Meant::All => window.end(is_meant, &actor, &reason, scope.now),
+            Meant::Moved(_) => window.end_own(is_meant, &actor, &reason, scope.now),
         })
     };
     change(scope, request, caller, sweep, decide).await
@@ -131,12 +132,12 @@ pub async fn retry(
     Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let (actor, reason) = who_and_why(request, caller, "the window was not tried")?;
-    let decide = |window: &mut Window, _: &Meant| -> Result<Vec<Told>, Problem> {
+    let decide = |window: &mut Window, _: &Meant| -> Result<Vec<WindowEvent>, Problem> {
         if window.merged_into.is_some() {
             return Ok(Vec::new());
         }
-        let told = window.retry(&actor, &reason, scope.now);
-        Ok(told.map_err(|detail| Problem::conflict(detail, Vec::new()))?.into_iter().collect())
+        let event = window.retry(&actor, &reason, scope.now);
+        Ok(event.map_err(|detail| Problem::conflict(detail, Vec::new()))?.into_iter().collect())
     };
     change(scope, request, caller, sweep, decide).await
 }
@@ -152,7 +153,7 @@ pub async fn close(
     let (actor, reason) = who_and_why(request, caller, "the window was not closed")?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
+    let decide = |window: &mut Window| -> Result<Vec<WindowEvent>, Problem> {
         Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, scope.now))
     };
     let (mut id, mut seen) = (id.to_owned(), HashSet::new());
@@ -182,7 +183,7 @@ async fn change(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sweep: &Sweep,
-    mut decide: impl FnMut(&mut Window, &Meant) -> Result<Vec<Told>, Problem>,
+    mut decide: impl FnMut(&mut Window, &Meant) -> Result<Vec<WindowEvent>, Problem>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let mut id = request::configured_id(request).map_err(|_| missing())?.to_owned();

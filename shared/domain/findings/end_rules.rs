@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::{
     access::evidence,
-    findings::checkpoints::{Asking, Found, shortened},
-    windows::revocation::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
+    findings::{
+        checkpoints::{Asking, Found, shortened},
+        rules::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
+    },
 };
 
 /// How much longer than a window's own function an overdue end is waited for here.

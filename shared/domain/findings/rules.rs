@@ -3,20 +3,34 @@
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
-use crate::{
-    configuration::settings,
-    reviews::review,
-    streams::stream,
-    windows::{
-        claim::WINDOW_CUT,
-        end_changes::CLOSED_BY_HAND,
-        resolution::{NAMES_DISAGREE, UNRESOLVED},
-        revocation::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
-    },
-};
+use crate::{configuration::settings, reviews::review, streams::stream};
 
 /// The rule by which an event that was refused, as another sender's event has its id, is a finding.
 pub const ID_TAKEN: &str = "event.id_taken";
+/// The rule that this service disables each account in time.
+pub const REVOCATION_OVERDUE: &str = "revocation.overdue";
+/// The rule that whoever else disables an account says so in time.
+pub const REMOVAL_UNCONFIRMED: &str = "removal.unconfirmed";
+/// The rule that directories let this service disable accounts.
+pub const REVOCATION_REFUSED: &str = "revocation.refused";
+/// The rule that all names in a request mean one account.
+pub const NAMES_DISAGREE: &str = "account.names_disagree";
+/// The rule that the directory has an account of the name that a window's first request gives.
+pub const UNRESOLVED: &str = "account.unresolved";
+/// The rule that no person closes a window without proof.
+pub const CLOSED_BY_HAND: &str = "window.closed_by_hand";
+/// The rule that the directory still has the account when its window ends.
+pub const ACCOUNT_GONE: &str = "account.gone";
+/// The rule that accounts are enabled inside their windows.
+pub const DISABLED_INSIDE_WINDOW: &str = "account.disabled_inside_window";
+/// The rule that accounts are disabled outside their windows.
+pub const ENABLED_WITHOUT_WINDOW: &str = "account.enabled_without_window";
+/// The rule that each account matches a pattern of its application.
+pub const OUTSIDE_PATTERNS: &str = "account.outside_patterns";
+/// The rule that an application is configured for each target.
+pub const WITHOUT_APPLICATION: &str = "account.without_application";
+/// The rule that no window is longer than its application allows.
+pub const WINDOW_CUT: &str = "window.cut";
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,23 +87,15 @@ pub const RULES: &[Rule] = {
             "Do role assignments change through access packages only?",
         ),
         rule("session.misfit", Low, "Does each step follow from those before it?"),
-        rule("revocation.refused", Critical, "May the service disable the accounts it has to?"),
+        rule(REVOCATION_REFUSED, Critical, "May the service disable the accounts it has to?"),
         rule(NAMES_DISAGREE, Critical, "Do all names in a request mean one account?"),
         rule(UNRESOLVED, High, "Does the directory have the account of each window?"),
         rule(CLOSED_BY_HAND, High, "Is each window closed by proof that its account is disabled?"),
-        rule("account.gone", Medium, "Does the directory know the accounts that are asked for?"),
-        rule(
-            "account.disabled_inside_window",
-            Medium,
-            "Are accounts enabled inside their windows?",
-        ),
-        rule(
-            "account.enabled_without_window",
-            Critical,
-            "Are accounts disabled outside their windows?",
-        ),
-        rule("account.outside_patterns", High, "Does each account belong to its application?"),
-        rule("account.without_application", High, "Is the application of each account configured?"),
+        rule(ACCOUNT_GONE, Medium, "Does the directory know the accounts that are asked for?"),
+        rule(DISABLED_INSIDE_WINDOW, Medium, "Are accounts enabled inside their windows?"),
+        rule(ENABLED_WITHOUT_WINDOW, Critical, "Are accounts disabled outside their windows?"),
+        rule(OUTSIDE_PATTERNS, High, "Does each account belong to its application?"),
+        rule(WITHOUT_APPLICATION, High, "Is the application of each account configured?"),
         rule(WINDOW_CUT, Medium, "Is access given for no longer than its application allows?"),
         rule(review::OVERDUE, Medium, "Are reviews signed off in time?"),
         rule(stream::PAUSED, High, "Does the trail reach everybody it is streamed to?"),

@@ -16,8 +16,6 @@ use crate::{
 pub(super) const FARTHEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 /// A window opens this long before its start, and no earlier: what is farther ahead is booked.
 pub const OPENS_AHEAD: Duration = Duration::from_secs(31 * 86_400);
-/// The rule by which a window that its source made longer than its application allows is a finding.
-pub const WINDOW_CUT: &str = "window.cut";
 
 /// One request that asks for the account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! How the claims of a window fold into fewer when there are more than it holds.
 
-use serde_json::json;
-
 use crate::{
     time::timestamp::Instant,
-    trail::event::Actor,
-    windows::{window::Window, window_event::Told},
+    windows::{
+        window::Window,
+        window_event::{WindowEvent, WindowFact},
+    },
 };
 
 /// Most claims that a window holds apart. Beyond that they fold.
@@ -13,26 +13,29 @@ pub(super) const MOST_CLAIMS: usize = 32;
 
 impl Window {
     /// Makes room for new claims: those that are done go, but for those that something is told of in this step, and then open ones fold, no
-    /// more of them than new ones come. What that tells is added to `told`, whose places stay right.
-    pub(super) fn make_room(&mut self, new: usize, told: &mut Vec<Told>, now: Instant) {
+    /// more of them than new ones come. What that records is added to `events`, whose places stay right.
+    pub(super) fn make_room(&mut self, new: usize, events: &mut Vec<WindowEvent>, now: Instant) {
         let mut place = 0;
         while place < self.claims.len() && self.claims.len() + new > MOST_CLAIMS {
-            if !self.claims[place].is_done || told.iter().any(|told| told.claim == place) {
+            if !self.claims[place].is_done || events.iter().any(|event| event.claim == place) {
                 place += 1;
                 continue;
             }
             self.claims.remove(place);
-            told.iter_mut().filter(|told| told.claim > place).for_each(|told| told.claim -= 1);
+            events
+                .iter_mut()
+                .filter(|event| event.claim > place)
+                .for_each(|event| event.claim -= 1);
         }
         let open = self.claims.iter().filter(|claim| !claim.is_done).count();
         let excess = (open + new).saturating_sub(MOST_CLAIMS).min(new);
-        told.extend((0..excess).map_while(|_| self.fold(now)));
+        events.extend((0..excess).map_while(|_| self.fold(now)));
     }
 
     /// Makes one claim of two. The account stays enabled for as long as either asked, so the latest end counts. Of all pairs it is the one
     /// that leaves the shortest time between its claims, then one of the same names, application, session and person, then the one that ends first.
     /// The claim that went into the other is done, and the trail records that the other covers it.
-    pub(super) fn fold(&mut self, now: Instant) -> Option<Told> {
+    pub(super) fn fold(&mut self, now: Instant) -> Option<WindowEvent> {
         let places: Vec<usize> =
             (0..self.claims.len()).filter(|place| !self.claims[*place].is_done).collect();
         let cost = |from: usize, into: usize| {
@@ -65,11 +68,11 @@ impl Window {
         let others_until =
             [claim.others_until, folded.others_until, is_others.then_some(folded.ends_at)];
         claim.others_until = others_until.into_iter().flatten().max();
-        let details = [
-            ("planned_end", json!(folded.ends_at)),
-            ("covered_by", json!(claim.event)),
-            ("covered_until", json!(claim.ends_at)),
-        ];
-        Some(self.told("revocation.covered", Actor::system(), now, from, None, details))
+        let covered = WindowFact::Covered {
+            planned_end: folded.ends_at,
+            by: claim.event.clone(),
+            until: claim.ends_at,
+        };
+        Some(WindowEvent::of_service(covered, from, now))
     }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::{
     time::timestamp::Instant,
     trail::event::Actor,
@@ -11,12 +9,11 @@ use crate::{
         claim::{Claim, FARTHEST},
         due::OVERDUE_AFTER,
         window::Window,
-        window_event::Told,
+        window_event::{EndReason, MovedEnd, WindowEvent, WindowFact},
+        window_finding::WindowFinding,
     },
 };
 
-/// A person closed a window without proof: the event, and the rule of its finding.
-pub const CLOSED_BY_HAND: &str = "window.closed_by_hand";
 /// What a step that ends claims with their source tells and removes beside the items of the window's names.
 const MOST_ENDED: usize = 72;
 
@@ -41,7 +38,7 @@ impl Window {
         by: Actor,
         reason: String,
         now: Instant,
-    ) -> Result<Option<Told>, NotExtended> {
+    ) -> Result<Option<WindowEvent>, NotExtended> {
         let Some(place) = self.last_claim(which, now) else {
             let detail = "the window has ended; a new request opens another";
             return Err(NotExtended::Ended(detail.to_owned()));
@@ -67,8 +64,8 @@ impl Window {
         }
         self.claims[place].ends_at = ends_at;
         self.begin_anew(now);
-        let details = [("old_end", json!(before)), ("new_end", json!(ends_at))];
-        Ok(Some(self.told("window.extended", by, now, place, Some(reason), details)))
+        let extended = WindowFact::Extended(MovedEnd { from: before, to: ends_at }, reason);
+        Ok(Some(WindowEvent::new(extended, place, by, now)))
     }
 
     /// When the last of the claims that `which` says would end if it lasted so long.
@@ -87,9 +84,9 @@ impl Window {
         &mut self,
         which: impl FnMut(&Claim) -> bool,
         by: &Actor,
-        reason: Option<&str>,
+        reason: &EndReason,
         now: Instant,
-    ) -> Vec<Told> {
+    ) -> Vec<WindowEvent> {
         self.end_at(|_| now, which, by, reason, now)
     }
 
@@ -98,9 +95,9 @@ impl Window {
         &mut self,
         which: impl FnMut(&Claim) -> bool,
         by: &Actor,
-        reason: Option<&str>,
+        reason: &EndReason,
         now: Instant,
-    ) -> Vec<Told> {
+    ) -> Vec<WindowEvent> {
         self.end_at(|claim| claim.own_end(now), which, by, reason, now)
     }
 
@@ -109,10 +106,10 @@ impl Window {
         end: impl Fn(&Claim) -> Instant,
         mut which: impl FnMut(&Claim) -> bool,
         by: &Actor,
-        reason: Option<&str>,
+        reason: &EndReason,
         now: Instant,
-    ) -> Vec<Told> {
-        let mut told = Vec::new();
+    ) -> Vec<WindowEvent> {
+        let mut events = Vec::new();
         for place in 0..self.claims.len() {
             let claim = &mut self.claims[place];
             let (before, end) = (claim.ends_at, end(claim));
@@ -122,20 +119,13 @@ impl Window {
             claim.ends_at = end;
             // One that was to begin later never does.
             claim.starts_at = claim.starts_at.min(end);
-            let details = [("old_end", json!(before)), ("new_end", json!(end))];
-            told.push(self.told(
-                "window.ended",
-                by.clone(),
-                now,
-                place,
-                reason.map(str::to_owned),
-                details,
-            ));
+            let ended = WindowFact::Ended(MovedEnd { from: before, to: end }, reason.clone());
+            events.push(WindowEvent::new(ended, place, by.clone(), now));
         }
-        if !told.is_empty() {
+        if !events.is_empty() {
             self.begin_anew(now);
         }
-        told
+        events
     }
 
     /// What a session's or package's source says of its end: what it opened is over, and an account that is disabled elsewhere
@@ -146,8 +136,8 @@ impl Window {
         by: &Actor,
         at: Instant,
         now: Instant,
-    ) -> Vec<Told> {
-        let mut told = self.end_own(&which, by, None, now);
+    ) -> Vec<WindowEvent> {
+        let mut events = self.end_own(&which, by, &EndReason::SourceEnded, now);
         if self.is_external() {
             let planned = self.planned_end(now);
             let mut ended = 0;
@@ -167,9 +157,9 @@ impl Window {
                 }
             }
             // One transaction takes no more. The event of the source says of all of them that they are over.
-            told.truncate(MOST_ENDED.saturating_sub(ended));
+            events.truncate(MOST_ENDED.saturating_sub(ended));
         }
-        told
+        events
     }
 
     /// What a portal's `entra.account.disabled` says. Where the portal disables by itself the window is over; where we do, its end
@@ -180,9 +170,9 @@ impl Window {
         by: &Actor,
         at: Instant,
         now: Instant,
-    ) -> Vec<Told> {
+    ) -> Vec<WindowEvent> {
         if !self.is_external() {
-            return self.end(which, by, Some("its portal says that the account is disabled"), now);
+            return self.end(which, by, &EndReason::DisabledByPortal, now);
         }
         let planned =
             self.claims.iter().filter(|claim| !claim.is_done && which(claim)).map(|it| it.ends_at);
@@ -204,35 +194,27 @@ impl Window {
         reason: &str,
         most: usize,
         now: Instant,
-    ) -> Vec<Told> {
+    ) -> Vec<WindowEvent> {
         let planned = self.planned_end(now);
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for place in self.open_places(most) {
             let claim = &mut self.claims[place];
             let before = claim.ends_at;
             claim.ends_at = before.min(now);
             claim.starts_at = claim.starts_at.min(now);
             claim.is_done = true;
-            let details = [
-                ("old_end", json!(before)),
-                ("new_end", json!(claim.ends_at)),
-                ("verified", json!(false)),
-            ];
-            let reason = Some(reason.to_owned());
-            told.push(self.told(CLOSED_BY_HAND, by.clone(), now, place, reason, details));
+            let end = MovedEnd { from: before, to: claim.ends_at };
+            let closed = WindowFact::ClosedByHand(end, reason.to_owned());
+            events.push(WindowEvent::new(closed, place, by.clone(), now));
         }
-        if let Some(last) = told.last().filter(|_| self.is_closed()) {
-            let claim = last.claim;
+        if let Some(claim) = events.last().map(|last| last.claim).filter(|_| self.is_closed()) {
             self.close(now, planned);
             self.is_closed_by_hand = true;
-            let why = format!(
-                "{} closed the window without proof that the account is disabled: {reason}",
-                by.shown()
-            );
-            told.push(self.finding(CLOSED_BY_HAND, "high", &why, now, claim));
+            let finding = WindowFinding::ClosedByHand { by: by.clone(), reason: reason.to_owned() };
+            events.push(WindowEvent::finding(finding, claim, now));
         }
         self.lease = None;
-        told
+        events
     }
 
     /// An operator wants the account disabled now, whatever pause its last failure asked for. While a run works on it nothing changes: the
@@ -245,7 +227,7 @@ impl Window {
         by: &Actor,
         reason: &str,
         now: Instant,
-    ) -> Result<Option<Told>, String> {
+    ) -> Result<Option<WindowEvent>, String> {
         let open = self.claims.iter().filter(|claim| !claim.is_done);
         let Some(next) = open.map(|claim| claim.ends_at).min() else {
             return Err("the window is closed; its account needs no other try".to_owned());
@@ -271,16 +253,11 @@ impl Window {
         }
         self.leave(Some(now));
         self.resolution.not_before = Some(now);
-        let details =
-            [("planned_end", json!(self.planned_end(now))), ("attempts", json!(self.attempts))];
-        let place = self.ending(now);
-        Ok(Some(self.told(
-            "window.retried",
-            by.clone(),
-            now,
-            place,
-            Some(reason.to_owned()),
-            details,
-        )))
+        let retried = WindowFact::Retried {
+            planned_end: self.planned_end(now),
+            attempts: self.attempts,
+            reason: reason.to_owned(),
+        };
+        Ok(Some(WindowEvent::new(retried, self.ending(now), by.clone(), now)))
     }
 }

@@ -1,14 +1,12 @@
 //! How the requests of a window move to another window of the same account.
 
-use serde_json::json;
-
 use crate::{
     time::timestamp::Instant,
-    trail::event::Actor,
     windows::{
-        resolution::{NAMES_DISAGREE, ResolvedAccount},
+        resolution::ResolvedAccount,
         window::Window,
-        window_event::Told,
+        window_event::{WindowEvent, WindowFact},
+        window_finding::WindowFinding,
     },
 };
 
@@ -21,19 +19,19 @@ impl Window {
         }
     }
 
-    /// Gives up to `most` of its open requests to an older window of the same account. Without requests it is closed. What the older one tells is
-    /// added to what it tells in this step already.
+    /// Gives up to `most` of its open requests to an older window of the same account. Without requests it is closed. What the older one records
+    /// is added to what it records in this step already.
     pub fn hand_over(
         &mut self,
         into: &mut Self,
-        into_told: &mut Vec<Told>,
+        into_events: &mut Vec<WindowEvent>,
         most: usize,
         now: Instant,
-    ) -> Vec<Told> {
+    ) -> Vec<WindowEvent> {
         self.merged_into = Some(into.id.clone());
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let places = self.open_places(most);
-        into.make_room(places.len(), into_told, now);
+        into.make_room(places.len(), into_events, now);
         for place in places {
             let mut claim = self.claims[place].clone();
             if claim.account.is_none() {
@@ -42,8 +40,8 @@ impl Window {
             }
             into.claims.push(claim);
             self.claims[place].is_done = true;
-            let details = [("merged_into", json!(into.id))];
-            told.push(self.told("window.merged", Actor::system(), now, place, None, details));
+            let merged = WindowFact::Merged { into: into.id.clone() };
+            events.push(WindowEvent::of_service(merged, place, now));
         }
         into.begin_anew(now);
         into.resolution.not_before = Some(now);
@@ -53,31 +51,31 @@ impl Window {
             self.forget_failures();
             self.forget_overdue();
         }
-        told
+        events
     }
 
     /// Gives up one request whose key means another account by now: the account that this window covers was renamed, and its name given away. What
-    /// ended here because of that request is due again. The answer is what this window tells, and what the other one does.
+    /// ended here because of that request is due again. The answer is what this window records, and what the other one does.
     pub fn part(
         &mut self,
         place: usize,
         into: &mut Self,
         account: &ResolvedAccount,
         now: Instant,
-    ) -> (Vec<Told>, Vec<Told>) {
-        let known = self.resolved.as_ref().map(|known| known.id.as_str()).unwrap_or_default();
-        let why = format!(
-            "the name {:?} meant the account {known} when this window opened and means {} now; the request moved to a window of that account",
-            self.key(),
-            account.id
-        );
+    ) -> (Vec<WindowEvent>, Vec<WindowEvent>) {
         self.is_key_lost = true;
         self.resolution.disagreements += 1;
-        let mut finding = self.finding(NAMES_DISAGREE, "critical", &why, now, place);
-        finding.details.insert("round".to_owned(), json!(self.resolution.disagreements));
-        let details = [("merged_into", json!(into.id))];
-        let told =
-            vec![self.told("window.merged", Actor::system(), now, place, None, details), finding];
+        let finding = WindowFinding::NameMoved {
+            name: self.key(),
+            from: self.resolved.as_ref().map(|known| known.id.clone()).unwrap_or_default(),
+            to: account.id.clone(),
+            round: self.resolution.disagreements,
+        };
+        let merged = WindowFact::Merged { into: into.id.clone() };
+        let events = vec![
+            WindowEvent::of_service(merged, place, now),
+            WindowEvent::finding(finding, place, now),
+        ];
         let mut claim = self.claims[place].clone();
         self.claims[place].is_done = true;
         if self.is_closed() {
@@ -92,13 +90,13 @@ impl Window {
             }
         }
         claim.account.get_or_insert_with(|| self.account.clone());
-        let mut into_told = Vec::new();
-        into.make_room(1, &mut into_told, now);
+        let mut into_events = Vec::new();
+        into.make_room(1, &mut into_events, now);
         into.claims.push(claim);
         for window in [self, into] {
             window.begin_anew(now);
             window.resolution.not_before = Some(now);
         }
-        (told, into_told)
+        (events, into_events)
     }
 }

@@ -3,24 +3,19 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::{
     text::case_folding::fold_identity,
     time::timestamp::Instant,
-    trail::event::Actor,
     windows::{
         claim::Claim,
         revocation::{Failure, NOT_FOUND},
         window::Window,
-        window_event::Told,
+        window_event::{WindowEvent, WindowFact},
+        window_finding::WindowFinding,
     },
 };
 
-/// The rule that the directory has an account of the name that a window's first request gives.
-pub const UNRESOLVED: &str = "account.unresolved";
-/// The rule that all names in a request mean one account.
-pub const NAMES_DISAGREE: &str = "account.names_disagree";
 /// Most names of other accounts that a window keeps.
 const MOST_FOREIGN_NAMES: usize = 16;
 /// Tries that do not find the account before that is a finding: a portal may tell of an account before its directory has it everywhere.
@@ -110,33 +105,23 @@ impl Window {
         looked_up: &[usize],
         foreign: &[ForeignName],
         now: Instant,
-    ) -> Vec<Told> {
+    ) -> Vec<WindowEvent> {
         let place = self.current(now);
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         if self.resolution.is_raised {
-            let why = "the directory has found the account";
-            let details = [("rule", json!(UNRESOLVED)), ("round", json!(self.resolution.raised))];
-            let withdrawn = self.told(
-                "finding.withdrawn",
-                Actor::system(),
-                now,
-                place,
-                Some(why.to_owned()),
-                details,
-            );
-            told.push(Told { target: Some(self.finding_target(UNRESOLVED)), ..withdrawn });
+            let withdrawn = WindowFact::ResolutionWithdrawn { round: self.resolution.raised };
+            events.push(WindowEvent::of_service(withdrawn, place, now));
         }
         let Resolution { raised, mut disagreements, .. } = self.resolution;
         let replaced = self.resolved.as_ref().filter(|known| known.id != account.id);
-        if let Some(known) = replaced {
+        if let Some(old) = replaced {
             disagreements += 1;
-            let why = format!(
-                "the account {:?} ({}) is gone from the directory, and the name means {:?} ({}) now, which this window covers from now on",
-                known.name, known.id, account.name, account.id
-            );
-            let mut finding = self.finding(NAMES_DISAGREE, "critical", &why, now, place);
-            finding.details.insert("round".to_owned(), json!(disagreements));
-            told.push(finding);
+            let finding = WindowFinding::AccountReplaced {
+                old: old.clone(),
+                new: account.clone(),
+                round: disagreements,
+            };
+            events.push(WindowEvent::finding(finding, place, now));
             self.missing = None;
         }
         for place in looked_up {
@@ -144,20 +129,18 @@ impl Window {
         }
         if !foreign.is_empty() {
             disagreements += 1;
-            let others: Vec<_> =
-                foreign.iter().map(|it| format!("{:?} means {:?}", it.name, it.account)).collect();
-            let why = format!(
-                "the names in a request mean different accounts: this window covers {:?}, but {}; no other account is disabled",
-                account.name,
-                others.join(", ")
-            );
-            let mut finding = self.finding(NAMES_DISAGREE, "critical", &why, now, foreign[0].claim);
-            let mut evidence: Vec<_> =
-                foreign.iter().filter_map(|it| Some(&self.claims.get(it.claim)?.event)).collect();
-            evidence.dedup();
-            finding.details.insert("evidence".to_owned(), json!(evidence));
-            finding.details.insert("round".to_owned(), json!(disagreements));
-            told.push(finding);
+            let mut requests: Vec<_> = foreign
+                .iter()
+                .filter_map(|it| Some(self.claims.get(it.claim)?.event.clone()))
+                .collect();
+            requests.dedup();
+            let finding = WindowFinding::NamesDisagree {
+                account: account.name.clone(),
+                foreign: foreign.to_vec(),
+                requests,
+                round: disagreements,
+            };
+            events.push(WindowEvent::finding(finding, foreign[0].claim, now));
             let key = self.key();
             for name in foreign.iter().map(|it| fold_identity(&it.name)) {
                 let is_known = name == key || self.foreign_names.contains(&name);
@@ -169,11 +152,16 @@ impl Window {
         self.resolved = Some(account);
         self.resolution =
             Resolution { raised, disagreements, not_before: Some(now), ..Resolution::default() };
-        told
+        events
     }
 
     /// The account was not found: it is looked for again at `again_at`. That it cannot be found is a finding, once.
-    pub fn unresolved(&mut self, failure: &Failure, again_at: Instant, now: Instant) -> Vec<Told> {
+    pub fn unresolved(
+        &mut self,
+        failure: &Failure,
+        again_at: Instant,
+        now: Instant,
+    ) -> Vec<WindowEvent> {
         let place = self.current(now);
         let is_over = self.claims.iter().any(|claim| claim.is_over(now));
         let reason = format!("{}: {}", failure.kind, failure.detail);
@@ -190,14 +178,13 @@ impl Window {
             }
             resolution.is_raised = true;
             resolution.raised += 1;
-            let round = resolution.raised;
-            let mut finding = self.finding(UNRESOLVED, "high", &reason, now, place);
-            finding.details.insert("round".to_owned(), json!(round));
-            return vec![finding];
+            let finding = WindowFinding::Unresolved { failure: reason, round: resolution.raised };
+            return vec![WindowEvent::finding(finding, place, now)];
         }
         if failure.is_refusal && !resolution.refusals.iter().any(|kind| kind == failure.kind) {
             resolution.refusals.push(failure.kind.to_owned());
-            return vec![self.finding("revocation.refused", "critical", &reason, now, place)];
+            let finding = WindowFinding::RevocationRefused { failure: reason };
+            return vec![WindowEvent::finding(finding, place, now)];
         }
         Vec::new()
     }

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::{
     time::timestamp::Instant,
-    trail::event::Actor,
-    windows::{claim::Claim, due::OVERDUE_AFTER, window::Window, window_event::Told},
+    windows::{
+        claim::Claim,
+        due::OVERDUE_AFTER,
+        window::Window,
+        window_event::{OverdueCause, Revocation, WindowEvent, WindowFact},
+        window_finding::WindowFinding,
+    },
 };
 
-/// The rule by which the end of a window of ours that is overdue is a finding.
-pub const REVOCATION_OVERDUE: &str = "revocation.overdue";
-/// The same where somebody else disables the account and does not say so.
-pub const REMOVAL_UNCONFIRMED: &str = "removal.unconfirmed";
 /// The kind of failure that a directory knows no such account.
 pub const NOT_FOUND: &str = "not_found";
 /// Most claims that one step covers: each takes an event and an item of its session, and a transaction takes a hundred.
@@ -72,32 +71,28 @@ impl Failure {
 
 impl Window {
     /// Claims have ended while others go on: they are over, and nothing is disabled. Some are covered at a time; the rest stays due.
-    pub fn cover(&mut self, now: Instant) -> Vec<Told> {
+    pub fn cover(&mut self, now: Instant) -> Vec<WindowEvent> {
         let Some(by) =
             self.claims.iter().filter(|claim| claim.goes_on(now)).max_by_key(|claim| claim.ends_at)
         else {
             return Vec::new();
         };
         let (covered_by, until) = (by.event.clone(), by.ends_at);
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let over = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
         let over: Vec<usize> = over.map(|(place, _)| place).take(COVERED_AT_ONCE).collect();
         for place in over {
             self.claims[place].is_done = true;
-            let planned = self.claims[place].ends_at;
-            let details = [
-                ("planned_end", json!(planned)),
-                ("covered_by", json!(covered_by)),
-                ("covered_until", json!(until)),
-            ];
-            told.push(self.told("revocation.covered", Actor::system(), now, place, None, details));
+            let planned_end = self.claims[place].ends_at;
+            let covered = WindowFact::Covered { planned_end, by: covered_by.clone(), until };
+            events.push(WindowEvent::of_service(covered, place, now));
         }
         self.begin_anew(now);
-        told
+        events
     }
 
     /// Its end is overdue: the trail tells it, once.
-    pub fn overdue(&mut self, now: Instant) -> Vec<Told> {
+    pub fn overdue(&mut self, now: Instant) -> Vec<WindowEvent> {
         // One that ended only now is not: it is told by itself if nothing comes of it either.
         let is_late =
             |claim: &Claim| claim.is_over(now) && claim.ends_at.plus(OVERDUE_AFTER) <= now;
@@ -108,72 +103,75 @@ impl Window {
         let (place, planned) = late.unwrap_or_else(|| (self.ending(now), self.planned_end(now)));
         self.is_overdue = true;
         self.overdue_end = Some(planned);
-        let details = [("planned_end", json!(planned)), ("attempts", json!(self.attempts))];
-        let why = match (&self.failing, self.is_external()) {
-            (Some(failing), _) => failing.clone(),
-            (None, true) => "the portal has not said that it disabled the account".to_owned(),
-            (None, false) => "it was not come to yet".to_owned(),
+        let cause = match (&self.failing, self.is_external()) {
+            (Some(failing), _) => OverdueCause::Failing(failing.clone()),
+            (None, true) => OverdueCause::Unconfirmed,
+            (None, false) => OverdueCause::NotAttempted,
         };
-        let overdue = self.told(
-            "revocation.overdue",
-            Actor::system(),
-            now,
-            place,
-            Some(why.clone()),
-            details,
-        );
+        let overdue = WindowFact::RevocationOverdue {
+            planned_end: planned,
+            attempts: self.attempts,
+            cause: cause.clone(),
+        };
         // Nobody but the portal could disable it, so what is missing is its word.
-        let rule = if self.is_external() { REMOVAL_UNCONFIRMED } else { REVOCATION_OVERDUE };
-        vec![overdue, self.finding(rule, "high", &why, now, place)]
+        let finding = match self.is_external() {
+            true => WindowFinding::RemovalUnconfirmed(cause),
+            false => WindowFinding::RevocationOverdue(cause),
+        };
+        vec![
+            WindowEvent::of_service(overdue, place, now),
+            WindowEvent::finding(finding, place, now),
+        ]
     }
 
     /// It could not be disabled: it is tried again at `again_at`. The trail records each kind of failure once, however they alternate.
-    pub fn failed(&mut self, failure: &Failure, again_at: Instant, now: Instant) -> Vec<Told> {
+    pub fn failed(
+        &mut self,
+        failure: &Failure,
+        again_at: Instant,
+        now: Instant,
+    ) -> Vec<WindowEvent> {
         self.attempts += 1;
         if failure.kind != NOT_FOUND {
             self.missing = None;
         }
         self.leave(Some(again_at));
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let reason = format!("{}: {}", failure.kind, failure.detail);
         let is_recorded = self.recorded_failures.iter().any(|kind| kind == failure.kind)
             // Windows that were stored before kinds were kept have the last one in its reason.
             || self.failing.as_deref().is_some_and(|last| last.split(':').next() == Some(failure.kind));
         if !is_recorded {
             let place = self.ending(now);
-            let details =
-                [("attempts", json!(self.attempts)), ("planned_end", json!(self.planned_end(now)))];
-            told.push(self.told(
-                "revocation.failed",
-                Actor::system(),
-                now,
-                place,
-                Some(reason.clone()),
-                details,
-            ));
+            let failed = WindowFact::RevocationFailed {
+                planned_end: self.planned_end(now),
+                attempts: self.attempts,
+                failure: reason.clone(),
+            };
+            events.push(WindowEvent::of_service(failed, place, now));
             let is_raised = self.resolution.refusals.iter().any(|kind| kind == failure.kind);
             if failure.is_refusal && !is_raised {
-                told.push(self.finding("revocation.refused", "critical", &reason, now, place));
+                let refused = WindowFinding::RevocationRefused { failure: reason.clone() };
+                events.push(WindowEvent::finding(refused, place, now));
             }
             self.recorded_failures.push(failure.kind.to_owned());
         }
         self.failing = Some(reason);
-        told
+        events
     }
 
     /// The account is off, though a request came meanwhile that keeps its window open.
-    pub fn disabled_inside(&mut self, now: Instant) -> Vec<Told> {
+    pub fn disabled_inside(&mut self, now: Instant) -> Vec<WindowEvent> {
         let going = self.claims.iter().enumerate().filter(|(_, claim)| claim.goes_on(now));
         let Some((place, _)) = going.max_by_key(|(_, claim)| claim.ends_at) else {
             return Vec::new();
         };
         self.leave(None);
-        let why = "the account was disabled for an earlier end while a new request kept its window open; enable it again";
-        vec![self.finding("account.disabled_inside_window", "medium", why, now, place)]
+        vec![WindowEvent::finding(WindowFinding::DisabledInsideWindow, place, now)]
     }
 
     /// The account was disabled and read back: what has ended is over.
-    pub fn disabled(&mut self, how: &Disabled, now: Instant) -> Vec<Told> {
+    pub fn disabled(&mut self, how: &Disabled, now: Instant) -> Vec<WindowEvent> {
         let planned = self.planned_end(now);
         let place = self.ending(now);
         let attempts = self.attempts + 1;
@@ -192,45 +190,28 @@ impl Window {
             claim.is_done |= claim.ends_at <= now;
         }
         self.close(now, planned);
-        let lateness = (now.millis() - planned.millis()).max(0);
-        let details = || {
-            [
-                ("planned_end", json!(planned)),
-                ("actual_end", json!(now)),
-                ("lateness_ms", json!(lateness)),
-                ("attempts", json!(attempts)),
-                ("already_disabled", json!(*how == Disabled::Before)),
-                ("gone", json!(*how == Disabled::Gone)),
-            ]
+        let gone = *how == Disabled::Gone;
+        let revocation = Revocation {
+            planned_end: planned,
+            actual_end: now,
+            attempts,
+            already_disabled: *how == Disabled::Before,
+            gone,
         };
-        let mut told = Vec::new();
-        if *how != Disabled::Gone {
-            told.push(self.told(
-                "entra.account.disabled",
-                Actor::system(),
-                now,
-                place,
-                None,
-                details(),
-            ));
+        let mut events = Vec::new();
+        if !gone {
+            let disabled = WindowFact::AccountDisabled(revocation);
+            events.push(WindowEvent::of_service(disabled, place, now));
         }
         for place in [place].into_iter().chain(others) {
-            told.push(self.told(
-                "revocation.verified",
-                Actor::system(),
-                now,
-                place,
-                None,
-                details(),
-            ));
+            let verified = WindowFact::RevocationVerified(revocation);
+            events.push(WindowEvent::of_service(verified, place, now));
         }
-        if *how != Disabled::Gone {
-            told.extend(self.disabled_inside(now));
+        if gone {
+            events.push(WindowEvent::finding(WindowFinding::AccountGone, place, now));
+        } else {
+            events.extend(self.disabled_inside(now));
         }
-        if *how == Disabled::Gone {
-            let why = "the directory knows no account of this name any more; make sure that it was the right name";
-            told.push(self.finding("account.gone", "medium", why, now, place));
-        }
-        told
+        events
     }
 }

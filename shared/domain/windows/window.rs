@@ -12,12 +12,12 @@ use crate::{
     identity::matching::names,
     text::case_folding::fold_identity,
     time::timestamp::Instant,
-    trail::event::{Actor, EventId, Party, Tenant},
+    trail::event::{EventId, Party, Tenant},
     windows::{
         account_names::key_of,
         claim::Claim,
         resolution::{Missing, Resolution, ResolvedAccount},
-        window_event::Told,
+        window_event::{WindowEvent, WindowFact},
     },
 };
 
@@ -238,7 +238,7 @@ impl Window {
     }
 
     /// Adds a claim. What stood in the way of an earlier end is forgotten with it. However many there are, none is refused: they fold.
-    pub fn add(&mut self, claim: Claim, now: Instant) -> Vec<Told> {
+    pub fn add(&mut self, claim: Claim, now: Instant) -> Vec<WindowEvent> {
         // Nobody waits any more for what its portal never said: the trail tells that it is overdue.
         if self.is_external() && self.is_overdue {
             for claim in &mut self.claims {
@@ -250,12 +250,9 @@ impl Window {
         self.make_room(1, &mut folded, now);
         self.claims.push(claim);
         let place = self.claims.len() - 1;
-        let claim = &self.claims[place];
-        let details = [("starts_at", json!(claim.starts_at)), ("ends_at", json!(claim.ends_at))];
-        let mut opened = self.told("window.opened", Actor::system(), now, place, None, details);
-        if let Some(asked) = claim.asked_end {
-            opened.details.insert("asked_end".to_owned(), json!(asked));
-        }
+        let Claim { starts_at, ends_at, asked_end, .. } = self.claims[place];
+        let opened = WindowFact::Opened { starts_at, ends_at, asked_end };
+        let opened = WindowEvent::of_service(opened, place, now);
         // A new request is a reason to ask the directory again.
         self.resolution.not_before = Some(now);
         self.begin_anew(now);

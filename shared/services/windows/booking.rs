@@ -85,21 +85,21 @@ pub async fn open_booking(
             changes.push(session_end_change(scope, &session.id, &known, None));
             session_end = known.end;
         }
-        let (before, window, told) = match opening(scope, &event, place, session_end, cause).await?
-        {
-            Opening::Now(step, _) => *step,
-            Opening::Later(_) | Opening::Refused(_) => return Ok(None),
-            Opening::Never => {
-                scope.database.alone(done, scope.deadline, &mut false).await?;
-                return Ok(None);
-            }
-        };
+        let (before, window, window_events) =
+            match opening(scope, &event, place, session_end, cause).await? {
+                Opening::Now(step, _) => *step,
+                Opening::Later(_) | Opening::Refused(_) => return Ok(None),
+                Opening::Never => {
+                    scope.database.alone(done, scope.deadline, &mut false).await?;
+                    return Ok(None);
+                }
+            };
         let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
         let step = Step { before: before.as_ref(), after: &window, generation };
         changes.extend(step.changes(scope));
         changes.push(done);
         match scope
-            .commit(window.events(&scope.tenant, generation, told), None, by, changes)
+            .commit(window.events(&scope.tenant, generation, window_events), None, by, changes)
             .await?
         {
             Commit::Done(_) => return Ok(Some(window)),

@@ -6,7 +6,12 @@ use shared_domain::{
         event::{Event, Party},
         event_validation,
     },
-    windows::{claim::Claim, effect::Effect, window::Window, window_event::Told},
+    windows::{
+        claim::Claim,
+        effect::Effect,
+        window::Window,
+        window_event::{EndReason, WindowEvent},
+    },
 };
 use shared_storage::{ReadError, TenantScope};
 
@@ -21,7 +26,7 @@ pub(super) async fn endings(
     event: &Event,
     effect: Effect,
     is_device: bool,
-) -> Result<Vec<(Option<Stored>, Window, Vec<Told>)>, ReadError> {
+) -> Result<Vec<(Option<Stored>, Window, Vec<WindowEvent>)>, ReadError> {
     let (by, at, now) = (&event.actor, event.occurred_at, scope.now);
     let target = event.target.as_ref();
     let session = event.session.as_ref().map(|session| session.id.as_str());
@@ -52,7 +57,7 @@ pub(super) async fn endings(
                 && (claim.starts_at <= at || !is_late)
                 && shares_name_or_both_absent(claim.target.as_ref(), target)
         };
-        let told = match effect {
+        let events = match effect {
             Effect::Opens => Vec::new(),
             Effect::EndsSession => {
                 let is_its_own =
@@ -81,12 +86,12 @@ pub(super) async fn endings(
                         && (!is_device || matching::is_same_person(&claim.subject, &person))
                 },
                 by,
-                Some("the account logged off"),
+                &EndReason::LoggedOff,
                 now,
             ),
         };
         if window != before.window {
-            endings.push((Some(before), window, told));
+            endings.push((Some(before), window, events));
         }
     }
     Ok(endings)

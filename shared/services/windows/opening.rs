@@ -12,10 +12,11 @@ use shared_domain::{
     },
     windows::{
         account_names,
-        claim::{Claim, OPENS_AHEAD, WINDOW_CUT},
+        claim::{Claim, OPENS_AHEAD},
         disabling::Disabling,
         window::{OfApplication, Window},
-        window_event::Told,
+        window_event::WindowEvent,
+        window_finding::WindowFinding,
     },
 };
 use shared_storage::{
@@ -34,7 +35,7 @@ use super::{
 /// What an event that opens a window leads to.
 pub(super) enum Opening {
     /// A step of that window, or of a new one, as the event's answer tells it.
-    Now(Box<(Option<Stored>, Window, Vec<Told>)>, Opened),
+    Now(Box<(Option<Stored>, Window, Vec<WindowEvent>)>, Opened),
     /// Its window opens at that time.
     Later(Instant),
     /// It is over before its window opened.
@@ -115,42 +116,31 @@ pub(super) async fn opening(
             claim.account = Some(account);
         }
     }
-    let mut told = window.add(claim, scope.now);
+    let mut events = window.add(claim, scope.now);
     let is_its_own = |claim: &Claim| claim.event == event.id;
     let place = window.claims.len() - 1;
     match &earlier_end {
         Some(EarlierEnd { at, by, is_disabled: true }) => {
-            told.extend(window.end_as_disabled(is_its_own, by, *at, scope.now));
+            events.extend(window.end_as_disabled(is_its_own, by, *at, scope.now));
         }
         Some(EarlierEnd { at, by, is_disabled: false }) => {
-            told.extend(window.end_with_source(is_its_own, by, *at, scope.now));
+            events.extend(window.end_with_source(is_its_own, by, *at, scope.now));
         }
         None => {}
     }
     let opened = window.claims[place].opened(&window);
     let finding = match disabling {
         Disabling::Here | Disabling::Elsewhere => None,
-        Disabling::OutsidePatterns => Some((
-            "account.outside_patterns",
-            "the account matches no pattern of the application, so this service does not disable it",
-        )),
-        Disabling::WithoutApplication => Some((
-            "account.without_application",
-            "no application is configured for the target, so this service does not disable the account",
-        )),
+        Disabling::OutsidePatterns => Some(WindowFinding::OutsidePatterns),
+        Disabling::WithoutApplication => Some(WindowFinding::WithoutApplication),
     };
-    if let Some((rule, why)) = finding {
-        told.push(window.finding(rule, "high", why, scope.now, place));
-    }
+    events.extend(finding.map(|finding| WindowEvent::finding(finding, place, scope.now)));
     if let Some(asked) = window.claims[place].asked_end {
-        let reasons: Vec<_> = excess.iter().map(|error| error.detail.as_str()).collect();
-        let why = format!(
-            "the window that was asked for, until {asked}, was cut: it {}",
-            reasons.join("; it ")
-        );
-        told.push(window.finding(WINDOW_CUT, "medium", &why, scope.now, place));
+        let excess = excess.into_iter().map(|error| error.detail).collect();
+        let cut = WindowFinding::Cut { asked, excess };
+        events.push(WindowEvent::finding(cut, place, scope.now));
     }
-    Ok(Opening::Now(Box::new((before, window, told)), opened))
+    Ok(Opening::Now(Box::new((before, window, events)), opened))
 }
 
 /// The person that a session was asked for by, where the event that grants it names nobody.

@@ -108,9 +108,9 @@ async fn try_record(
         }
         let mut events = vec![event.clone()];
         let mut done_before = Vec::new();
-        for (before, after, told) in &steps {
+        for (before, after, window_events) in &steps {
             let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
-            let own_events = after.events(&scope.tenant, generation, told.clone());
+            let own_events = after.events(&scope.tenant, generation, window_events.clone());
             let own_changes = Step { before: before.as_ref(), after, generation }.changes(scope);
             if events.len() + changes.len() + own_events.len() + own_changes.len() <= STATEMENTS {
                 events.extend(own_events);
@@ -118,12 +118,12 @@ async fn try_record(
             } else if let Some(before) = before {
                 // More than one transaction takes: these end first, and the event is stored with the rest. Ending is safe to
                 // repeat.
-                done_before.push((before, after.clone(), told.clone()));
+                done_before.push((before, after.clone(), window_events.clone()));
             }
         }
         let mut is_stale = false;
-        for (before, after, told) in done_before {
-            is_stale |= advance(scope, before, after, told, by).await?.is_none();
+        for (before, after, window_events) in done_before {
+            is_stale |= advance(scope, before, after, window_events, by).await?.is_none();
         }
         // One of them was changed meanwhile: what the event does to it is decided anew before the event is stored.
         if is_stale && pauses.pause().await {

@@ -10,7 +10,7 @@ use shared_domain::{
     windows::{
         claim::Claim,
         window::{LAYOUT, Window},
-        window_event::Told,
+        window_event::WindowEvent,
     },
 };
 use shared_platform::backoff::{Pauses, Unavailable};
@@ -202,17 +202,17 @@ pub async fn change_window<E: From<ReadError>>(
     scope: &TenantScope<'_>,
     id: &str,
     by: &RecordedBy,
-    mut decide: impl FnMut(&mut Window) -> Result<Vec<Told>, E>,
+    mut decide: impl FnMut(&mut Window) -> Result<Vec<WindowEvent>, E>,
 ) -> Result<Option<Window>, E> {
     let mut pauses = Pauses::until(scope.deadline);
     loop {
         let Some(before) = window(scope, id).await? else { return Ok(None) };
         let mut after = before.window.clone();
-        let told = decide(&mut after)?;
+        let events = decide(&mut after)?;
         if after == before.window {
             return Ok(Some(after));
         }
-        if let Some(done) = advance(scope, &before, after, told, by).await? {
+        if let Some(done) = advance(scope, &before, after, events, by).await? {
             return Ok(Some(done.window));
         }
         if !pauses.pause().await {
@@ -230,7 +230,7 @@ pub async fn advance(
     scope: &TenantScope<'_>,
     before: &Stored,
     mut after: Window,
-    told: Vec<Told>,
+    events: Vec<WindowEvent>,
     by: &RecordedBy,
 ) -> Result<Option<Stored>, ReadError> {
     after.layout = LAYOUT;
@@ -238,12 +238,12 @@ pub async fn advance(
     loop {
         generation += 1;
         let changes = Step { before: Some(before), after: &after, generation }.changes(scope);
-        let events = after.events(&scope.tenant, generation, told.clone());
-        if events.is_empty() {
+        let recorded = after.events(&scope.tenant, generation, events.clone());
+        if recorded.is_empty() {
             let step = Stored { window: after, generation, is_listed: true };
             return Ok(advance_alone(scope, changes, &step).await?.then_some(step));
         }
-        match scope.commit(events, None, by, changes).await? {
+        match scope.commit(recorded, None, by, changes).await? {
             Commit::Done(_) => {
                 return Ok(Some(Stored { window: after, generation, is_listed: true }));
             }
@@ -267,7 +267,7 @@ pub async fn merge(
     scope: &TenantScope<'_>,
     from: (&Stored, &Window),
     into: (Option<&Stored>, &Window),
-    told: (Vec<Told>, Vec<Told>),
+    events: (Vec<WindowEvent>, Vec<WindowEvent>),
     by: &RecordedBy,
 ) -> Result<bool, ReadError> {
     let mut passed_over = 0;
@@ -277,10 +277,14 @@ pub async fn merge(
             let generation = before.map_or(0, |before| before.generation) + passed_over;
             Step { before, after, generation }
         });
-        let mut events =
-            from_step.after.events(&scope.tenant, from_step.generation, told.0.clone());
-        events.extend(into_step.after.events(&scope.tenant, into_step.generation, told.1.clone()));
-        match scope.commit(events, None, by, changes(scope, &[from_step, into_step])).await? {
+        let mut recorded =
+            from_step.after.events(&scope.tenant, from_step.generation, events.0.clone());
+        recorded.extend(into_step.after.events(
+            &scope.tenant,
+            into_step.generation,
+            events.1.clone(),
+        ));
+        match scope.commit(recorded, None, by, changes(scope, &[from_step, into_step])).await? {
             Commit::Done(_) => return Ok(true),
             Commit::Stale => return Ok(false),
             // As above: the trail may be ahead of a state that was restored.

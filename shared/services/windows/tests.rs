@@ -10,6 +10,7 @@ use shared_domain::{
         claim::OPENS_AHEAD,
         resolution, revocation,
         window::{LAYOUT, Window},
+        window_event::EndReason,
     },
 };
 
@@ -24,6 +25,10 @@ fn statements(before: &Window, after: &Window, told: usize, is_listed: bool) -> 
     let set = has.iter().filter(|(pointer, window)| had.get(*pointer) != Some(*window)).count();
     let removed = had.keys().filter(|pointer| !has.contains_key(*pointer)).count();
     told + 1 + set + removed
+}
+
+fn given() -> EndReason {
+    EndReason::Given("x".to_owned())
 }
 
 /// Windows have held 32 open requests since they fold, and 64 before that. One of 64 keeps them until it ends.
@@ -63,9 +68,9 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
     };
     type Does = fn(&mut Window, &Actor, Instant) -> usize;
     let steps: [(&str, Does); 7] = [
-        ("end", |window, by, now| window.end(|_| true, by, Some("x"), now).len()),
+        ("end", |window, by, now| window.end(|_| true, by, &given(), now).len()),
         // It stands on its order's list too.
-        ("order", |window, by, now| window.end_own(|_| true, by, Some("x"), now).len() + 1),
+        ("order", |window, by, now| window.end_own(|_| true, by, &given(), now).len() + 1),
         ("close", |window, by, now| window.close_by_hand(by, "x", 20, now).len()),
         // With the event, and the item of its session.
         ("source", |window, by, now| window.end_with_source(|_| true, by, now, now).len() + 2),

@@ -1137,8 +1137,12 @@ async fn listing_open_windows_reads_no_closed_windows() {
     let trail = store.scope(&tenant, clock::now(), deadline).await.unwrap();
     let by = shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None };
     let late = |window: &mut shared::domain::windows::window::Window| {
-        let told =
-            window.end(|_| true, &shared::domain::trail::event::Actor::system(), None, trail.now);
+        let told = window.end(
+            |_| true,
+            &shared::domain::trail::event::Actor::system(),
+            &shared::domain::windows::window_event::EndReason::SourceEnded,
+            trail.now,
+        );
         Ok::<_, shared::storage::ReadError>(
             told.into_iter().chain(window.overdue(trail.now)).collect(),
         )

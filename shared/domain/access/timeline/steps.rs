@@ -12,7 +12,7 @@ use crate::{
     identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
     trail::event::{Outcome, Recorded},
-    windows::end_changes,
+    windows::window_event::CLOSED_BY_HAND,
 };
 
 use super::Misfit;
@@ -125,7 +125,7 @@ impl Access {
                 });
             }
             // A person's word: it is over, and nothing proves it.
-            end_changes::CLOSED_BY_HAND => {
+            CLOSED_BY_HAND => {
                 self.ends_at = time("new_end").or(self.ends_at);
                 self.end_cause.get_or_insert(EndCause::Terminated);
                 self.ended_at = Some(at);

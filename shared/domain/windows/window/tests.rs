@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use crate::trail::event::Actor;
 use crate::windows::{
     claim_folding::MOST_CLAIMS,
     due::Due,
     end_changes::NotExtended,
-    resolution::{ForeignName, UNRESOLVED},
+    resolution::ForeignName,
     revocation::{Disabled, Failure, MOST_OTHERS_TOLD, NOT_FOUND},
+    window_event::EndReason,
+    window_finding::WindowFinding,
 };
 
 use super::*;
@@ -56,8 +59,8 @@ fn scim() -> Directory {
     .unwrap()
 }
 
-fn actions(told: &[Told]) -> Vec<&str> {
-    told.iter().map(|told| told.action).collect()
+fn actions(told: &[WindowEvent]) -> Vec<&str> {
+    told.iter().map(|told| told.fact.action()).collect()
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn failures_that_alternate_are_recorded_once_a_kind_and_anew_for_another_end() {
     {
         let now = at(100 + place as u64);
         let told = window.failed(&failure(kind), now, now);
-        recorded.extend(told.into_iter().map(|told| (told.action, kind)));
+        recorded.extend(told.into_iter().map(|told| (told.fact.action(), kind)));
         assert_eq!(
             window.failing.as_deref(),
             Some(&*format!("{kind}: no")),
@@ -197,10 +200,10 @@ fn any_number_of_requests_is_taken_and_the_latest_end_counts() {
         let mut claim = claim(number, 0, 1000 + u64::from(number * 7 % count));
         claim.session = Some(format!("s-{}", number % 100));
         for told in window.add(claim, at(1)) {
-            if told.action == "revocation.covered" {
-                let (from, by) = (&window.claims[told.claim], &told.details["covered_by"]);
+            if let WindowFact::Covered { by, .. } = &told.fact {
+                let from = &window.claims[told.claim];
                 assert!(covered.insert(from.event.clone()), "covered once");
-                let into = window.claims.iter().find(|it| json!(it.event) == *by).unwrap();
+                let into = window.claims.iter().find(|it| it.event == *by).unwrap();
                 assert!(into.ends_at >= from.ends_at && !into.is_done);
             }
         }
@@ -214,11 +217,19 @@ fn any_number_of_requests_is_taken_and_the_latest_end_counts() {
         window.claims.iter().position(|it| !it.is_done && it.others_until.is_some()).unwrap();
     let (session, others_until) =
         (window.claims[place].session.clone().unwrap(), window.claims[place].others_until);
-    window.end_own(|claim| claim.ends_with(&session), &Actor::system(), None, at(2));
+    window.end_own(
+        |claim| claim.ends_with(&session),
+        &Actor::system(),
+        &EndReason::SourceEnded,
+        at(2),
+    );
     assert_eq!(Some(window.claims[place].ends_at), others_until);
     assert!(others_until > Some(at(3)));
     let open = window.claims.iter().filter(|claim| !claim.is_done && at(3) < claim.ends_at).count();
-    assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(3))).len(), open);
+    assert_eq!(
+        actions(&window.end(|_| true, &Actor::system(), &EndReason::SourceEnded, at(3))).len(),
+        open
+    );
     assert_eq!(window.due(at(3)), Due::Disable);
 }
 
@@ -251,7 +262,10 @@ fn a_window_that_somebody_works_on_is_let_go_when_its_end_changes() {
     // Without an application nothing else bounds it, and a time beyond all calendars could not be read again.
     window.claims.iter_mut().for_each(|claim| claim.latest = None);
     assert!(matches!(to(u64::MAX / 1000, &mut window), Err(NotExtended::Wrong(_))));
-    assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(200))), ["window.ended"]);
+    assert_eq!(
+        actions(&window.end(|_| true, &Actor::system(), &EndReason::SourceEnded, at(200))),
+        ["window.ended"]
+    );
     assert!(matches!(to(1000, &mut window), Err(NotExtended::Ended(_))));
     assert_eq!(window.due(at(200)), Due::Disable);
 }
@@ -376,7 +390,7 @@ fn an_end_is_told_once_for_each_other_name_and_of_some_names_only() {
     }
     let verified = |window: &mut Window| {
         let told = window.disabled(&Disabled::Before, at(200));
-        told.iter().filter(|told| told.action == "revocation.verified").count()
+        told.iter().filter(|told| matches!(told.fact, WindowFact::RevocationVerified(_))).count()
     };
     assert_eq!(verified(&mut window(scim(), claims.clone())), 3);
     for (number, claim) in claims.iter_mut().enumerate() {
@@ -395,11 +409,9 @@ fn requests_that_move_to_a_full_window_fold_there() {
         claim.event = EventId::new(&format!("y-{number}")).unwrap();
     }
     // What the older one tells already keeps its claim.
-    let mut told = vec![
-        older.finding(UNRESOLVED, "high", "x", at(1), 1),
-        older.finding(UNRESOLVED, "high", "x", at(1), 5),
-    ];
-    let events = |window: &Window, told: &[Told]| -> Vec<_> {
+    let finding = |claim| WindowEvent::finding(WindowFinding::AccountGone, claim, at(1));
+    let mut told = vec![finding(1), finding(5)];
+    let events = |window: &Window, told: &[WindowEvent]| -> Vec<_> {
         told.iter().map(|told| window.claims[told.claim].event.clone()).collect()
     };
     let before = events(&older, &told);
@@ -407,7 +419,9 @@ fn requests_that_move_to_a_full_window_fold_there() {
         let moved = younger.hand_over(&mut older, &mut told, 8, at(10));
         assert_eq!((moved.len(), &events(&older, &told)[..2]), (8, &before[..]));
         for told in &told[2..] {
-            assert_eq!(json!(older.claims[told.claim].event), told.details["event"]);
+            let WindowFact::Covered { planned_end, .. } = told.fact else { panic!("{told:?}") };
+            let claim = &older.claims[told.claim];
+            assert!(claim.is_done && claim.ends_at == planned_end, "{told:?}");
         }
         let open = older.claims.iter().filter(|claim| !claim.is_done).count();
         assert_eq!((open, told.len()), (MOST_CLAIMS, told.len().min(2 + 8)));
@@ -433,17 +447,23 @@ fn the_end_of_a_persons_request_leaves_what_others_asked_for() {
     assert_eq!(window.claims[1].others_until, Some(at(300)));
     let of_bob = |claim: &Claim| claim.subject.id.as_deref() == Some("bob");
     assert!(window.claims[1].may_end(at(10)));
-    assert_eq!(actions(&window.end_own(of_bob, &Actor::system(), None, at(10))), ["window.ended"]);
+    assert_eq!(
+        actions(&window.end_own(of_bob, &Actor::system(), &EndReason::SourceEnded, at(10))),
+        ["window.ended"]
+    );
     assert_eq!((window.ends_at(), window.due(at(10))), (Some(at(300)), Due::Later(at(300))));
     // There is nothing more to end for him; the end of the window itself is everybody's.
     assert!(!window.claims[1].may_end(at(11)));
-    assert!(window.end_own(of_bob, &Actor::system(), None, at(11)).is_empty());
-    assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(12))), ["window.ended"]);
+    assert!(window.end_own(of_bob, &Actor::system(), &EndReason::SourceEnded, at(11)).is_empty());
+    assert_eq!(
+        actions(&window.end(|_| true, &Actor::system(), &EndReason::SourceEnded, at(12))),
+        ["window.ended"]
+    );
     assert_eq!(window.due(at(12)), Due::Disable);
     // What one person asked for twice ends at once, and so it does after the others' end.
     let mut own = Window { claims: vec![of(1, 300, "bob"), of(2, 500, "bob")], ..window };
     own.fold(at(1));
-    own.end_own(of_bob, &Actor::system(), None, at(10));
+    own.end_own(of_bob, &Actor::system(), &EndReason::SourceEnded, at(10));
     assert_eq!(own.due(at(10)), Due::Disable);
 }
 
