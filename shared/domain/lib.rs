@@ -5,8 +5,9 @@
 pub mod text {
     pub mod case_folding;
 }
-/// Timestamps, durations, time zones and schedules.
+/// Timestamps, durations, time zones, schedules and pauses.
 pub mod time {
+    pub mod backoff;
     pub mod duration;
     pub mod schedule;
     pub mod time_zone;

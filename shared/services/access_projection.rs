@@ -37,7 +37,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{Event, Recorded, RecordedBy},
 };
-use shared_platform::backoff::Unavailable;
+use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError, TenantScope,
     projections::{Due, Kept, Kind, Projection},
@@ -262,12 +262,8 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        Err(Unavailable("what occurred first was changed by others all the time".to_owned()).into())
+        Err(contended("the time of the first event").into())
     }
-}
-
-fn busy(key: &str) -> Unavailable {
-    Unavailable(format!("{key:?} was changed by others all the time"))
 }
 
 /// Whether an event may be about accesses that it does not name: those of its account, or of its holder and package.

@@ -30,7 +30,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{EventId, Recorded, Tenant},
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::{Pauses, Unavailable, contended};
 use shared_storage::{
     Database, ReadError, TenantScope,
     event_item::{Damaged, Item},
@@ -321,12 +321,7 @@ async fn wake_lane(
         if make_lane(scope.database, before.as_ref(), &next, scope.deadline).await? {
             return Ok(());
         }
-        if !pauses.pause().await {
-            return Err(Unavailable(format!(
-                "the queue of channel {channel:?} changed all the time"
-            ))
-            .into());
-        }
+        pauses.after_conflict(format!("the queue of channel {channel:?}")).await?;
     }
 }
 
@@ -568,11 +563,7 @@ pub async fn take_lane(
             return Ok(Some(made));
         }
         if Deadline::now() >= deadline {
-            return Err(Unavailable(format!(
-                "the queue of channel {:?} changed all the time",
-                lane.channel
-            ))
-            .into());
+            return Err(contended(format_args!("the queue of channel {:?}", lane.channel)).into());
         }
     }
 }

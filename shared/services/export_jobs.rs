@@ -15,7 +15,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{Event, EventId, Party, RecordedBy, Tenant},
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 use shared_storage::{
     Database, ReadError, TenantScope,
     capacity::{Full, Holder, Places, Taken},
@@ -174,10 +174,7 @@ pub async fn begin_export(
         match begin_export_with(scope, &job, key, due_at, Vec::new()).await? {
             Some(begun) => return Ok(begun),
             // The same key, given twice at the same time: the other call was quicker.
-            None if pauses.pause().await => {}
-            None => {
-                return Err(Unavailable("a job was asked for again and again".to_owned()).into());
-            }
+            None => pauses.after_conflict("the number of exports under way").await?,
         }
     }
 }

@@ -18,7 +18,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{Event, EventId, Outcome, Party, RecordedBy},
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
     capacity::Full,
@@ -132,9 +132,8 @@ pub async fn begin_run(
             Some(Begun::New(stored) | Begun::Same(stored)) => return Ok(Ok(stored)),
             Some(Begun::Full(full)) => return Ok(Err(full)),
             // Another export was begun in the same moment.
-            None if pauses.pause().await => {}
             Some(Begun::Other) | None => {
-                return Err(Unavailable("exports were begun all the time".to_owned()).into());
+                pauses.after_conflict("the number of exports under way").await?
             }
         }
     }

@@ -283,9 +283,9 @@ pub async fn tell_of_stream(
             Commit::Taken(_) if next.progress.paused_at.is_none() => {
                 return advance_stream(scope, before, next).await;
             }
-            Commit::Taken(_) if pauses.pause().await => next.progress.paused_at = None,
             Commit::Taken(_) => {
-                return Err(Unavailable("the trail was ahead all the time".to_owned()).into());
+                pauses.after_conflict(format!("stream {:?}", before.id)).await?;
+                next.progress.paused_at = None;
             }
         }
     }
@@ -316,8 +316,7 @@ pub async fn ask_for_stream_test(
         let next = Next { progress, run: before.run.clone(), due: Due::AsBefore };
         match advance_stream(scope, &before, next).await? {
             Some(next) => return Ok(Some(next)),
-            None if pauses.pause().await => {}
-            None => return Err(Unavailable(format!("stream {id:?} changed all the time")).into()),
+            None => pauses.after_conflict(format!("stream {id:?}")).await?,
         }
     }
 }

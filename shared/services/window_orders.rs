@@ -26,7 +26,7 @@ use shared_domain::{
         window_event::{EndReason, WindowEvent},
     },
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 use shared_storage::{
     Database, ReadError, TenantScope, dynamodb_json,
     event_item::{self, Damaged, Item},
@@ -427,11 +427,7 @@ async fn end_alone(
             Commit::Taken(_) => ahead += 1,
             Commit::Stale => {}
         }
-        if !pauses.pause().await {
-            return Err(
-                Unavailable(format!("window {id} was changed by others all the time")).into()
-            );
-        }
+        pauses.after_conflict(format!("window {id}")).await?;
     }
 }
 

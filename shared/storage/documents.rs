@@ -312,14 +312,11 @@ impl TenantScope<'_> {
                 Commit::Done(_) => return Ok((Configured::Changed, generation)),
                 // Somebody else was quicker: what is there now decides. Where the state was restored from a backup, the trail is
                 // ahead of it, and its generations are passed over.
-                Commit::Taken(_) if pauses.pause().await => told = generation,
-                Commit::Stale if pauses.pause().await => {}
-                Commit::Taken(_) | Commit::Stale => {
-                    let failure =
-                        format!("{} {id:?} was changed by others all the time", kind.as_ref());
-                    return Err(ReadError::from(Unavailable(failure)).into());
-                }
+                Commit::Taken(_) => told = generation,
+                Commit::Stale => {}
             }
+            let conflict = pauses.after_conflict(format!("{} {id:?}", kind.as_ref()));
+            conflict.await.map_err(ReadError::from)?;
         }
     }
 

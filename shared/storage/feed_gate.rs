@@ -18,7 +18,7 @@ use crate::{
     transaction::Change,
 };
 use shared_domain::time::timestamp::Instant;
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 
 /// How many times `FeedLag` an event is held at most.
 const HOLD: u32 = 30;
@@ -138,11 +138,7 @@ impl TenantScope<'_> {
                 return Ok(());
             }
             // Another batch moved it, or an attempt that went unanswered did.
-            if !pauses.pause().await {
-                return Err(
-                    Unavailable("the gate of the feed moved all the time".to_owned()).into()
-                );
-            }
+            pauses.after_conflict("the gate of the feed").await?;
         }
     }
 

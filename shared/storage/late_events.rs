@@ -31,7 +31,7 @@ use shared_domain::{
         position::Position,
     },
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 
 /// Entries that are put on the list together: each is two of the hundred statements of a transaction.
 const TOGETHER: usize = 40;
@@ -222,11 +222,7 @@ impl TenantScope<'_> {
                 return Ok(new.len());
             }
             // Others put something on it at the same time, or an attempt that went unanswered had done it.
-            if !pauses.pause().await {
-                return Err(
-                    Unavailable("the list of late events changed all the time".to_owned()).into()
-                );
-            }
+            pauses.after_conflict("the list of late events").await?;
         }
     }
 

@@ -362,8 +362,6 @@ pub async fn replace(
         if database.alone(change, deadline, &mut false).await? {
             return Ok(());
         }
-        if !pauses.pause().await {
-            return Err(Unavailable(format!("{pk} {sk} was changed by others all the time")).into());
-        }
+        pauses.after_conflict(format!("{pk} {sk}")).await?;
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     Disable,
     end::{Outcome, STORAGE, recorder},
     resolve,
-    retry_pause::pause,
+    retry_pause::{BACKOFF, pause},
 };
 
 /// How long a run has a window for itself.
@@ -253,7 +253,7 @@ impl HeldWindow<'_> {
     ) -> Result<Outcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
-        let again_at = now.plus(pause(after.attempts, &failure));
+        let again_at = now.plus(pause(BACKOFF, after.attempts, &failure));
         let mut events = Vec::new();
         if is_unresolved {
             events.extend(after.unresolved(&failure, again_at, now));

@@ -13,7 +13,7 @@ use shared::{
     storage::ReadError,
 };
 
-use crate::{end::Outcome, retry_pause::LONGEST_PAUSE};
+use crate::{end::Outcome, retry_pause::BACKOFF};
 
 /// Windows of one directory that are worked on at a time, at first and at most.
 const NARROW: usize = 4;
@@ -123,11 +123,8 @@ impl Lane {
                     && !["forbidden", "refused"].contains(&failure.kind) =>
             {
                 self.width = 1;
-                let longest = LONGEST_PAUSE
-                    .min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
                 self.failures += 1;
-                let rest = (longest / 2 + random::up_to(longest / 2))
-                    .max(failure.retry_after.unwrap_or_default());
+                let rest = BACKOFF.with_jitter(self.failures, failure.retry_after, random::up_to);
                 self.rests_until = Some(now.plus(rest));
             }
             Ok(Outcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),

@@ -10,7 +10,7 @@ use shared::{
             directory::Directory,
         },
         text::case_folding::fold_identity,
-        time::timestamp::Instant,
+        time::{backoff::Backoff, timestamp::Instant},
         trail::event::Party,
         windows::{
             due::Due,
@@ -31,13 +31,14 @@ use tokio::time::Instant as Deadline;
 use crate::{
     Disable,
     end::{Outcome, STORAGE, recorder},
-    retry_pause::pause_up_to,
+    retry_pause::pause,
 };
 
 /// How long the directory may take in one try.
 const LOOKUPS: Duration = Duration::from_secs(20);
-/// The longest pause between two tries before the window ends.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// Pauses between two tries before the window ends.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(600) };
 /// Requests whose names are looked up in one try.
 const REQUESTS: usize = 4;
 /// Requests that are moved to another window in one transaction.
@@ -149,7 +150,7 @@ pub async fn postpone(
 ) -> Result<Outcome, ReadError> {
     let now = function.database.clock().now();
     let mut after = stored.window.clone();
-    let again_at = now.plus(pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
+    let again_at = now.plus(pause(BACKOFF, after.resolution.tries, &failure));
     let events = after.unresolved(&failure, again_at, now);
     let scope = scope.at(now, Deadline::now() + STORAGE);
     let done = windows::advance(&scope, stored, after, events, &recorder()).await?;

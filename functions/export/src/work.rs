@@ -21,6 +21,7 @@ use shared::{
     domain::{
         exports::export_job::{Job, Progress, State, Upload},
         json::object_reader::TEXT_BYTES,
+        time::backoff::Backoff,
         trail::event::{Outcome as Went, Tenant},
     },
     platform::{aws_client::CallError, random},
@@ -33,10 +34,9 @@ use crate::Export;
 
 /// Runs that may begin without anything being achieved, until the job is given up: an hour and more.
 const MAX_TRIES: u32 = 20;
-/// Pause before the first of them, doubling …
-const PAUSE: Duration = Duration::from_secs(2);
-/// … to the longest.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Pauses between them.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(300) };
 /// Time kept for putting work down, where a run has that much.
 const TIME_TO_PUT_DOWN: Duration = Duration::from_secs(40);
 /// Time kept for saying what did not work.
@@ -243,7 +243,7 @@ impl<'r> Run<'r> {
         let now = self.function.database.clock().now();
         let mut progress = self.stored.progress.clone();
         progress.reason = Some(reason);
-        let due_at = Some(now.plus(pause(progress.tries)));
+        let due_at = Some(now.plus(pause_after(progress.tries)));
         let next = Next { progress, run: None, due_at };
         let stored = export_jobs::advance_export(self.scope, &self.stored, next).await?;
         Ok(if stored.is_some() { Outcome::Delayed } else { Outcome::Lost })
@@ -274,7 +274,7 @@ impl<'r> Run<'r> {
     }
 }
 
-/// How long to wait before the next try.
-fn pause(tries: u32) -> Duration {
-    PAUSE.saturating_mul(2_u32.saturating_pow(tries.min(10))).min(LONGEST_PAUSE)
+/// How long to wait before the next run. Each run counts itself as a try, so the first pause is twice the shortest.
+fn pause_after(tries: u32) -> Duration {
+    BACKOFF.after(tries.saturating_add(1))
 }

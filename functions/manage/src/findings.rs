@@ -10,7 +10,7 @@ use shared::{
         trail::event::{Event, EventId, Party, Session},
     },
     http::{problem::Problem, request},
-    platform::backoff::Unavailable,
+    platform::backoff::{Unavailable, contended},
     services::finding_dispositions::Refusal,
     storage::{ReadError, insert_events::Insertion, projections::Kind},
 };
@@ -98,10 +98,7 @@ pub async fn disposition(
             }
         }
     }
-    Err(ReadError::from(Unavailable(format!(
-        "finding {id:?} was dispositioned by others all the time"
-    )))
-    .into())
+    Err(ReadError::from(contended(format!("finding {id:?}"))).into())
 }
 
 /// `POST /v1/projections/rebuild`: has all that is computed from the tenant's events computed anew, in the background.

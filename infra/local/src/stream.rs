@@ -15,6 +15,7 @@ use dynoxide::{
     },
 };
 use serde_json::{Value, json};
+use shared::domain::time::backoff::Backoff;
 use tokio::time::Instant;
 
 use crate::{
@@ -26,8 +27,8 @@ use crate::{
 
 /// The pause before an empty stream is read again.
 const IDLE: Duration = Duration::from_millis(100);
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
 /// Reads one stream for one function.
 pub(crate) struct Reader {
@@ -68,14 +69,14 @@ impl Reader {
     pub(crate) fn start(self) {
         let tasks = self.stop.tasks.clone();
         tasks.spawn(async move {
-            let mut pause = FIRST_PAUSE;
+            let mut failures = 0;
             while !self.stop.soon.is_cancelled() {
                 match self.read_on().await {
                     Ok(()) => return,
                     Err(error) => {
                         tracing::error!("{}: {error}", self.stream.name);
-                        self.rest(pause).await;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
+                        failures += 1;
+                        self.rest(BACKOFF.after(failures)).await;
                     }
                 }
             }
@@ -189,12 +190,12 @@ impl Reader {
     async fn hand_over(&self, batch: Vec<Event>) -> Result<(), ReadError> {
         // The parts to deliver. The next one is last.
         let mut parts = vec![batch];
-        let (mut attempt, mut pause) = (0, FIRST_PAUSE);
+        let (mut attempt, mut failures) = (0, 0);
         while let Some(mut part) = parts.pop() {
             let done = self.try_part(&part).await;
             if let Some(last) = done.checked_sub(1).and_then(|index| part.get(index)) {
                 self.store.write(&self.place_file(), last.sequence.as_bytes())?;
-                (attempt, pause) = (0, FIRST_PAUSE);
+                (attempt, failures) = (0, 0);
             }
             let mut left = part.split_off(done.min(part.len()));
             if left.is_empty() {
@@ -223,8 +224,8 @@ impl Reader {
             }
             if !left.is_empty() {
                 parts.push(left);
-                self.rest(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                failures += 1;
+                self.rest(BACKOFF.after(failures)).await;
             }
             if self.stop.soon.is_cancelled() {
                 return Ok(());

@@ -5,7 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, VariantNames};
 
-use crate::{alerts::alert::Alert, configuration::alert_channel::Kind, time::timestamp::Instant};
+use crate::{
+    alerts::alert::Alert,
+    configuration::alert_channel::Kind,
+    time::{backoff::Backoff, timestamp::Instant},
+};
 
 /// How long delivery of an alert is retried.
 pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -88,21 +92,16 @@ impl Progress {
     }
 }
 
+/// The pause after a failed message.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(900) };
 /// Upper limit of a channel's Retry-After.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 impl Refusal {
     /// The pause after `failures` failed messages in a row. `jitter` shortens it by at most half.
     pub fn pause(&self, failures: u32, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
-        let pause = longest_pause(failures);
-        let pause = pause - jitter(pause / 2);
-        pause.max(self.retry_after.unwrap_or_default().min(LONGEST_ASKED))
+        let asked = self.retry_after.map(|asked| asked.min(LONGEST_ASKED));
+        BACKOFF.with_jitter(failures, asked, jitter)
     }
-}
-
-/// The pause after that many attempts: 5 s, doubled each time, at most 15 minutes.
-fn longest_pause(attempts: u32) -> Duration {
-    let doubled = Duration::from_secs(5)
-        .saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(16)));
-    doubled.min(Duration::from_secs(900))
 }

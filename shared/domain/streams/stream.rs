@@ -21,6 +21,7 @@ use crate::{
         strict_json::FieldError,
     },
     time::{
+        backoff::Backoff,
         time_zone::{self, Bound},
         timestamp::Instant,
     },
@@ -45,9 +46,9 @@ pub const PAUSED: &str = "stream.paused";
 pub const TRIES: u32 = 5;
 /// Upper limit of a target's Retry-After.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
-/// The longest pause between attempts without a Retry-After: a target that is back waits at most
-/// that long.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Pauses between attempts without a Retry-After: a target that is back waits at most the longest.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 
 /// A configured stream: what is sent to which target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -613,11 +614,8 @@ impl Progress {
 
     /// The pause before the next attempt. `jitter` shortens it by at most half.
     pub fn pause(&self, refusal: &Refusal, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
-        let doubled =
-            Duration::from_secs(2_u64.saturating_pow(self.attempts.saturating_sub(1).min(16)));
-        let pause = doubled.min(LONGEST_PAUSE);
-        let pause = pause - jitter(pause / 2);
-        pause.max(refusal.retry_after.unwrap_or_default().min(LONGEST_ASKED))
+        let asked = refusal.retry_after.map(|asked| asked.min(LONGEST_ASKED));
+        BACKOFF.with_jitter(self.attempts, asked, jitter)
     }
 
     /// Whether the stream has to be reported as paused.

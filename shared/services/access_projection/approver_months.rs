@@ -15,7 +15,7 @@ use shared_domain::{
         search::{Order, Range},
     },
 };
-use shared_platform::backoff::Unavailable;
+use shared_platform::backoff::contended;
 use shared_storage::{ReadError, projections::Kind};
 
 use super::{
@@ -98,6 +98,6 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+        Err(contended(format_args!("concern {key:?}")).into())
     }
 }

@@ -11,7 +11,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{Event, EventId, Party, Session},
 };
-use shared_platform::backoff::Unavailable;
+use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
     projections::{Kept, Kind, Place, Projection},
@@ -58,7 +58,7 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+        Err(contended(format_args!("concern {key:?}")).into())
     }
 
     /// Tells that a rule found something, or finds it no more, and keeps that it was told; false where somebody else was quicker.
@@ -165,6 +165,6 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+        Err(contended(format_args!("concern {key:?}")).into())
     }
 }

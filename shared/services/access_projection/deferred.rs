@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use shared_domain::trail::event::{EventId, Recorded};
+use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
     projections::{Kept, Kind},
 };
 
-use super::{Follower, TRIES, busy};
+use super::{Follower, TRIES};
 
 /// Events that were put off.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        Err(busy(&key).into())
+        Err(contended(&key).into())
     }
 
     /// Follows events that were put off.

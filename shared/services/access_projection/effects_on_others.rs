@@ -13,7 +13,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{EventId, Party, Recorded},
 };
-use shared_platform::backoff::Unavailable;
+use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError, TenantScope,
     projections::{Kept, Kind},
@@ -202,7 +202,7 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        Err(Unavailable(format!("access {key:?} was changed by others all the time")).into())
+        Err(contended(format_args!("access {key:?}")).into())
     }
 }
 
@@ -224,5 +224,5 @@ async fn recount_day(scope: &TenantScope<'_>, day: i64, wait: Duration) -> Resul
             return Ok(());
         }
     }
-    Err(Unavailable(format!("the day {key} was changed by others all the time")).into())
+    Err(contended(format_args!("the day {key}")).into())
 }

@@ -19,7 +19,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{Event, EventId, Party, Recorded, Session},
 };
-use shared_platform::backoff::Unavailable;
+use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
     insert_events::Insertion,
@@ -283,7 +283,7 @@ impl<'t> Follower<'t> {
                 return Ok(Some(finding));
             }
         }
-        Err(Unavailable(format!("finding {id:?} was changed by others all the time")).into())
+        Err(contended(format_args!("finding {id:?}")).into())
     }
 }
 

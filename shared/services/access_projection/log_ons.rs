@@ -19,7 +19,7 @@ use shared_domain::{
         search::{Order, Range},
     },
 };
-use shared_platform::backoff::Unavailable;
+use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
     projections::{Kept, Kind, Place},
@@ -82,7 +82,7 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        Err(Unavailable(format!("access {key:?} was changed by others all the time")).into())
+        Err(contended(format_args!("access {key:?}")).into())
     }
 
     /// The lists of one person's log-ons and log-offs at one desktop with one account: one for each way to name them.

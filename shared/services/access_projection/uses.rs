@@ -16,7 +16,7 @@ use shared_domain::{
         search::{Order, Range},
     },
 };
-use shared_platform::backoff::Unavailable;
+use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
     projections::{Kept, Kind, Place},
@@ -88,7 +88,7 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+        Err(contended(format_args!("concern {key:?}")).into())
     }
 
     /// Whether an access holds a use: one of its account, or of its person where it names no account; or the one that it names.

@@ -7,7 +7,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{Actor, Event, EventId, Party, RecordedBy},
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
     projections::{Kept, Kind, Place, Projection},
@@ -87,15 +87,10 @@ pub(super) async fn step_review<T>(
         changes.push(scope.becoming(Kind::Review, Some(&projection), &kept, generation)?);
         match scope.commit(events, None, by, changes).await? {
             Commit::Done(_) => return Ok(Some(then)),
-            Commit::Taken(_) if pauses.pause().await => told = generation,
-            Commit::Stale if pauses.pause().await => {}
-            Commit::Taken(_) | Commit::Stale => {
-                return Err(Unavailable(format!(
-                    "review {id:?} was changed by others all the time"
-                ))
-                .into());
-            }
+            Commit::Taken(_) => told = generation,
+            Commit::Stale => {}
         }
+        pauses.after_conflict(format!("review {id:?}")).await?;
     }
 }
 

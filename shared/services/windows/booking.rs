@@ -7,7 +7,7 @@ use shared_domain::{
     trail::event::{Event, EventId, RecordedBy},
     windows::window::Window,
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
     event_item::{self, Damaged},
@@ -19,6 +19,7 @@ use super::{
     lookup::window,
     number,
     opening::{Opening, opening},
+    recording::WINDOWS,
     session_end::{session_end, session_end_change},
     step::{Step, Stored},
     text,
@@ -106,11 +107,7 @@ pub async fn open_booking(
             Commit::Taken(_) => told_of = generation,
             Commit::Stale => {}
         }
-        if !pauses.pause().await {
-            return Err(
-                Unavailable("windows were changed by others all the time".to_owned()).into()
-            );
-        }
+        pauses.after_conflict(WINDOWS).await?;
     }
 }
 
@@ -133,11 +130,6 @@ pub(super) async fn open_window(
             return Ok(found);
         }
         // It was closed between the two reads.
-        if !pauses.pause().await {
-            return Err(Unavailable(
-                "the account's window is being closed all the time".to_owned(),
-            )
-            .into());
-        }
+        pauses.after_conflict("the open window of the account").await?;
     }
 }

@@ -9,7 +9,7 @@ use shared_domain::{
         window::Window,
     },
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 use shared_storage::{ReadError, TenantScope, insert_events::Insertion, keys, transaction::Commit};
 
 use super::{
@@ -19,6 +19,9 @@ use super::{
     session_end::{session_end, session_end_change},
     step::{STATEMENTS, Step, advance},
 };
+
+/// What other requests change meanwhile.
+pub(super) const WINDOWS: &str = "a window that the event is about";
 
 /// What became of an event that may open or end windows.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,13 +129,9 @@ async fn try_record(
             is_stale |= advance(scope, before, after, window_events, by).await?.is_none();
         }
         // One of them was changed meanwhile: what the event does to it is decided anew before the event is stored.
-        if is_stale && pauses.pause().await {
-            continue;
-        }
         if is_stale {
-            return Err(
-                Unavailable("windows were changed by others all the time".to_owned()).into()
-            );
+            pauses.after_conflict(WINDOWS).await?;
+            continue;
         }
         let highest =
             steps.iter().filter_map(|(before, ..)| before.as_ref()).map(|it| it.generation).max();
@@ -143,17 +142,11 @@ async fn try_record(
             }
             // Another event of that id came meanwhile: it is looked at above. Or the state was restored from a backup, and the
             // trail is ahead of it: its generations are passed over.
-            Commit::Taken(there) if pauses.pause().await => {
-                if there.event.id != event.id {
-                    told_of = told_of.max(highest.unwrap_or(0)) + 1;
-                }
+            Commit::Taken(there) if there.event.id != event.id => {
+                told_of = told_of.max(highest.unwrap_or(0)) + 1;
             }
-            Commit::Stale if pauses.pause().await => {}
-            Commit::Taken(_) | Commit::Stale => {
-                return Err(
-                    Unavailable("windows were changed by others all the time".to_owned()).into()
-                );
-            }
+            Commit::Taken(_) | Commit::Stale => {}
         }
+        pauses.after_conflict(WINDOWS).await?;
     }
 }

@@ -13,7 +13,7 @@ use shared_domain::{
         window_event::WindowEvent,
     },
 };
-use shared_platform::backoff::{Pauses, Unavailable};
+use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
     event_item::{Damaged, Item},
@@ -215,10 +215,8 @@ pub async fn change_window<E: From<ReadError>>(
         if let Some(done) = advance(scope, &before, after, events, by).await? {
             return Ok(Some(done.window));
         }
-        if !pauses.pause().await {
-            let failure = format!("window {id} was changed by others all the time");
-            return Err(ReadError::from(Unavailable(failure)).into());
-        }
+        let conflict = pauses.after_conflict(format!("window {id}"));
+        conflict.await.map_err(ReadError::from)?;
     }
 }
 

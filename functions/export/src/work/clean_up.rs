@@ -7,7 +7,7 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-use super::{LONGEST_PAUSE, Outcome};
+use super::{BACKOFF, Outcome};
 use crate::Export;
 
 /// Gives an upload up that a run may still have been writing to: what it uploads from now on is refused. It may be complete, or given up already;
@@ -82,7 +82,7 @@ pub(super) async fn tidy(
         }
         Err(error) => {
             tracing::warn!(%error, "what is not needed of export {} was not deleted: {error}", job.id);
-            Some(now.plus(LONGEST_PAUSE))
+            Some(now.plus(BACKOFF.longest))
         }
     };
     let next = Next { progress, run: None, due_at };

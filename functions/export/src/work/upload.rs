@@ -9,7 +9,7 @@ use shared::{
     services::export_jobs::{self, Next},
 };
 
-use super::{MAX_TRIES, Run, Stop, pause, write::Files};
+use super::{MAX_TRIES, Run, Stop, pause_after, write::Files};
 use crate::writing::Writing;
 
 impl Run<'_> {
@@ -125,7 +125,7 @@ impl Run<'_> {
                 fault.unwrap_or_else(|| "run after run came to its end without a row".to_owned()),
             ));
         }
-        let pause = if fault.is_some() { pause(progress.tries) } else { Duration::ZERO };
+        let pause = if fault.is_some() { pause_after(progress.tries) } else { Duration::ZERO };
         let next = Next { progress, run: None, due_at: Some(now.plus(pause)) };
         match export_jobs::advance_export(self.scope, &self.stored, next).await? {
             Some(stored) => self.stored = stored,
