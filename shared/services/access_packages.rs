@@ -194,17 +194,8 @@ async fn every<T>(
     kind: Kind,
     read: impl Fn(Document) -> Result<Option<T>, ReadError>,
 ) -> Result<Vec<T>, ReadError> {
-    let (mut found, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let (documents, goes_on) = scope.documents(kind, after.as_deref()).await?;
-        for document in documents {
-            after = Some(document.id.clone());
-            found.extend(read(document)?);
-        }
-        if !goes_on {
-            return Ok(found);
-        }
-    }
+    let documents = scope.all_documents(kind).await?;
+    documents.into_iter().filter_map(|document| read(document).transpose()).collect()
 }
 
 /// A document as a package, unless it was deleted.

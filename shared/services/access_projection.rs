@@ -124,7 +124,7 @@ pub async fn look_again(scope: &TenantScope<'_>, due: &Due) -> Result<usize, Rea
             Ok(Key::LogOn(id)) => follower.refresh_log_ons([id]).await,
             Ok(key) => match follower.refresh(&key, Vec::new()).await? {
                 Refreshed::Done => Ok(()),
-                Refreshed::Busy => Err(busy(&due.key).into()),
+                Refreshed::Busy => Err(contended(&due.key).into()),
             },
             Err(()) => Ok(()),
         },

@@ -10,10 +10,9 @@
 
 use crate::saved_searches;
 use shared_platform::random;
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant as Deadline;
 
@@ -28,24 +27,38 @@ use shared_domain::{
     },
     exports::saved_search::{Cause, Configured, Origin},
     time::timestamp::Instant,
-    trail::event::{EventId, Recorded, Tenant},
+    trail::{
+        event::{EventId, Recorded, Tenant},
+        search::Order,
+    },
 };
 use shared_platform::backoff::{Pauses, Unavailable, contended};
 use shared_storage::{
     Database, ReadError, TenantScope,
-    event_item::{Damaged, Item},
+    attributes::{key, text},
     keys,
-    transaction::{self, Attribute, Change},
+    lease::{Content, Due, Leased, Queued, json},
+    partitions::Partition,
+    transaction::Change,
 };
 
 /// An alert as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredAlert {
+pub type StoredAlert = Leased<AlertContent>;
+
+/// What is stored of an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertContent {
     /// What is told.
+    #[serde(with = "json")]
     pub alert: Alert,
     /// How far it is.
+    #[serde(with = "json")]
     pub progress: Progress,
-    generation: u64,
+}
+
+impl Content for AlertContent {
+    const FIXED: &'static [&'static str] = &["alert"];
+    const CHANGING: &'static [&'static str] = &["progress"];
 }
 
 /// The first alerts of a channel's queue.
@@ -57,22 +70,22 @@ pub struct LaneAlerts {
     pub is_index_empty: bool,
 }
 
-/// The queue of a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lane {
-    /// Whose channel it is.
-    pub tenant: Tenant,
-    /// The channel's id.
-    pub channel: String,
-    /// When it is to be looked into; while a run has it, until when.
-    pub due_at: Instant,
-    /// The run that has it.
-    pub run: Option<String>,
+/// The queue of a channel, whose id is its own.
+pub type Lane = Leased<LaneContent>;
+
+/// What is stored of a channel's queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneContent {
     /// Messages in a row that the channel did not take.
+    #[serde(default)]
     pub failures: u32,
     /// When something was queued last.
     pub woken_at: Instant,
-    generation: u64,
+}
+
+impl Content for LaneContent {
+    const FIXED: &'static [&'static str] = &[];
+    const CHANGING: &'static [&'static str] = &["failures", "woken_at"];
 }
 
 /// How long what is queued waits for more, so that one message tells of all of it.
@@ -84,110 +97,19 @@ const LANES: i32 = 100;
 /// Alerts of a lane read at a time.
 const ALERTS: i32 = 100;
 
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
+/// An alert that is to be stored and sent at once.
+fn new_alert(tenant: &Tenant, alert: Alert, kind: Kind) -> StoredAlert {
+    let queued = Queued { queue: queue_of(tenant, &alert), at: alert.queued_at };
+    let id = alert.id.clone();
+    let content = AlertContent { progress: Progress::waiting(kind), alert };
+    Leased::new(keys::alerts(tenant), tenant, &id, content, Some(queued))
 }
 
-fn number(number: impl ToString) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
-
-impl StoredAlert {
-    /// One that is to be stored and sent at once.
-    fn new(alert: Alert, kind: Kind) -> Self {
-        Self { progress: Progress::waiting(kind), generation: 1, alert }
-    }
-
-    /// The attributes that change.
-    fn attributes(&self) -> Result<Vec<Attribute>, Damaged> {
-        let progress = serde_json::to_string(&self.progress)
-            .map_err(|_| Damaged::new(&self.alert.id, "progress"))?;
-        Ok(vec![("progress", text(&progress)), ("generation", number(self.generation))])
-    }
-
-    /// The queue that it stands in.
-    fn queue(&self, tenant: &Tenant) -> String {
-        match self.alert.as_it_was {
-            None => keys::alerts_to(tenant, &self.alert.channel),
-            Some(_) => keys::alerts_to_past(tenant, &self.alert.channel),
-        }
-    }
-
-    fn item(&self, tenant: &Tenant) -> Result<Vec<Attribute>, Damaged> {
-        let content = serde_json::to_string(&self.alert)
-            .map_err(|_| Damaged::new(&self.alert.id, "alert"))?;
-        let mut item = vec![
-            ("pk", text(&keys::alerts(tenant))),
-            ("sk", text(&self.alert.id)),
-            ("alert", text(&content)),
-            ("ttl", number(self.alert.queued_at.plus(KEPT).seconds())),
-            ("due", text(&self.queue(tenant))),
-            ("due_at", text(&self.alert.queued_at.to_string())),
-        ];
-        item.extend(self.attributes()?);
-        Ok(item)
-    }
-
-    fn of(mut item: Item) -> Result<Self, Damaged> {
-        let mut take = |name| match item.remove(name) {
-            Some(AttributeValue::S(text) | AttributeValue::N(text)) => Some(text),
-            _ => None,
-        };
-        let id = take("sk").unwrap_or_default();
-        let damaged = |attribute| Damaged::new(&id, attribute);
-        let alert = take("alert").and_then(|json| serde_json::from_str(&json).ok());
-        let progress = take("progress").and_then(|json| serde_json::from_str(&json).ok());
-        Ok(Self {
-            alert: alert.ok_or_else(|| damaged("alert"))?,
-            progress: progress.ok_or_else(|| damaged("progress"))?,
-            generation: take("generation")
-                .and_then(|it| it.parse().ok())
-                .ok_or_else(|| damaged("generation"))?,
-        })
-    }
-}
-
-impl Lane {
-    /// The attributes that change.
-    fn attributes(&self) -> Vec<Attribute> {
-        vec![
-            ("due", text(keys::ALERT_LANES_DUE)),
-            ("due_at", text(&self.due_at.to_string())),
-            ("run", text(self.run.as_deref().unwrap_or_default())),
-            ("failures", number(self.failures)),
-            ("woken_at", text(&self.woken_at.to_string())),
-            ("generation", number(self.generation)),
-        ]
-    }
-
-    fn of(mut item: Item) -> Result<Self, Damaged> {
-        let mut take = |name| match item.remove(name) {
-            Some(AttributeValue::S(text) | AttributeValue::N(text)) => Some(text),
-            _ => None,
-        };
-        let channel = take("sk").unwrap_or_default();
-        let damaged = |attribute| Damaged::new(&channel, attribute);
-        let mut time =
-            |name| take(name).and_then(|at| at.parse().ok()).ok_or_else(|| damaged(name));
-        let (due_at, woken_at) = (time("due_at")?, time("woken_at")?);
-        Ok(Self {
-            tenant: take("pk")
-                .and_then(|pk| keys::tenant_of_alert_lanes(&pk))
-                .ok_or_else(|| damaged("pk"))?,
-            due_at,
-            woken_at,
-            run: take("run").filter(|run| !run.is_empty()),
-            failures: take("failures").and_then(|it| it.parse().ok()).unwrap_or(0),
-            generation: take("generation")
-                .and_then(|it| it.parse().ok())
-                .ok_or_else(|| damaged("generation"))?,
-            channel,
-        })
-    }
-
-    /// Whether a run has it and may still be at work.
-    pub fn is_held(&self, now: Instant) -> bool {
-        self.run.is_some() && now < self.due_at
+/// The queue that an alert stands in.
+fn queue_of(tenant: &Tenant, alert: &Alert) -> String {
+    match alert.as_it_was {
+        None => keys::alerts_to(tenant, &alert.channel),
+        Some(_) => keys::alerts_to_past(tenant, &alert.channel),
     }
 }
 
@@ -202,7 +124,8 @@ pub async fn queue_alerts(scope: &TenantScope<'_>, finding: &Recorded) -> Result
     let before = channels_before(scope, finding).await?;
     let channels = before.as_ref().unwrap_or(&scope.settings.alerts);
     for (alert, kind) in Alert::of_finding(finding, channels, scope.now) {
-        queued += usize::from(queue_alert(scope, &StoredAlert::new(alert, kind), GATHER).await?);
+        queued +=
+            usize::from(queue_alert(scope, &new_alert(&scope.tenant, alert, kind), GATHER).await?);
     }
     Ok(queued)
 }
@@ -250,10 +173,8 @@ pub async fn queue_report_alerts(
         scope.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id))
     {
         let alert = Alert::of_report(ended, &origin, channel, scope.now);
-        queued += usize::from(
-            queue_alert(scope, &StoredAlert::new(alert, Kind::from(&channel.way)), Duration::ZERO)
-                .await?,
-        );
+        let stored = new_alert(&scope.tenant, alert, Kind::from(&channel.way));
+        queued += usize::from(queue_alert(scope, &stored, Duration::ZERO).await?);
     }
     Ok(queued)
 }
@@ -268,7 +189,7 @@ pub async fn queue_test_alert(
     asked_by: &str,
 ) -> Result<StoredAlert, ReadError> {
     let alert = Alert::test(&scope.tenant, channel, asked_by, &random::event_id(), scope.now);
-    let stored = StoredAlert::new(alert, Kind::from(&channel.way));
+    let stored = new_alert(&scope.tenant, alert, Kind::from(&channel.way));
     queue_alert(scope, &stored, Duration::ZERO).await?;
     Ok(stored)
 }
@@ -281,7 +202,7 @@ async fn queue_alert(
     gathers: Duration,
 ) -> Result<bool, ReadError> {
     let mut is_repeated = false;
-    let change = Change::Insert(stored.item(&scope.tenant)?);
+    let change = stored.insertion(Some(stored.alert.queued_at.plus(KEPT).seconds()))?;
     let is_new = scope.database.alone(change, scope.deadline, &mut is_repeated).await?;
     // Also where it was there: who put it there may have ended before this.
     wake_lane(scope, &stored.alert.channel, gathers).await?;
@@ -298,27 +219,25 @@ async fn wake_lane(
     loop {
         let (now, before) = (scope.database.clock.now(), lane(scope, channel).await?);
         let soon = now.plus(gathers);
-        let due_at = match &before {
-            None => soon,
-            Some(lane) if lane.is_held(now) => lane.due_at,
-            Some(lane) if lane.failures > 0 && lane.due_at <= now.plus(BROKEN_REST) => lane.due_at,
-            Some(lane) => lane.due_at.min(soon),
-        };
-        let next = match &before {
-            None => Lane {
-                tenant: scope.tenant.clone(),
-                channel: channel.to_owned(),
-                due_at,
-                run: None,
-                failures: 0,
-                woken_at: now,
-                generation: 1,
-            },
+        let change = match &before {
+            None => {
+                let pk = keys::alert_lanes(&scope.tenant);
+                let content = LaneContent { failures: 0, woken_at: now };
+                let lane = Lane::new(pk, &scope.tenant, channel, content, Some(lane_queued(soon)));
+                lane.insertion(None)?
+            }
             Some(lane) => {
-                Lane { due_at, woken_at: now, generation: lane.generation + 1, ..lane.clone() }
+                let is_resting = |at| lane.failures > 0 && at <= now.plus(BROKEN_REST);
+                let due_at = match lane.due_at() {
+                    Some(at) if lane.is_held(now) || is_resting(at) => at,
+                    at => at.map_or(soon, |at| at.min(soon)),
+                };
+                let content = LaneContent { woken_at: now, ..lane.content };
+                let due = Some(lane_queued(due_at));
+                lane.next(content, lane.run.clone(), due).change(lane)?
             }
         };
-        if make_lane(scope.database, before.as_ref(), &next, scope.deadline).await? {
+        if scope.database.alone(change, scope.deadline, &mut false).await? {
             return Ok(());
         }
         pauses.after_conflict(format!("the queue of channel {channel:?}")).await?;
@@ -330,11 +249,8 @@ async fn wake_lane(
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn lane(scope: &TenantScope<'_>, channel: &str) -> Result<Option<Lane>, ReadError> {
-    let item = scope
-        .database
-        .state_item(keys::alert_lanes(&scope.tenant), channel, scope.deadline)
-        .await?;
-    Ok(item.map(Lane::of).transpose()?)
+    let pk = keys::alert_lanes(&scope.tenant);
+    Lane::read(scope.database, pk, channel, scope.deadline).await
 }
 
 /// The first alerts that wait for a channel, in the order they were queued, and the first that go to the channel as it was. Those have a queue
@@ -360,11 +276,8 @@ async fn first_alerts(scope: &TenantScope<'_>, queue: String) -> Result<LaneAler
     let ever = Instant::from_millis(253_402_300_799_999);
     let page = scope.database.due_page(&queue, ever, Some(ALERTS), None, scope.deadline).await?;
     let pk = keys::alerts(&scope.tenant);
-    let key = |item: Item| {
-        let sk = item.get("sk")?.clone();
-        Some(HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), sk)]))
-    };
-    let keys: Vec<_> = page.items.into_iter().filter_map(key).collect();
+    let keys: Vec<_> =
+        page.items.iter().filter_map(|item| Some(key(&pk, item.text("sk")?))).collect();
     let named = keys.len();
     if keys.is_empty() {
         return Ok(LaneAlerts { waiting: Vec::new(), is_index_empty: true });
@@ -390,8 +303,7 @@ async fn first_alerts(scope: &TenantScope<'_>, queue: String) -> Result<LaneAler
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn alert(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredAlert>, ReadError> {
-    let item = scope.database.state_item(keys::alerts(&scope.tenant), id, scope.deadline).await?;
-    Ok(item.map(StoredAlert::of).transpose()?)
+    StoredAlert::read(scope.database, keys::alerts(&scope.tenant), id, scope.deadline).await
 }
 
 /// Alerts, the newest first, from `before` on; and whether there may be more.
@@ -402,10 +314,10 @@ pub async fn alerts(
     scope: &TenantScope<'_>,
     before: Option<&str>,
 ) -> Result<(Vec<StoredAlert>, bool), ReadError> {
-    let (items, goes_on) =
-        scope.state_page(keys::alerts(&scope.tenant), None, before, false).await?;
-    let alerts = items.into_iter().map(StoredAlert::of).collect::<Result<_, _>>()?;
-    Ok((alerts, goes_on))
+    let partition = Partition::new(keys::alerts(&scope.tenant)).in_order(Order::Descending);
+    let page = scope.page(&partition, before).await?;
+    let alerts = page.items.into_iter().map(StoredAlert::of).collect::<Result<_, _>>()?;
+    Ok((alerts, page.next.is_some()))
 }
 
 /// Makes an alert what a try made of it; none where it is not as `before` any more, and then nothing was done.
@@ -420,59 +332,17 @@ pub async fn advance_alert(
     if before.progress.state != State::Waiting {
         return Ok(None);
     }
-    let generation = before.generation + 1;
-    let next = StoredAlert { progress, generation, alert: before.alert.clone() };
-    let mut set = next.attributes()?;
-    // One to the channel as it was goes to the end of its queue: those of another change, behind it, have their turn.
-    if next.progress.state == State::Waiting && next.alert.as_it_was.is_some() {
-        set.push(("due", text(&next.queue(&scope.tenant))));
-        set.push(("due_at", text(&scope.now.to_string())));
-    }
-    let change = Change::Update {
-        key: [keys::alerts(&scope.tenant), next.alert.id.clone()],
-        set,
-        remove: if next.progress.state == State::Waiting { &[] } else { &["due", "due_at"] },
-        expected: ("generation", number(before.generation)),
+    let queued = match progress.state {
+        // One to the channel as it was goes to the end of its queue: those of another change, behind it, have their turn.
+        State::Waiting if before.alert.as_it_was.is_some() => {
+            Some(Queued { queue: queue_of(&scope.tenant, &before.alert), at: scope.now })
+        }
+        State::Waiting => before.queued.clone(),
+        State::Sent | State::Failed => None,
     };
-    let mut is_repeated = false;
-    if scope.database.alone(change, scope.deadline, &mut is_repeated).await? {
-        return Ok(Some(next));
-    }
-    // An attempt that looked like a failure may have done it.
-    if is_repeated && alert(scope, &next.alert.id).await?.as_ref() == Some(&next) {
-        return Ok(Some(next));
-    }
-    Ok(None)
-}
-
-/// Makes `run` the one that stays for what is to be sent; whoever did before sees it in [`Database::alerts_leader`].
-///
-/// # Errors
-/// The storage did not answer.
-pub async fn lead_alerts(
-    database: &Database,
-    run: &str,
-    deadline: Deadline,
-) -> Result<(), ReadError> {
-    transaction::replace(database, keys::LEASES, keys::ALERTS_LEASE, deadline, |_| {
-        vec![("run", text(run))]
-    })
-    .await
-}
-
-/// The run that stays.
-///
-/// # Errors
-/// The storage did not answer.
-pub async fn alerts_leader(
-    database: &Database,
-    deadline: Deadline,
-) -> Result<Option<String>, Unavailable> {
-    let item = database.state_item(keys::LEASES.to_owned(), keys::ALERTS_LEASE, deadline).await?;
-    Ok(match item.and_then(|mut item| item.remove("run")) {
-        Some(AttributeValue::S(run)) => Some(run),
-        _ => None,
-    })
+    let content = AlertContent { progress, alert: before.alert.clone() };
+    let next = before.next(content, None, queued);
+    Ok(next.save(scope.database, before, scope.deadline).await?.then_some(next))
 }
 
 /// Moves alerts that an older version queued into the queues of their channels; how many. There are none soon after a deploy, and then this
@@ -485,10 +355,9 @@ pub async fn move_old_alerts(database: &Database, deadline: Deadline) -> Result<
     let page = database.due_page(keys::ALERTS_OF_OLD, now, Some(ALERTS), None, deadline).await?;
     let mut moved = 0;
     for item in page.items {
-        let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-        let (Some(pk), Some(sk)) = (name("pk"), name("sk")) else { continue };
-        let Some(tenant) = keys::tenant_of_alerts(&pk) else { continue };
-        let Some(item) = database.state_item(pk.clone(), &sk, deadline).await? else { continue };
+        let Some(Due { tenant, id, .. }) = Due::of(&item) else { continue };
+        let pk = keys::alerts(&tenant);
+        let Some(item) = database.state_item(pk.clone(), &id, deadline).await? else { continue };
         let stored = match StoredAlert::of(item) {
             Ok(stored) => stored,
             Err(error) => {
@@ -496,10 +365,10 @@ pub async fn move_old_alerts(database: &Database, deadline: Deadline) -> Result<
                 continue;
             }
         };
-        let queue = stored.queue(&tenant);
+        let queue = queue_of(&tenant, &stored.alert);
         let change = Change::Update {
-            key: [pk, sk],
-            set: vec![("due", text(&queue)), ("due_at", text(&stored.alert.queued_at.to_string()))],
+            key: [pk, id],
+            set: vec![("due", text(queue)), ("due_at", text(stored.alert.queued_at))],
             remove: &[],
             expected: ("due", text(keys::ALERTS_OF_OLD)),
         };
@@ -546,47 +415,29 @@ pub async fn take_lane(
     lane: &Lane,
     run: &str,
     deadline: Deadline,
-    mut next: impl FnMut(&mut Lane),
+    next: impl Fn(&Lane) -> (LaneContent, Option<String>, Instant),
 ) -> Result<Option<Lane>, ReadError> {
     loop {
-        let item =
-            database.state_item(keys::alert_lanes(&lane.tenant), &lane.channel, deadline).await?;
-        let Some(before) = item.map(Lane::of).transpose()? else { return Ok(None) };
+        let pk = keys::alert_lanes(&lane.tenant);
+        let Some(before) = Lane::read(database, pk, &lane.id, deadline).await? else {
+            return Ok(None);
+        };
         // Somebody has it, or has left it for a while.
-        if before.run.as_deref() != Some(run) && database.clock.now() < before.due_at {
+        let is_free = before.due_at().is_none_or(|due_at| due_at <= database.clock.now());
+        if before.run.as_deref() != Some(run) && !is_free {
             return Ok(None);
         }
-        let mut made = before.clone();
-        next(&mut made);
-        made.generation += 1;
-        if make_lane(database, Some(&before), &made, deadline).await? {
+        let (content, run, due_at) = next(&before);
+        let made = before.next(content, run, Some(lane_queued(due_at)));
+        if database.alone(made.change(&before)?, deadline, &mut false).await? {
             return Ok(Some(made));
         }
         if Deadline::now() >= deadline {
-            return Err(contended(format_args!("the queue of channel {:?}", lane.channel)).into());
+            return Err(contended(format_args!("the queue of channel {:?}", lane.id)).into());
         }
     }
 }
 
-async fn make_lane(
-    database: &Database,
-    before: Option<&Lane>,
-    next: &Lane,
-    deadline: Deadline,
-) -> Result<bool, Unavailable> {
-    let key = [keys::alert_lanes(&next.tenant), next.channel.clone()];
-    let set = next.attributes();
-    let change = match before {
-        None => {
-            let [pk, sk] = &key;
-            Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
-        }
-        Some(before) => Change::Update {
-            key,
-            set,
-            remove: &[],
-            expected: ("generation", number(before.generation)),
-        },
-    };
-    database.alone(change, deadline, &mut false).await
+fn lane_queued(at: Instant) -> Queued {
+    Queued { queue: keys::ALERT_LANES_DUE.to_owned(), at }
 }

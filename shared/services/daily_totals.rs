@@ -8,8 +8,6 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
 use crate::access_projection::access_lists::ALL;
 use shared_domain::{
     access::access_record::Access,
@@ -19,11 +17,12 @@ use shared_domain::{
 };
 use shared_platform::random;
 use shared_storage::{
-    ReadError, TenantScope, dynamodb_json,
+    ReadError, TenantScope,
+    attributes::{key, number, text},
     event_item::{Damaged, Item},
     keys,
+    partitions::Partition,
     projections::Kind,
-    retry,
     transaction::Change,
 };
 
@@ -42,18 +41,12 @@ struct StoredRow {
     version: String,
 }
 
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
 fn read(item: &Item) -> Result<StoredRow, Damaged> {
-    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-    let damaged = |name| Damaged::new(text("sk").map_or("", String::as_str), name);
-    let row = text("content").and_then(|content| serde_json::from_str(content).ok());
-    let version = text("version").cloned();
+    let damaged = |name| Damaged::new(item.text("sk").unwrap_or_default(), name);
+    let row = item.text("content").and_then(|content| serde_json::from_str(content).ok());
     Ok(StoredRow {
         row: row.ok_or_else(|| damaged("content"))?,
-        version: version.ok_or_else(|| damaged("version"))?,
+        version: item.text("version").ok_or_else(|| damaged("version"))?.to_owned(),
     })
 }
 
@@ -82,20 +75,17 @@ pub async fn figure_changes(
         let [pk, prefix] = keys::day_rows(&scope.tenant, *day);
         [pk, format!("{prefix}{key}")]
     };
-    let wanted = changed.iter().map(|key| {
-        let [pk, sk] = place(key);
-        HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(&sk))])
+    let wanted = changed.iter().map(|row| {
+        let [pk, sk] = place(row);
+        key(&pk, &sk)
     });
     let mut there = HashMap::new();
     for wanted in wanted.collect::<Vec<_>>().chunks(shared_storage::get_events::KEYS) {
         for item in
             scope.database.items(&scope.database.state, wanted.to_vec(), scope.deadline).await?
         {
-            let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-            there.insert(
-                [name("pk").unwrap_or_default(), name("sk").unwrap_or_default()],
-                read(&item)?,
-            );
+            let name = |name| item.text(name).unwrap_or_default().to_owned();
+            there.insert([name("pk"), name("sk")], read(&item)?);
         }
     }
     let changes = changed.into_iter().filter_map(|key| {
@@ -124,27 +114,14 @@ fn row_change(
     let content = serde_json::to_string(&row).ok()?;
     let ends = Instant::of_day(day + 1).plus(scope.settings.kept_at(Instant::of_day(day)));
     let set = vec![
-        ("content", text(&content)),
-        ("version", text(&format!("{:016x}", random::number()))),
-        ("ttl", AttributeValue::N(ends.seconds().to_string())),
+        ("content", text(content)),
+        ("version", text(format!("{:016x}", random::number()))),
+        ("ttl", number(ends.seconds())),
     ];
-    match before {
-        None if row.is_empty() => None,
-        None => {
-            let [pk, sk] = &key;
-            Some(Change::Insert(
-                [("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect(),
-            ))
-        }
-        Some(before) if row.is_empty() => {
-            Some(Change::Delete { key, expected: ("version", text(&before.version)) })
-        }
-        Some(before) => Some(Change::Update {
-            key,
-            set,
-            remove: &[],
-            expected: ("version", text(&before.version)),
-        }),
+    let expected = before.map(|before| ("version", text(&before.version)));
+    match (row.is_empty(), expected) {
+        (true, expected) => expected.map(|expected| Change::Delete { key, expected }),
+        (false, expected) => Some(Change::step(key, expected, set, &[])),
     }
 }
 
@@ -175,29 +152,12 @@ async fn stored_rows(
     first: &str,
     last: &str,
 ) -> Result<BTreeMap<String, StoredRow>, ReadError> {
-    let (mut rows, mut start) = (BTreeMap::new(), None);
-    loop {
-        let call = scope
-            .database
-            .client
-            .query()
-            .table_name(&scope.database.state)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", text(pk))
-            .expression_attribute_values(":first", text(first))
-            .expression_attribute_values(":last", text(&format!("{last}~")))
-            .set_exclusive_start_key(start);
-        let page = retry(scope.deadline, || dynamodb_json::query(call.clone())).await?;
-        for item in page.items {
-            let key = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
-            rows.insert(key, read(&item)?);
-        }
-        start = page.next;
-        if start.is_none() {
-            return Ok(rows);
-        }
+    let partition = Partition::new(pk.to_owned()).between(first, format!("{last}~"));
+    let mut rows = BTreeMap::new();
+    for item in scope.all(&partition).await? {
+        rows.insert(item.text("sk").unwrap_or_default().to_owned(), read(&item)?);
     }
+    Ok(rows)
 }
 
 /// Counts a day again from its accesses, and corrects rows that say something else; how many those were.

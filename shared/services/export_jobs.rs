@@ -3,8 +3,8 @@
 //! A job is one item: what was asked for, which stays, and how far it is, which changes only from the generation that was read. Whoever
 //! works on it has it until the time under which it stands in the queue; a job that nobody renews there is taken up by the next.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use shared_domain::{
@@ -13,29 +13,40 @@ use shared_domain::{
         saved_search::{Cause, Origin},
     },
     time::timestamp::Instant,
-    trail::event::{Event, EventId, Party, RecordedBy, Tenant},
+    trail::{
+        event::{Event, EventId, Party, RecordedBy},
+        search::Order,
+    },
 };
-use shared_platform::backoff::Pauses;
+use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
     Database, ReadError, TenantScope,
+    attributes::{number, text},
     capacity::{Full, Holder, Places, Taken},
-    event_item::{Damaged, Item},
+    event_item::Damaged,
     keys,
-    transaction::{Attribute, Change, Commit},
+    lease::{Content, Due, Leased, Queued, json},
+    partitions::Partition,
+    transaction::{Change, Commit},
 };
 
 /// A job as it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredJob {
+pub type StoredJob = Leased<JobContent>;
+
+/// What is stored of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobContent {
     /// What was asked for.
+    #[serde(with = "json")]
     pub job: Job,
     /// How far it is.
+    #[serde(with = "json")]
     pub progress: Progress,
-    /// The run that has it, if one has.
-    pub run: Option<String>,
-    /// When the next thing is to be done for it; until then the run that has it has it alone.
-    pub due_at: Option<Instant>,
-    generation: u64,
+}
+
+impl Content for JobContent {
+    const FIXED: &'static [&'static str] = &["job"];
+    const CHANGING: &'static [&'static str] = &["progress"];
 }
 
 /// What a job becomes by a change.
@@ -83,80 +94,15 @@ fn is_scheduled(job: &Job) -> bool {
     job.saved.as_ref().is_some_and(|origin| origin.cause == Cause::Schedule)
 }
 
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
+fn queued(at: Instant) -> Queued {
+    Queued { queue: keys::EXPORTS_DUE.to_owned(), at }
 }
 
-fn number(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
-
-impl StoredJob {
-    /// One that is to be stored, due at a time.
-    fn new(job: Job, due_at: Instant) -> Self {
-        Self { job, progress: Progress::none(), run: None, due_at: Some(due_at), generation: 1 }
-    }
-
-    /// This job after a change.
-    fn becoming(&self, next: Next) -> Self {
-        let Next { progress, run, due_at } = next;
-        Self { progress, run, due_at, generation: self.generation + 1, job: self.job.clone() }
-    }
-
-    /// The attributes that change.
-    fn attributes(&self) -> Result<Vec<Attribute>, Damaged> {
-        let progress = serde_json::to_string(&self.progress)
-            .map_err(|_| Damaged::new(&self.job.id, "progress"))?;
-        let mut set = vec![("progress", text(&progress)), ("generation", number(self.generation))];
-        set.extend(self.run.as_ref().map(|run| ("run", text(run))));
-        if let Some(at) = self.due_at {
-            set.push(("due", text(keys::EXPORTS_DUE)));
-            set.push(("due_at", text(&at.to_string())));
-        }
-        Ok(set)
-    }
-
-    /// What makes this of what stands there in the generation before.
-    fn update(&self, tenant: &Tenant) -> Result<Change, Damaged> {
-        let remove: &[&str] = match (&self.run, self.due_at) {
-            (Some(_), Some(_)) => &[],
-            (None, Some(_)) => &["run"],
-            (Some(_), None) => &["due", "due_at"],
-            (None, None) => &["run", "due", "due_at"],
-        };
-        let expected = ("generation", number(self.generation - 1));
-        Ok(Change::Update {
-            key: [keys::exports(tenant), self.job.id.clone()],
-            set: self.attributes()?,
-            remove,
-            expected,
-        })
-    }
-
-    fn of(mut item: Item) -> Result<Self, Damaged> {
-        let mut take = |name| match item.remove(name) {
-            Some(AttributeValue::S(text) | AttributeValue::N(text)) => Some(text),
-            _ => None,
-        };
-        let id = take("sk").unwrap_or_default();
-        let damaged = |attribute| Damaged::new(&id, attribute);
-        let job = take("job").and_then(|json| serde_json::from_str(&json).ok());
-        let progress = take("progress").and_then(|json| serde_json::from_str(&json).ok());
-        Ok(Self {
-            job: job.ok_or_else(|| damaged("job"))?,
-            progress: progress.ok_or_else(|| damaged("progress"))?,
-            run: take("run"),
-            due_at: take("due_at").and_then(|at| at.parse().ok()),
-            generation: take("generation")
-                .and_then(|it| it.parse().ok())
-                .ok_or_else(|| damaged("generation"))?,
-        })
-    }
-
-    /// Whether a run has it and may still be at work.
-    pub fn is_held(&self, now: Instant) -> bool {
-        self.run.is_some() && self.due_at.is_some_and(|due_at| now < due_at)
-    }
+/// A job after a change.
+fn after(before: &StoredJob, next: Next) -> StoredJob {
+    let Next { progress, run, due_at } = next;
+    let content = JobContent { job: before.job.clone(), progress };
+    before.next(content, run, due_at.map(queued))
 }
 
 /// Stores a job, with `export.requested`, unless one was asked for by the same key. It is due at a time.
@@ -197,12 +143,10 @@ pub async fn begin_export_with(
             .state_item(keys::export_keys(&scope.tenant), &key.name, scope.deadline)
             .await?;
         if let Some(item) = item {
-            let holds = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-            if holds("digest") != Some(&key.digest) {
+            if item.text("digest") != Some(&key.digest) {
                 return Ok(Some(Begun::Other));
             }
-            let id = holds("job").cloned().unwrap_or_default();
-            return match export(scope, &id).await? {
+            return match export(scope, item.text("job").unwrap_or_default()).await? {
                 Some(there) => Ok(Some(Begun::Same(Box::new(there)))),
                 None => Err(Damaged::new(&key.name, "job").into()),
             };
@@ -212,22 +156,19 @@ pub async fn begin_export_with(
         return Ok(Some(Begun::Full(full)));
     }
     holders.push(Holder { id: job.id.clone(), by: Some(job.recorded_by.sub.clone()) });
-    let stored = StoredJob::new(job.clone(), due_at);
-    let [pk, kept_until] = [keys::exports(&scope.tenant), kept_until(scope)];
-    let ttl = ("ttl", AttributeValue::N(kept_until));
-    let content = serde_json::to_string(job).map_err(|_| Damaged::new(&job.id, "job"))?;
-    let mut item =
-        vec![("pk", text(&pk)), ("sk", text(&job.id)), ("job", text(&content)), ttl.clone()];
-    item.extend(stored.attributes()?);
-    let mut changes = vec![Change::Insert(item)];
+    let pk = keys::exports(&scope.tenant);
+    let content = JobContent { job: job.clone(), progress: Progress::none() };
+    let stored = Leased::new(pk, &scope.tenant, &job.id, content, Some(queued(due_at)));
+    let ttl = kept_until(scope);
+    let mut changes = vec![stored.insertion(Some(ttl))?];
     changes.extend(key.map(|JobKey { name, digest }| {
         let pk = keys::export_keys(&scope.tenant);
         let named = [
-            ("pk", text(&pk)),
+            ("pk", text(pk)),
             ("sk", text(name)),
             ("job", text(&job.id)),
             ("digest", text(digest)),
-            ttl,
+            ("ttl", number(ttl)),
         ];
         Change::Insert(named.into())
     }));
@@ -261,7 +202,10 @@ async fn under_way(
     if taken.is_new() {
         // Those that were begun before places were counted.
         let (jobs, _) = exports(scope, None).await?;
-        let holder = |it: StoredJob| Holder { id: it.job.id, by: Some(it.job.recorded_by.sub) };
+        let holder = |it: StoredJob| Holder {
+            by: Some(it.content.job.recorded_by.sub),
+            id: it.content.job.id,
+        };
         return Ok(jobs.into_iter().filter(is_under_way).map(holder).collect());
     }
     let reads = taken.holders.iter().map(async |holder| {
@@ -304,8 +248,7 @@ pub fn export_event(
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn export(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredJob>, ReadError> {
-    let item = scope.database.state_item(keys::exports(&scope.tenant), id, scope.deadline).await?;
-    Ok(item.map(StoredJob::of).transpose()?)
+    StoredJob::read(scope.database, keys::exports(&scope.tenant), id, scope.deadline).await
 }
 
 /// Jobs, the newest first, from `before` on; and whether there may be more.
@@ -316,10 +259,10 @@ pub async fn exports(
     scope: &TenantScope<'_>,
     before: Option<&str>,
 ) -> Result<(Vec<StoredJob>, bool), ReadError> {
-    let (items, goes_on) =
-        scope.state_page(keys::exports(&scope.tenant), None, before, false).await?;
-    let jobs = items.into_iter().map(StoredJob::of).collect::<Result<_, _>>()?;
-    Ok((jobs, goes_on))
+    let partition = Partition::new(keys::exports(&scope.tenant)).in_order(Order::Descending);
+    let page = scope.page(&partition, before).await?;
+    let jobs = page.items.into_iter().map(StoredJob::of).collect::<Result<_, _>>()?;
+    Ok((jobs, page.next.is_some()))
 }
 
 /// Makes a job what `next` is; none where it is not as `before` any more, and then nothing was done.
@@ -331,16 +274,8 @@ pub async fn advance_export(
     before: &StoredJob,
     next: Next,
 ) -> Result<Option<StoredJob>, ReadError> {
-    let next = before.becoming(next);
-    let mut is_repeated = false;
-    if scope.database.alone(next.update(&scope.tenant)?, scope.deadline, &mut is_repeated).await? {
-        return Ok(Some(next));
-    }
-    // An attempt that looked like a failure may have done it.
-    if is_repeated && export(scope, &next.job.id).await?.as_ref() == Some(&next) {
-        return Ok(Some(next));
-    }
-    Ok(None)
+    let next = after(before, next);
+    Ok(next.save(scope.database, before, scope.deadline).await?.then_some(next))
 }
 
 /// The same with an event that tells of it, both or neither.
@@ -354,16 +289,16 @@ pub async fn conclude_export(
     event: Event,
     by: &RecordedBy,
 ) -> Result<Option<StoredJob>, ReadError> {
-    let next = before.becoming(next);
-    match scope.commit(vec![event], None, by, vec![next.update(&scope.tenant)?]).await? {
+    let next = after(before, next);
+    match scope.commit(vec![event], None, by, vec![next.change(before)?]).await? {
         Commit::Done(_) => Ok(Some(next)),
         Commit::Stale | Commit::Taken(_) => Ok(None),
     }
 }
 
 /// Until when what belongs to a job is kept, as TTL counts.
-pub fn kept_until(scope: &TenantScope<'_>) -> String {
-    scope.now.plus(scope.settings.kept_at(scope.now)).seconds().to_string()
+pub fn kept_until(scope: &TenantScope<'_>) -> i64 {
+    scope.now.plus(scope.settings.kept_at(scope.now)).seconds()
 }
 
 /// What the trail tells of a job: all that was asked for, in clear.
@@ -376,17 +311,6 @@ fn asked(job: &Job) -> Map<String, Value> {
     }
 }
 
-/// A job that something is to be done for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// Its id.
-    pub id: String,
-    /// When.
-    pub at: Instant,
-}
-
 /// The jobs that are due until a time, the first due first.
 ///
 /// # Errors
@@ -395,12 +319,6 @@ pub async fn due_exports(
     database: &Database,
     until: Instant,
     deadline: tokio::time::Instant,
-) -> Result<Vec<Due>, ReadError> {
-    let page = database.due_page(keys::EXPORTS_DUE, until, None, None, deadline).await?;
-    let read = |item: Item| {
-        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-        let tenant = keys::tenant_of_exports(text("pk")?)?;
-        Some(Due { tenant, id: text("sk")?.clone(), at: text("due_at")?.parse().ok()? })
-    };
-    Ok(page.items.into_iter().filter_map(read).collect())
+) -> Result<Vec<Due>, Unavailable> {
+    database.first_due(keys::EXPORTS_DUE, until, deadline).await
 }

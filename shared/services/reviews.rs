@@ -16,9 +16,3 @@ pub use create::{Opened, fill_review, open_review};
 pub use decide::{Outcome, decide_review, no_reviewer};
 pub use list::{review, review_items, reviews, shown_items};
 pub use sign_off::{Ended, look_at_review, sign_off_review};
-
-use aws_sdk_dynamodb::types::AttributeValue;
-
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}

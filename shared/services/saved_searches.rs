@@ -5,7 +5,6 @@
 //! run, whoever is killed in between, and however many look at the same time.
 
 use crate::export_jobs;
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::export_jobs::{Begun, JobKey, StoredJob};
@@ -16,16 +15,20 @@ use shared_domain::{
     },
     json::object_reader::TEXT_BYTES,
     time::timestamp::Instant,
-    trail::event::{Event, EventId, Outcome, Party, RecordedBy},
+    trail::{
+        event::{Event, EventId, Outcome, Party, RecordedBy},
+        search::Order,
+    },
 };
 use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
+    attributes::{number, text},
     capacity::Full,
     documents::{Document, Kind},
-    dynamodb_json,
     event_item::{Damaged, Item},
-    keys, retry,
+    keys,
+    partitions::Partition,
     transaction::{Attribute, Change, Commit},
 };
 
@@ -63,10 +66,6 @@ impl DueRun {
     }
 }
 
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
 /// Who tells of what schedules do.
 pub fn recorder() -> RecordedBy {
     RecordedBy { sub: "jit-audit/export".to_owned(), client_id: None }
@@ -102,17 +101,8 @@ pub async fn saved(scope: &TenantScope<'_>, id: &str) -> Result<Option<Configure
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn all_saved(scope: &TenantScope<'_>) -> Result<Vec<Configured>, ReadError> {
-    let (mut all, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let (documents, goes_on) = scope.documents(Kind::Saved, after.as_deref()).await?;
-        after = documents.last().map(|document| document.id.clone());
-        for document in documents {
-            all.extend(read_saved(document)?);
-        }
-        if !goes_on {
-            return Ok(all);
-        }
-    }
+    let documents = scope.all_documents(Kind::Saved).await?;
+    documents.into_iter().filter_map(|document| read_saved(document).transpose()).collect()
 }
 
 /// Stores a run that somebody asked for, with its job, which is due at once; or why there is no place for it.
@@ -225,21 +215,10 @@ pub async fn saved_runs(
     id: &str,
     before: Option<&str>,
 ) -> Result<(Vec<(String, Run, Option<StoredJob>)>, bool), ReadError> {
-    let pk = keys::saved_runs(&scope.tenant, id);
-    let start =
-        before.map(|before| [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(before))].into());
-    let call = scope
-        .database
-        .client
-        .query()
-        .table_name(&scope.database.state)
-        .consistent_read(true)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", text(&pk))
-        .scan_index_forward(false)
-        .limit(TOGETHER)
-        .set_exclusive_start_key(start);
-    let page = retry(scope.deadline, || dynamodb_json::query(call.clone())).await?;
+    let partition = Partition::new(keys::saved_runs(&scope.tenant, id))
+        .in_order(Order::Descending)
+        .at_most(TOGETHER);
+    let page = scope.page(&partition, before).await?;
     let read = async |item: Item| {
         let (place, run) = read_run(&item)?;
         let job = match &run.export {
@@ -257,10 +236,10 @@ fn run_kept(scope: &TenantScope<'_>, run: &Run) -> Result<Change, ReadError> {
     let Origin { id, at, .. } = &run.origin;
     let content = serde_json::to_string(run).map_err(|_| Damaged::new(id, "run"))?;
     let item: Vec<Attribute> = vec![
-        ("pk", text(&keys::saved_runs(&scope.tenant, id))),
-        ("sk", text(&keys::saved_run(*at, run.export.as_deref()))),
-        ("run", text(&content)),
-        ("ttl", AttributeValue::N(export_jobs::kept_until(scope))),
+        ("pk", text(keys::saved_runs(&scope.tenant, id))),
+        ("sk", text(keys::saved_run(*at, run.export.as_deref()))),
+        ("run", text(content)),
+        ("ttl", number(export_jobs::kept_until(scope))),
     ];
     Ok(Change::Insert(item))
 }
@@ -270,15 +249,14 @@ fn forward(scope: &TenantScope<'_>, due: &DueRun) -> Change {
     let next = due.next();
     Change::Update {
         key: [keys::documents(Kind::Saved, &scope.tenant), due.id.clone()],
-        set: next.map(|next| ("due_at", text(&next.to_string()))).into_iter().collect(),
+        set: next.map(|next| ("due_at", text(next))).into_iter().collect(),
         remove: if next.is_some() { &[] } else { &["due", "due_at"] },
-        expected: ("due_at", text(&due.at.to_string())),
+        expected: ("due_at", text(due.at)),
     }
 }
 
 fn read_run(item: &Item) -> Result<(String, Run), Damaged> {
-    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-    let place = text("sk").cloned().unwrap_or_default();
-    let run = text("run").and_then(|json| serde_json::from_str(json).ok());
-    run.map(|run| (place.clone(), run)).ok_or_else(|| Damaged::new(&place, "run"))
+    let place = item.text("sk").unwrap_or_default();
+    let run = item.text("run").and_then(|json| serde_json::from_str(json).ok());
+    Ok((place.to_owned(), run.ok_or_else(|| Damaged::new(place, "run"))?))
 }

@@ -4,7 +4,7 @@
 //! who works on it the other, from a step. Neither waits for the other. Who works on a stream has it until the time under which it stands in the
 //! queue.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared_domain::findings::finding_event::finding_event;
 use tokio::time::Instant as Deadline;
@@ -15,39 +15,43 @@ use shared_domain::{
     streams::stream::{self, Answered, Progress, Stream, Test, TestState},
     time::timestamp::Instant,
     trail::{
-        event::{Actor, Event, EventId, Party, Tenant},
+        event::{Actor, Event, EventId, Party},
         filter::Filter,
     },
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
     Database, ReadError, TenantScope,
-    documents::{DueDocument, Kind},
-    event_item::{Damaged, Item},
+    attributes::number,
+    documents::Kind,
+    event_item::Damaged,
     feed::Wants,
     keys,
-    transaction::{Attribute, Change, Commit},
+    lease::{self, Content, Leased, Queued, json},
+    partitions::Partition,
+    transaction::{Change, Commit},
 };
 
 /// A stream as it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredStream {
-    /// Its id.
-    pub id: String,
+pub type StoredStream = Leased<StreamContent>;
+
+/// What is stored of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamContent {
     /// What it is; none of one that was deleted.
+    #[serde(rename = "content", default, with = "json")]
     pub stream: Option<Stream>,
     /// How far it is.
+    #[serde(default, with = "json")]
     pub progress: Progress,
-    /// The run that has it, if one has.
-    pub run: Option<String>,
-    /// When somebody is to work on it; until then the run that has it has it alone.
-    pub due_at: Option<Instant>,
-    /// The queue that it stands in.
-    queue: Option<String>,
     /// How often people changed it.
     generation: u64,
-    /// How often who worked on it changed something.
-    step: u64,
+}
+
+impl Content for StreamContent {
+    const FIXED: &'static [&'static str] = &["content", "generation"];
+    const CHANGING: &'static [&'static str] = &["progress"];
+    const GENERATION: &'static str = "step";
 }
 
 /// What a stream becomes by a step.
@@ -74,56 +78,20 @@ pub enum Due {
     Never,
 }
 
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
+/// Which events a stream sends.
+///
+/// # Errors
+/// The filter is not what this version reads, which it was when the stream was configured.
+pub fn wants(stored: &StoredStream) -> Result<Wants, ReadError> {
+    let Some(Stream { filter, include_service, .. }) = &stored.stream else {
+        return Ok(Wants::default());
+    };
+    let filter = filter.as_deref().map(Filter::read).transpose();
+    let filter = filter.map_err(|_| Damaged::new(&stored.id, "content"))?;
+    Ok(Wants { filter, words: None, include_service: *include_service })
 }
 
-fn number(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
-
-impl StoredStream {
-    fn of(mut item: Item) -> Result<Self, Damaged> {
-        let mut take = |name| match item.remove(name) {
-            Some(AttributeValue::S(text) | AttributeValue::N(text)) => Some(text),
-            _ => None,
-        };
-        let id = take("sk").unwrap_or_default();
-        let damaged = |attribute| Damaged::new(&id, attribute);
-        let content = take("content").map(|json| serde_json::from_str::<Option<Stream>>(&json));
-        let progress = take("progress").map(|json| serde_json::from_str(&json));
-        Ok(Self {
-            stream: content.transpose().map_err(|_| damaged("content"))?.flatten(),
-            progress: progress.transpose().map_err(|_| damaged("progress"))?.unwrap_or_default(),
-            run: take("run"),
-            due_at: take("due_at").and_then(|at| at.parse().ok()),
-            queue: take("due"),
-            generation: take("generation")
-                .and_then(|it| it.parse().ok())
-                .ok_or_else(|| damaged("generation"))?,
-            step: take("step").and_then(|step| step.parse().ok()).ok_or_else(|| damaged("step"))?,
-            id,
-        })
-    }
-
-    /// Whether a run has it and may still be at work.
-    pub fn is_held(&self, now: Instant) -> bool {
-        self.run.is_some() && self.due_at.is_some_and(|due_at| now < due_at)
-    }
-
-    /// Which events it sends.
-    ///
-    /// # Errors
-    /// The filter is not what this version reads, which it was when the stream was configured.
-    pub fn wants(&self) -> Result<Wants, ReadError> {
-        let Some(Stream { filter, include_service, .. }) = &self.stream else {
-            return Ok(Wants::default());
-        };
-        let filter = filter.as_deref().map(Filter::read).transpose();
-        let filter = filter.map_err(|_| Damaged::new(&self.id, "content"))?;
-        Ok(Wants { filter, words: None, include_service: *include_service })
-    }
-
+impl StreamContent {
     /// Whether people asked for something that who knew it as `before` has not done: they changed it, or want a test.
     pub fn is_asked_for(&self, before: &Self) -> bool {
         let test = self.progress.test.as_ref();
@@ -135,19 +103,22 @@ impl StoredStream {
     pub fn has_its_time(&self) -> bool {
         self.progress.attempts > 0 || self.progress.gathers
     }
+}
 
-    fn becoming(&self, tenant: &Tenant, next: Next) -> Self {
-        let Next { progress, run, due } = next;
-        let (queue, due_at) = match due {
-            Due::AsBefore => (self.queue.clone(), self.due_at),
-            Due::Awaited(at) => {
-                (Some(keys::documents_due(Kind::Stream, tenant, &self.id)), Some(at))
-            }
-            Due::Rests(at) => (Some(keys::stream_rests(tenant, &self.id)), Some(at)),
-            Due::Never => (None, None),
-        };
-        Self { progress, run, due_at, queue, step: self.step + 1, ..self.clone() }
-    }
+/// A stream after a step.
+fn after(before: &StoredStream, next: Next) -> StoredStream {
+    let Next { progress, run, due } = next;
+    let (tenant, id) = (&before.tenant, &before.id);
+    let queued = match due {
+        Due::AsBefore => before.queued.clone(),
+        Due::Awaited(at) => {
+            Some(Queued { queue: keys::documents_due(Kind::Stream, tenant, id), at })
+        }
+        Due::Rests(at) => Some(Queued { queue: keys::stream_rests(tenant, id), at }),
+        Due::Never => None,
+    };
+    let content = StreamContent { progress, ..before.content.clone() };
+    before.next(content, run, queued)
 }
 
 /// The stream of that id, one that was deleted as well.
@@ -155,11 +126,8 @@ impl StoredStream {
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn stream(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredStream>, ReadError> {
-    let item = scope
-        .database
-        .state_item(keys::documents(Kind::Stream, &scope.tenant), id, scope.deadline)
-        .await?;
-    Ok(item.map(StoredStream::of).transpose()?)
+    let pk = keys::documents(Kind::Stream, &scope.tenant);
+    StoredStream::read(scope.database, pk, id, scope.deadline).await
 }
 
 /// The streams in the order of their ids, those after `after`; and whether there may be more.
@@ -170,9 +138,10 @@ pub async fn streams(
     scope: &TenantScope<'_>,
     after: Option<&str>,
 ) -> Result<(Vec<StoredStream>, bool), ReadError> {
-    let (items, goes_on) =
-        scope.state_page(keys::documents(Kind::Stream, &scope.tenant), None, after, true).await?;
-    Ok((items.into_iter().map(StoredStream::of).collect::<Result<_, _>>()?, goes_on))
+    let partition = Partition::new(keys::documents(Kind::Stream, &scope.tenant));
+    let page = scope.page(&partition, after).await?;
+    let streams = page.items.into_iter().map(StoredStream::of).collect::<Result<_, _>>()?;
+    Ok((streams, page.next.is_some()))
 }
 
 /// A stream as it is answered; none of one that was deleted.
@@ -185,8 +154,8 @@ pub async fn answered_stream(
 ) -> Result<Option<Answered>, ReadError> {
     let Some(stream) = &stored.stream else { return Ok(None) };
     let progress = stored.progress.clone().of(stream);
-    let oldest = scope.recorded_after(&progress.after(stream), &stored.wants()?).await?;
-    Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at, oldest, scope.now)))
+    let oldest = scope.recorded_after(&progress.after(stream), &wants(stored)?).await?;
+    Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at(), oldest, scope.now)))
 }
 
 /// The streams that wait for what is recorded: somebody is to work on them as soon as something was.
@@ -194,27 +163,21 @@ pub async fn answered_stream(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn streams_to_wake(scope: &TenantScope<'_>) -> Result<Vec<String>, ReadError> {
-    let (mut waking, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let pk = keys::documents(Kind::Stream, &scope.tenant);
-        let (items, goes_on) = scope.state_page(pk, None, after.as_deref(), true).await?;
-        for item in items {
-            after = item.get("sk").and_then(|id| id.as_s().ok()).cloned();
-            match StoredStream::of(item) {
-                Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(scope.now) => {
-                    waking.push(it.id)
-                }
-                Ok(_) => {}
-                // One that cannot be read must not hold up the others.
-                Err(error) => {
-                    tracing::error!(%error, "a stream of {} cannot be read: {error}", scope.tenant)
-                }
+    let partition = Partition::new(keys::documents(Kind::Stream, &scope.tenant));
+    let mut waking = Vec::new();
+    for item in scope.all(&partition).await? {
+        match StoredStream::of(item) {
+            Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(scope.now) => {
+                waking.push(it.id)
+            }
+            Ok(_) => {}
+            // One that cannot be read must not hold up the others.
+            Err(error) => {
+                tracing::error!(%error, "a stream of {} cannot be read: {error}", scope.tenant)
             }
         }
-        if !goes_on {
-            return Ok(waking);
-        }
     }
+    Ok(waking)
 }
 
 /// Makes a stream what `next` is; none where somebody else made a step meanwhile, and then nothing was done.
@@ -226,19 +189,17 @@ pub async fn advance_stream(
     before: &StoredStream,
     next: Next,
 ) -> Result<Option<StoredStream>, ReadError> {
-    let next = before.becoming(&scope.tenant, next);
+    let next = after(before, next);
     let mut is_repeated = false;
-    if scope
-        .database
-        .alone(step_of(scope, before, &next)?, scope.deadline, &mut is_repeated)
-        .await?
-    {
+    let change = step(before, &next)?;
+    if scope.database.alone(change, scope.deadline, &mut is_repeated).await? {
         return Ok(Some(next));
     }
     // An attempt that looked like a failure may have done it.
     let there = if is_repeated { stream(scope, &next.id).await? } else { None };
     let is_done = there.is_some_and(|it| {
-        (it.step, &it.run, &it.progress) == (next.step, &next.run, &next.progress)
+        // Who changes what the stream is makes no step.
+        (it.generation(), &it.run, &it.progress) == (next.generation(), &next.run, &next.progress)
     });
     Ok(is_done.then_some(next))
 }
@@ -274,8 +235,8 @@ pub async fn tell_of_stream(
                 vec![stream_finding(scope, "finding.withdrawn", before, &next.progress, why)]
             }
         };
-        let done = before.becoming(&scope.tenant, next.clone());
-        let change = step_of(scope, before, &done)?;
+        let done = after(before, next.clone());
+        let change = step(before, &done)?;
         match scope.commit(events, None, &recorder(), vec![change]).await? {
             Commit::Done(_) => return Ok(Some(done)),
             Commit::Stale => return Ok(None),
@@ -322,34 +283,12 @@ pub async fn ask_for_stream_test(
 }
 
 /// What makes `next` of what stands there as `before`.
-fn step_of(
-    scope: &TenantScope<'_>,
-    before: &StoredStream,
-    next: &StoredStream,
-) -> Result<Change, Damaged> {
-    let progress =
-        serde_json::to_string(&next.progress).map_err(|_| Damaged::new(&next.id, "progress"))?;
-    let mut set: Vec<Attribute> = vec![("progress", text(&progress)), ("step", number(next.step))];
-    set.extend(next.run.as_ref().map(|run| ("run", text(run))));
-    set.extend(next.queue.as_ref().map(|queue| ("due", text(queue))));
-    set.extend(next.due_at.map(|at| ("due_at", text(&at.to_string()))));
-    let remove: &[&str] = match (&next.run, next.due_at) {
-        (Some(_), Some(_)) => &[],
-        (None, Some(_)) => &["run"],
-        (Some(_), None) => &["due", "due_at"],
-        (None, None) => &["run", "due", "due_at"],
-    };
-    // One that is taken out of its queue must not have become another meanwhile, which would stand in none.
-    let expected = match next.due_at {
-        Some(_) => ("step", number(before.step)),
-        None => ("generation", number(before.generation)),
-    };
-    Ok(Change::Update {
-        key: [keys::documents(Kind::Stream, &scope.tenant), next.id.clone()],
-        set,
-        remove,
-        expected,
-    })
+fn step(before: &StoredStream, next: &StoredStream) -> Result<Change, Damaged> {
+    match next.queued {
+        Some(_) => next.change(before),
+        // One that is taken out of its queue must not have become another meanwhile, which would stand in none.
+        None => next.change_expecting(("generation", number(before.content.generation))),
+    }
 }
 
 /// What the trail tells of a stream that is paused: that, and the finding by which somebody learns of it.
@@ -413,8 +352,8 @@ pub async fn streams_that_rested(
     database: &Database,
     until: Instant,
     deadline: Deadline,
-) -> Result<Vec<DueDocument>, Unavailable> {
-    database.due_in(keys::stream_rests_in, Kind::Stream, until, deadline).await
+) -> Result<Vec<lease::Due>, Unavailable> {
+    database.all_due(keys::stream_rests_in, until, deadline).await
 }
 
 /// How events name a stream.

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant as Deadline;
 
 use crate::windows::{LiveWindows, OF_A_LIST, OpeningCause, STATEMENTS, Step, Stored};
@@ -16,7 +17,7 @@ use shared_domain::{
     configuration::application::Place,
     time::timestamp::Instant,
     trail::{
-        event::{Event, EventId, RecordedBy, Tenant},
+        event::{Event, EventId, RecordedBy},
         filter::Filter,
     },
     windows::{
@@ -26,39 +27,39 @@ use shared_domain::{
         window_event::{EndReason, WindowEvent},
     },
 };
-use shared_platform::backoff::Pauses;
+use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    Database, ReadError, TenantScope, dynamodb_json,
-    event_item::{self, Damaged, Item},
+    Database, ReadError, TenantScope,
+    attributes::{key, number, text},
+    event_item::{self, Damaged},
     get_events::KEYS,
-    keys, retry,
-    transaction::{Attribute, Change, Commit},
+    keys,
+    lease::{Content, Due, Leased, Queued, json},
+    partitions::Partition,
+    retry,
+    transaction::{Change, Commit},
 };
 
 /// Transactions under way at a time.
 const AT_ONCE: usize = 4;
 
 /// An order as it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredOrder {
+pub type StoredOrder = Leased<OrderContent>;
+
+/// What is stored of an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderContent {
     /// What was said.
+    #[serde(rename = "content", with = "json")]
     pub order: EndOrder,
     /// How far it is.
+    #[serde(with = "json")]
     pub progress: OrderProgress,
-    /// When something is to be done for it; until then the run that has it has it alone.
-    pub due_at: Option<Instant>,
-    generation: u64,
 }
 
-/// An order that something is to be done for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueOrder {
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// Its id.
-    pub id: String,
-    /// When.
-    pub at: Instant,
+impl Content for OrderContent {
+    const FIXED: &'static [&'static str] = &["content"];
+    const CHANGING: &'static [&'static str] = &["progress"];
 }
 
 /// Which claims an order ends, ready to be asked.
@@ -94,46 +95,8 @@ pub struct OpenPage {
     pub next: Option<String>,
 }
 
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-fn number(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
-
-/// What is stored of how far an order is.
-fn attributes(
-    progress: &OrderProgress,
-    due_at: Option<Instant>,
-    generation: u64,
-) -> Vec<Attribute> {
-    let progress = serde_json::to_string(progress).unwrap_or_default();
-    let mut set = vec![("progress", text(&progress)), ("generation", number(generation))];
-    if let Some(at) = due_at {
-        set.push(("due", text(keys::WINDOW_ORDERS_DUE)));
-        set.push(("due_at", text(&at.to_string())));
-    }
-    set
-}
-
-fn stored(mut item: Item) -> Result<StoredOrder, Damaged> {
-    let mut take = |name| match item.remove(name) {
-        Some(AttributeValue::S(text) | AttributeValue::N(text)) => Some(text),
-        _ => None,
-    };
-    let id = take("sk").unwrap_or_default();
-    let damaged = |attribute| Damaged::new(&id, attribute);
-    let order = take("content").and_then(|json| serde_json::from_str(&json).ok());
-    let progress = take("progress").and_then(|json| serde_json::from_str(&json).ok());
-    Ok(StoredOrder {
-        order: order.ok_or_else(|| damaged("content"))?,
-        progress: progress.ok_or_else(|| damaged("progress"))?,
-        due_at: take("due_at").and_then(|at| at.parse().ok()),
-        generation: take("generation")
-            .and_then(|it| it.parse().ok())
-            .ok_or_else(|| damaged("generation"))?,
-    })
+fn queued(at: Instant) -> Queued {
+    Queued { queue: keys::WINDOW_ORDERS_DUE.to_owned(), at }
 }
 
 /// Stores an order, due at once.
@@ -141,16 +104,12 @@ fn stored(mut item: Item) -> Result<StoredOrder, Damaged> {
 /// # Errors
 /// The storage did not answer. It may be stored or not.
 pub async fn store_order(scope: &TenantScope<'_>, order: &EndOrder) -> Result<(), ReadError> {
-    let content = serde_json::to_string(order).map_err(|_| Damaged::new(&order.id, "content"))?;
-    let mut item = vec![
-        ("pk", text(&keys::window_orders(&scope.tenant))),
-        ("sk", text(&order.id)),
-        ("content", text(&content)),
-        ("ttl", AttributeValue::N(export_jobs::kept_until(scope))),
-    ];
-    item.extend(attributes(&OrderProgress::default(), Some(order.created_at), 1));
+    let content = OrderContent { order: order.clone(), progress: OrderProgress::default() };
+    let (pk, due) = (keys::window_orders(&scope.tenant), queued(order.created_at));
+    let stored = Leased::new(pk, &scope.tenant, &order.id, content, Some(due));
+    let insertion = stored.insertion(Some(export_jobs::kept_until(scope)))?;
     // An attempt that went unanswered may have stored it: its id is its own.
-    scope.database.alone(Change::Insert(item), scope.deadline, &mut false).await?;
+    scope.database.alone(insertion, scope.deadline, &mut false).await?;
     Ok(())
 }
 
@@ -159,9 +118,8 @@ pub async fn store_order(scope: &TenantScope<'_>, order: &EndOrder) -> Result<()
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn order(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredOrder>, ReadError> {
-    let item =
-        scope.database.state_item(keys::window_orders(&scope.tenant), id, scope.deadline).await?;
-    Ok(item.map(stored).transpose()?)
+    let pk = keys::window_orders(&scope.tenant);
+    StoredOrder::read(scope.database, pk, id, scope.deadline).await
 }
 
 /// Says how far an order is and when something is to be done for it again; none where it is not as `before` any more, and then nothing
@@ -175,21 +133,9 @@ pub async fn advance_order(
     progress: OrderProgress,
     due_at: Option<Instant>,
 ) -> Result<Option<StoredOrder>, ReadError> {
-    let generation = before.generation + 1;
-    let next = StoredOrder { order: before.order.clone(), progress, due_at, generation };
-    let change = Change::Update {
-        key: [keys::window_orders(&scope.tenant), next.order.id.clone()],
-        set: attributes(&next.progress, due_at, generation),
-        remove: if due_at.is_some() { &[] } else { &["due", "due_at"] },
-        expected: ("generation", number(before.generation)),
-    };
-    let mut is_repeated = false;
-    if scope.database.alone(change, scope.deadline, &mut is_repeated).await? {
-        return Ok(Some(next));
-    }
-    // An attempt that looked like a failure may have done it.
-    let is_done = is_repeated && order(scope, &next.order.id).await?.as_ref() == Some(&next);
-    Ok(is_done.then_some(next))
+    let content = OrderContent { order: before.order.clone(), progress };
+    let next = before.next(content, None, due_at.map(queued));
+    Ok(next.save(scope.database, before, scope.deadline).await?.then_some(next))
 }
 
 /// A page of the windows that are not closed, from `before` on. One that cannot be read is passed over: it must not hold up the others.
@@ -291,11 +237,10 @@ pub async fn bookings_page(
     after: Option<&str>,
 ) -> Result<(Vec<EventId>, Option<String>), ReadError> {
     let Meaning::Filter(filter) = meaning else { return Ok((Vec::new(), None)) };
-    let (items, goes_on) =
-        scope.state_page(keys::bookings(&scope.tenant), None, after, true).await?;
-    let (mut meant, mut last) = (Vec::new(), None);
-    for mut item in items {
-        let Some(AttributeValue::S(id)) = item.remove("sk") else { continue };
+    let page = scope.page(&Partition::new(keys::bookings(&scope.tenant)), after).await?;
+    let mut meant = Vec::new();
+    for mut item in page.items {
+        let id = item.take_text("sk").unwrap_or_default();
         let event = match item.remove("event") {
             Some(AttributeValue::M(whole)) => event_item::read(whole.into()),
             _ => Err(Damaged::new(&id, "event")),
@@ -308,9 +253,8 @@ pub async fn bookings_page(
                 tracing::error!(%error, "a booking of {} cannot be read: {error}", scope.tenant)
             }
         }
-        last = Some(id);
     }
-    Ok((meant, last.filter(|_| goes_on)))
+    Ok((meant, page.next))
 }
 
 /// Opens the window of a booking and ends it for the order, as only a window can be ended; whether there was anything to end. The event may be
@@ -438,17 +382,9 @@ async fn listed_by(
     windows: impl Iterator<Item = &String>,
 ) -> Result<HashSet<String>, ReadError> {
     let pk = keys::windows_ended_by(&scope.tenant, &order.id);
-    let key =
-        |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
-    let items = scope
-        .database
-        .items(&scope.database.state, windows.map(key).collect(), scope.deadline)
-        .await?;
-    let id = |mut item: Item| match item.remove("sk") {
-        Some(AttributeValue::S(id)) => Some(id),
-        _ => None,
-    };
-    Ok(items.into_iter().filter_map(id).collect())
+    let keys = windows.map(|id| key(&pk, id)).collect();
+    let items = scope.database.items(&scope.database.state, keys, scope.deadline).await?;
+    Ok(items.into_iter().filter_map(|mut item| item.take_text("sk")).collect())
 }
 
 /// The windows that an order ended, in the order of their ids, from `after` on: ids, each with its window where it is still kept; and
@@ -461,27 +397,11 @@ pub async fn ended_by(
     order: &str,
     after: Option<&str>,
 ) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
-    let pk = keys::windows_ended_by(&scope.tenant, order);
-    let call = scope
-        .database
-        .client
-        .query()
-        .table_name(&scope.database.state)
-        .consistent_read(true)
-        .key_condition_expression("pk = :pk AND sk > :after")
-        .expression_attribute_values(":pk", text(&pk))
-        // No id stands before this.
-        .expression_attribute_values(":after", text(after.unwrap_or(" ")))
-        .limit(OF_A_LIST as i32);
-    let page = retry(scope.deadline, || dynamodb_json::query(call.clone())).await?;
-    let ids: Vec<String> = page
-        .items
-        .into_iter()
-        .filter_map(|mut item| match item.remove("sk") {
-            Some(AttributeValue::S(id)) => Some(id),
-            _ => None,
-        })
-        .collect();
+    let partition =
+        Partition::new(keys::windows_ended_by(&scope.tenant, order)).at_most(OF_A_LIST as i32);
+    let page = scope.page(&partition, after).await?;
+    let ids: Vec<String> =
+        page.items.into_iter().filter_map(|mut item| item.take_text("sk")).collect();
     let mut found = HashMap::with_capacity(ids.len());
     for window in windows::windows_by_id(scope, &ids).await? {
         let window = window?.window;
@@ -507,7 +427,7 @@ pub async fn count_ended_by(scope: &TenantScope<'_>, order: &str) -> Result<u64,
         .consistent_read(true)
         .select(Select::Count)
         .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", text(&keys::windows_ended_by(&scope.tenant, order)));
+        .expression_attribute_values(":pk", text(keys::windows_ended_by(&scope.tenant, order)));
     let (mut count, mut start) = (0, None);
     loop {
         let call = call.clone().set_exclusive_start_key(start.take());
@@ -552,10 +472,10 @@ impl Ending<'_> {
             Step { before: Some(self.before), after: &self.after, generation }.changes(scope);
         if !is_listed {
             changes.push(Change::Insert(vec![
-                ("pk", text(&keys::windows_ended_by(&scope.tenant, &order.id))),
+                ("pk", text(keys::windows_ended_by(&scope.tenant, &order.id))),
                 ("sk", text(&self.after.id)),
-                ("at", text(&scope.now.to_string())),
-                ("ttl", AttributeValue::N(export_jobs::kept_until(scope))),
+                ("at", text(scope.now)),
+                ("ttl", number(export_jobs::kept_until(scope))),
             ]));
         }
         (events, changes)
@@ -570,12 +490,6 @@ pub async fn due_orders(
     database: &Database,
     until: Instant,
     deadline: Deadline,
-) -> Result<Vec<DueOrder>, ReadError> {
-    let page = database.due_page(keys::WINDOW_ORDERS_DUE, until, None, None, deadline).await?;
-    let read = |item: Item| {
-        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-        let tenant = keys::tenant_of_window_orders(text("pk")?)?;
-        Some(DueOrder { tenant, id: text("sk")?.clone(), at: text("due_at")?.parse().ok()? })
-    };
-    Ok(page.items.into_iter().filter_map(read).collect())
+) -> Result<Vec<Due>, Unavailable> {
+    database.first_due(keys::WINDOW_ORDERS_DUE, until, deadline).await
 }

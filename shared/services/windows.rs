@@ -23,9 +23,7 @@ mod step;
 mod target_application;
 
 pub use booking::{OpeningCause, open_booking};
-pub use due_queue::{
-    DuePlace, due, due_bookings, lead, leader, remember, swept, swept_at, take_from, tenants,
-};
+pub use due_queue::{DuePlace, due, due_bookings, remember, swept, swept_at, take_from, tenants};
 pub use live_windows::{LiveWindows, OF_A_LIST, has_all_listed, list_windows, live_windows};
 pub use lookup::{
     open_window_of, open_windows, open_windows_called, open_windows_of, window, windows,
@@ -34,16 +32,6 @@ pub use lookup::{
 pub use recording::{Recording, record};
 pub use step::{STATEMENTS, Step, Stored, advance, change_window, merge};
 pub use target_application::{application_of, applications};
-
-use aws_sdk_dynamodb::types::AttributeValue;
-
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-fn number(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -3,10 +3,15 @@
 //! A place is taken in the transaction that uses it. Each kind of place has one item, whose generation every taking increments: of two callers
 //! who both found the last place free, the second finds another generation and counts again.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{ReadError, TenantScope, event_item::Damaged, keys, transaction::Change};
+use crate::{
+    ReadError, TenantScope,
+    attributes::{number, text},
+    event_item::Damaged,
+    keys,
+    transaction::Change,
+};
 use shared_domain::trail::event::Tenant;
 
 /// A kind of place.
@@ -76,24 +81,13 @@ impl Places {
         before: &Taken,
         holders: &[Holder],
     ) -> Result<Change, Damaged> {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let number = |number: u64| AttributeValue::N(number.to_string());
-        let (pk, sk) = (keys::places(tenant), self.what.to_owned());
+        let key = [keys::places(tenant), self.what.to_owned()];
         let holders =
             serde_json::to_string(holders).map_err(|_| Damaged::new(self.what, "holders"))?;
         let generation = before.generation.unwrap_or(0) + 1;
-        let set = vec![("holders", text(&holders)), ("generation", number(generation))];
-        Ok(match before.generation {
-            None => Change::Insert(
-                [("pk", text(&pk)), ("sk", text(&sk))].into_iter().chain(set).collect(),
-            ),
-            Some(before) => Change::Update {
-                key: [pk, sk],
-                set,
-                remove: &[],
-                expected: ("generation", number(before)),
-            },
-        })
+        let set = vec![("holders", text(holders)), ("generation", number(generation))];
+        let expected = before.generation.map(|generation| ("generation", number(generation)));
+        Ok(Change::step(key, expected, set, &[]))
     }
 }
 
@@ -104,20 +98,13 @@ impl TenantScope<'_> {
             .database
             .state_item(keys::places(&self.tenant), places.what, self.deadline)
             .await?;
-        let Some(mut item) = item else {
+        let Some(item) = item else {
             return Ok(Taken { generation: None, holders: Vec::new() });
         };
         let damaged = |attribute| Damaged::new(places.what, attribute);
-        let generation = match item.remove("generation") {
-            Some(AttributeValue::N(number)) => number.parse().ok(),
-            _ => None,
-        };
-        let holders = match item.remove("holders") {
-            Some(AttributeValue::S(json)) => serde_json::from_str(&json).ok(),
-            _ => None,
-        };
+        let holders = item.text("holders").and_then(|json| serde_json::from_str(json).ok());
         Ok(Taken {
-            generation: Some(generation.ok_or_else(|| damaged("generation"))?),
+            generation: Some(item.number("generation").ok_or_else(|| damaged("generation"))?),
             holders: holders.ok_or_else(|| damaged("holders"))?,
         })
     }

@@ -17,9 +17,11 @@ use tokio::time::Instant as Deadline;
 
 use crate::{
     Database, ReadError, TenantScope,
+    attributes::{number, text},
     capacity::{Full, Holder, Places},
     event_item::{Damaged, Item},
-    keys,
+    keys, lease,
+    partitions::Partition,
     transaction::{Change, Commit},
 };
 use shared_domain::{
@@ -178,34 +180,32 @@ impl Document {
     }
 
     fn of(mut item: Item) -> Result<Self, Damaged> {
-        let text = |value: Option<AttributeValue>| match value {
-            Some(AttributeValue::S(text)) => Some(text),
-            _ => None,
-        };
-        let id = text(item.remove("sk")).unwrap_or_default();
+        let id = item.take_text("sk").unwrap_or_default();
         let damaged = |attribute| Damaged::new(&id, attribute);
-        let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
-        let content = match item.remove("content") {
+        let content: Option<Value> = match item.get("content") {
             None => None,
-            content => {
-                let json = text(content).and_then(|json| serde_json::from_str(&json).ok());
+            Some(_) => {
+                let json = item.text("content").and_then(|json| serde_json::from_str(json).ok());
                 Some(json.ok_or_else(|| damaged("content"))?)
             }
         };
         let aliases = match item.remove("aliases") {
             None => Vec::new(),
             Some(AttributeValue::L(list)) => {
-                list.into_iter().filter_map(|value| text(Some(value))).collect()
+                list.iter().filter_map(|alias| Some(alias.as_s().ok()?.clone())).collect()
             }
             Some(_) => return Err(damaged("aliases")),
         };
-        // A deleted one keeps its place, so that its generations go on and no event of it is ever written twice.
-        let content = content.filter(|content: &Value| !content.is_null());
-        let due_at = text(item.remove("due_at")).and_then(|at| at.parse().ok());
-        let is_imported = item.get("imported") == Some(&AttributeValue::Bool(true));
-        let made_by = text(item.remove("made_by"));
-        let generation = generation.ok_or_else(|| damaged("generation"))?;
-        Ok(Self { generation, content, due_at, is_imported, made_by, aliases, id })
+        Ok(Self {
+            generation: item.number("generation").ok_or_else(|| damaged("generation"))?,
+            // A deleted one keeps its place, so that its generations go on and no event of it is ever written twice.
+            content: content.filter(|content| !content.is_null()),
+            due_at: item.parsed("due_at"),
+            is_imported: item.get("imported") == Some(&AttributeValue::Bool(true)),
+            made_by: item.take_text("made_by"),
+            aliases,
+            id,
+        })
     }
 }
 
@@ -248,10 +248,18 @@ impl TenantScope<'_> {
         kind: Kind,
         after: Option<&str>,
     ) -> Result<(Vec<Document>, bool), ReadError> {
-        let (items, goes_on) =
-            self.state_page(keys::documents(kind, &self.tenant), None, after, true).await?;
-        let documents = items.into_iter().map(Document::of).collect::<Result<_, _>>()?;
-        Ok((documents, goes_on))
+        let page = self.page(&Partition::new(keys::documents(kind, &self.tenant)), after).await?;
+        let documents = page.items.into_iter().map(Document::of).collect::<Result<_, _>>()?;
+        Ok((documents, page.next.is_some()))
+    }
+
+    /// All documents of a kind, the deleted ones as well.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn all_documents(&self, kind: Kind) -> Result<Vec<Document>, ReadError> {
+        let items = self.all(&Partition::new(keys::documents(kind, &self.tenant))).await?;
+        Ok(items.into_iter().map(Document::of).collect::<Result<_, _>>()?)
     }
 
     /// Makes a document as `want` wants it, who is asked anew where somebody else changed it meanwhile.
@@ -322,16 +330,9 @@ impl TenantScope<'_> {
 
     /// The documents of a kind that are there, with who made them.
     async fn holders(&self, kind: Kind) -> Result<Vec<Holder>, ReadError> {
-        let (mut holders, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let (documents, goes_on) = self.documents(kind, after.as_deref()).await?;
-            after = documents.last().map(|document| document.id.clone());
-            let there = documents.into_iter().filter(|document| document.content.is_some());
-            holders.extend(there.map(|document| Holder { id: document.id, by: document.made_by }));
-            if !goes_on {
-                return Ok(holders);
-            }
-        }
+        let documents = self.all_documents(kind).await?;
+        let there = documents.into_iter().filter(|document| document.content.is_some());
+        Ok(there.map(|document| Holder { id: document.id, by: document.made_by }).collect())
     }
 
     /// The id of the document with that name.
@@ -340,22 +341,8 @@ impl TenantScope<'_> {
             .database
             .state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline)
             .await?;
-        Ok(match item.and_then(|mut item| item.remove("document")) {
-            Some(AttributeValue::S(id)) => Some(id),
-            _ => None,
-        })
+        Ok(item.and_then(|mut item| item.take_text("document")))
     }
-}
-
-/// A document for which something is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueDocument {
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// Its id.
-    pub id: String,
-    /// When.
-    pub at: Instant,
 }
 
 impl Database {
@@ -368,45 +355,8 @@ impl Database {
         kind: Kind,
         until: Instant,
         deadline: Deadline,
-    ) -> Result<Vec<DueDocument>, Unavailable> {
-        self.due_in(|shard| keys::documents_due_in(kind, shard), kind, until, deadline).await
-    }
-
-    /// The same of a queue whose partitions `queue` names.
-    pub async fn due_in(
-        &self,
-        queue: impl Fn(u64) -> String,
-        kind: Kind,
-        until: Instant,
-        deadline: Deadline,
-    ) -> Result<Vec<DueDocument>, Unavailable> {
-        let mut due = Vec::new();
-        for shard in 0..keys::DUE_SHARDS {
-            let mut start = None;
-            loop {
-                let page =
-                    self.due_page(&queue(shard), until, None, start.take(), deadline).await?;
-                for item in page.items {
-                    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-                    let tenant = text("pk").and_then(|pk| keys::tenant_of_documents(pk, kind));
-                    let at = text("due_at").and_then(|at| at.parse().ok());
-                    match (tenant, text("sk"), at) {
-                        (Some(tenant), Some(id), Some(at)) => {
-                            due.push(DueDocument { tenant, id: id.clone(), at })
-                        }
-                        _ => tracing::error!(
-                            "an item in the queue of {}s cannot be read",
-                            kind.as_ref()
-                        ),
-                    }
-                }
-                start = page.next;
-                if start.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(due)
+    ) -> Result<Vec<lease::Due>, Unavailable> {
+        self.all_due(|shard| keys::documents_due_in(kind, shard), until, deadline).await
     }
 }
 
@@ -488,17 +438,15 @@ impl Step<'_> {
     fn changes(&self, tenant: &Tenant) -> Vec<Change> {
         let Self { kind, id, generation, before, wanted, by } = *self;
         let Wanted { content, aliases, .. } = wanted;
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let number = |number: u64| AttributeValue::N(number.to_string());
         let (pk, alias_pk) = (keys::documents(kind, tenant), keys::aliases(kind, tenant));
         // In a fixed order, so that the same change is the same transaction.
         let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
         let had: BTreeSet<String> =
             before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
         let mut set = vec![
-            ("content", text(&content.as_ref().unwrap_or(&Value::Null).to_string())),
+            ("content", text(content.as_ref().unwrap_or(&Value::Null))),
             ("generation", number(generation)),
-            ("aliases", AttributeValue::L(has.iter().map(|alias| text(alias)).collect())),
+            ("aliases", AttributeValue::L(has.iter().map(text).collect())),
         ];
         if self.is_new() {
             set.push(("made_by", text(&by.sub)));
@@ -510,23 +458,15 @@ impl Step<'_> {
         match wanted.due {
             Due::AsBefore => {}
             Due::At(at) => {
-                set.push(("due", text(&keys::documents_due(kind, tenant, id))));
-                set.push(("due_at", text(&at.to_string())));
+                set.push(("due", text(keys::documents_due(kind, tenant, id))));
+                set.push(("due_at", text(at)));
                 // Whoever does what is due counts their steps from here.
                 set.extend(before.is_none().then(|| ("step", number(0))));
             }
             Due::Never => remove = &["due", "due_at"],
         }
-        let document = match before {
-            None => {
-                let first = [("pk", text(&pk)), ("sk", text(id))];
-                Change::Insert(first.into_iter().chain(set).collect())
-            }
-            Some(before) => {
-                let expected = ("generation", number(before.generation));
-                Change::Update { key: [pk, id.to_owned()], set, remove, expected }
-            }
-        };
+        let expected = before.map(|before| ("generation", number(before.generation)));
+        let document = Change::step([pk, id.to_owned()], expected, set, remove);
         let added = has.difference(&had).map(|alias| {
             Change::Insert(vec![
                 ("pk", text(&alias_pk)),

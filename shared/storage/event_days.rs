@@ -13,13 +13,14 @@ use std::{
     },
 };
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    Database, ReadError, TenantScope, dynamodb_json,
+    Database, ReadError, TenantScope,
+    attributes::text,
     event_item::Item,
     keys::{self, DayIndex, DayMarker, Lane},
+    partitions::Partition,
     retry,
     transaction::Change,
 };
@@ -56,10 +57,6 @@ impl Known {
         }
         written.insert(marker);
     }
-}
-
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
 }
 
 impl TenantScope<'_> {
@@ -124,21 +121,13 @@ impl TenantScope<'_> {
             let [_, sort_key] = DayMarker { index, lane, day }.key(&self.tenant);
             sort_key
         };
-        let call = self
-            .database
-            .client
-            .query()
-            .table_name(&self.database.state)
-            // The marker of an event that is there is there: it was written before.
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", text(&partition))
-            .expression_attribute_values(":first", text(&sort_key(first)))
-            .expression_attribute_values(":last", text(&sort_key(last)))
-            .scan_index_forward(order == Order::Ascending)
-            .limit(limit);
-        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
-        let day = |item: &Item| keys::day_of_marker(item.get("sk")?.as_s().ok()?);
+        // The marker of an event that is there is there: it was written before.
+        let partition = Partition::new(partition)
+            .between(sort_key(first), sort_key(last))
+            .in_order(order)
+            .at_most(limit);
+        let page = self.page(&partition, None).await?;
+        let day = |item: &Item| keys::day_of_marker(item.text("sk")?);
         Ok(Some((page.items.iter().filter_map(day).collect(), page.next.is_some())))
     }
 }
@@ -216,7 +205,7 @@ impl Database {
             place = page.last_evaluated_key.and_then(|mut key| key.remove("pk"));
             let is_done = place.is_none();
             if is_done || Deadline::now() >= until {
-                let now = text(&self.clock.now().to_string());
+                let now = text(self.clock.now());
                 let kept = place.clone();
                 transaction::replace(
                     self,

@@ -57,16 +57,21 @@ impl From<HashMap<String, AttributeValue>> for Item {
 
 /// An item that is not as this service writes it.
 #[derive(Debug, thiserror::Error)]
-#[error("the item {key} cannot be read: attribute {attribute} is missing or wrong")]
+#[error("the item {key} cannot be read: {why}")]
 pub struct Damaged {
     key: String,
-    attribute: &'static str,
+    why: String,
 }
 
 impl Damaged {
     /// An attribute of the item with that key.
     pub fn new(key: &str, attribute: &'static str) -> Self {
-        Self { key: key.to_owned(), attribute }
+        Self::because(key, format_args!("attribute {attribute} is missing or wrong"))
+    }
+
+    /// The item with that key.
+    pub fn because(key: &str, why: impl ToString) -> Self {
+        Self { key: key.to_owned(), why: why.to_string() }
     }
 }
 
@@ -276,7 +281,7 @@ pub fn read(item: Item) -> Result<Recorded, Damaged> {
     let recorded = read_attributes(&mut reader, &key);
     match (recorded, reader.damaged) {
         (Some(recorded), None) => Ok(recorded),
-        (_, attribute) => Err(Damaged { key, attribute: attribute.unwrap_or("pk") }),
+        (_, attribute) => Err(Damaged::new(&key, attribute.unwrap_or("pk"))),
     }
 }
 

@@ -9,10 +9,9 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
 use crate::{
     ReadError, TenantScope,
+    attributes::{number, text},
     event_item::{Damaged, Item},
     keys,
     transaction::Change,
@@ -108,32 +107,22 @@ impl TenantScope<'_> {
                 return Ok(());
             }
             let gate = reached;
-            let time = |time: Instant| AttributeValue::S(time.to_string());
-            let number = |number: u64| AttributeValue::N(number.to_string());
-            let set = |generation: u64| {
-                vec![
-                    ("open_to", time(gate.open)),
-                    ("next_to", time(gate.next)),
-                    ("seen_to", time(gate.seen)),
-                    ("moved_at", time(gate.since)),
-                    ("slack_ms", number(u64::try_from(gate.slack.as_millis()).unwrap_or(u64::MAX))),
-                    ("uneven_until", time(gate.uneven_until)),
-                    ("generation", number(generation)),
-                ]
+            let (expected, generation) = match there {
+                None => (None, 0),
+                Some((_, before)) => (Some(("generation", number(before))), before + 1),
             };
+            let slack = u64::try_from(gate.slack.as_millis()).unwrap_or(u64::MAX);
+            let set = vec![
+                ("open_to", text(gate.open)),
+                ("next_to", text(gate.next)),
+                ("seen_to", text(gate.seen)),
+                ("moved_at", text(gate.since)),
+                ("slack_ms", number(slack)),
+                ("uneven_until", text(gate.uneven_until)),
+                ("generation", number(generation)),
+            ];
             let key = [keys::late(&self.tenant), keys::GATE.to_owned()];
-            let change = match there {
-                None => {
-                    let [pk, sk] = key.map(AttributeValue::S);
-                    Change::Insert([set(0), vec![("pk", pk), ("sk", sk)]].concat())
-                }
-                Some((_, generation)) => Change::Update {
-                    key,
-                    set: set(generation + 1),
-                    remove: &[],
-                    expected: ("generation", number(generation)),
-                },
-            };
+            let change = Change::step(key, expected, set, &[]);
             if self.database.alone(change, self.deadline, &mut false).await? {
                 return Ok(());
             }
@@ -147,19 +136,15 @@ impl TenantScope<'_> {
         let item =
             self.database.state_item(keys::late(&self.tenant), keys::GATE, self.deadline).await?;
         let read = |item: Item| {
-            let time = |name: &str| item.get(name)?.as_s().ok()?.parse::<Instant>().ok();
-            let (open, next) = (time("open_to")?, time("next_to")?);
-            let slack =
-                item.get("slack_ms").and_then(|it| it.as_n().ok()?.parse().ok()).unwrap_or(0);
             let gate = Gate {
-                open,
-                next,
-                seen: time("seen_to")?,
-                since: time("moved_at")?,
-                slack: Duration::from_millis(slack),
-                uneven_until: time("uneven_until").unwrap_or(Instant::from_millis(0)),
+                open: item.parsed("open_to")?,
+                next: item.parsed("next_to")?,
+                seen: item.parsed("seen_to")?,
+                since: item.parsed("moved_at")?,
+                slack: Duration::from_millis(item.number("slack_ms").unwrap_or(0)),
+                uneven_until: item.parsed("uneven_until").unwrap_or(Instant::from_millis(0)),
             };
-            Some((gate, item.get("generation")?.as_n().ok()?.parse().ok()?))
+            Some((gate, item.number("generation")?))
         };
         Ok(item
             .map(|item| read(item).ok_or_else(|| Damaged::new(keys::GATE, "open_to")))

@@ -163,14 +163,15 @@ pub fn day_of_marker(sort_key: &str) -> Option<i64> {
     Some(format!("{date}T00:00:00Z").parse::<Instant>().ok()?.day_number())
 }
 
+/// The tenant of a partition of the state table that holds what one tenant has of a kind.
+pub fn tenant_of(pk: &str) -> Option<Tenant> {
+    let (_, tenant) = pk.split_once('#')?;
+    Tenant::new(tenant)
+}
+
 /// The partition of a tenant's documents of a kind, in the state table.
 pub fn documents(kind: Kind, tenant: &Tenant) -> String {
     format!("{}#{tenant}", kind.as_ref())
-}
-
-/// The tenant of that partition.
-pub fn tenant_of_documents(pk: &str, kind: Kind) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix(kind.as_ref())?.strip_prefix('#')?)
 }
 
 /// The partition of the queue that a document stands in while something is to be done for it.
@@ -204,11 +205,6 @@ pub const TENANTS: &str = "tenants";
 /// The partition of a tenant's windows.
 pub fn windows(tenant: &Tenant) -> String {
     format!("window#{tenant}")
-}
-
-/// The tenant of a window's partition.
-pub fn tenant_of_windows(pk: &str) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix("window#")?)
 }
 
 /// The partition that says which window of an account is open.
@@ -249,11 +245,6 @@ pub fn window_orders(tenant: &Tenant) -> String {
     format!("window_order#{tenant}")
 }
 
-/// The tenant of that partition.
-pub fn tenant_of_window_orders(pk: &str) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix("window_order#")?)
-}
-
 /// The partition that says which windows an order ended.
 pub fn windows_ended_by(tenant: &Tenant, order: &str) -> String {
     format!("window_ended#{tenant}#{order}")
@@ -270,11 +261,6 @@ pub fn session_ends(tenant: &Tenant) -> String {
 /// The partition of the events whose windows open later.
 pub fn bookings(tenant: &Tenant) -> String {
     format!("booking#{tenant}")
-}
-
-/// The tenant of that partition.
-pub fn tenant_of_bookings(pk: &str) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix("booking#")?)
 }
 
 /// The partition of the queue that bookings stand in.
@@ -299,11 +285,6 @@ pub fn projections(kind: &str, tenant: &Tenant) -> String {
     format!("{kind}#{tenant}")
 }
 
-/// The tenant of that partition.
-pub fn tenant_of_projections(pk: &str, kind: &str) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix(kind)?.strip_prefix('#')?)
-}
-
 /// The partition of a list of them.
 pub fn list(kind: &str, tenant: &Tenant, list: &str) -> String {
     format!("{kind}_list#{tenant}#{list}")
@@ -322,11 +303,6 @@ pub fn watch_due(shard: u64) -> String {
 /// The partition of a tenant's export jobs.
 pub fn exports(tenant: &Tenant) -> String {
     format!("export#{tenant}")
-}
-
-/// The tenant of that partition.
-pub fn tenant_of_exports(pk: &str) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix("export#")?)
 }
 
 /// The partition that says which job was asked for by which key.
@@ -355,11 +331,6 @@ pub const EXPORTS_DUE: &str = "exports";
 /// The partition of a tenant's alerts.
 pub fn alerts(tenant: &Tenant) -> String {
     format!("alert#{tenant}")
-}
-
-/// Whose alerts stand in a partition.
-pub fn tenant_of_alerts(pk: &str) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix("alert#")?)
 }
 
 /// The partition of the one queue in which older versions had the alerts to all channels.
@@ -397,8 +368,10 @@ pub fn late_recorded(tenant: &Tenant) -> String {
     format!("late_recorded#{tenant}")
 }
 
-/// The key of the lease of those that send alerts.
-pub const ALERTS_LEASE: &str = "alerts";
+/// Who leads the sending of alerts.
+pub const ALERTS_LEADER: &str = "alerts";
+/// Who leads the ending of windows.
+pub const WINDOWS_LEADER: &str = "disable";
 
 /// The partition of the queue that the alerts to a channel stand in.
 pub fn alerts_to(tenant: &Tenant, channel: &str) -> String {
@@ -413,11 +386,6 @@ pub fn alerts_to_past(tenant: &Tenant, channel: &str) -> String {
 /// The partition of the queues of a tenant's channels.
 pub fn alert_lanes(tenant: &Tenant) -> String {
     format!("alert_lane#{tenant}")
-}
-
-/// The tenant of that partition.
-pub fn tenant_of_alert_lanes(pk: &str) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix("alert_lane#")?)
 }
 
 /// The partition that those queues stand in.

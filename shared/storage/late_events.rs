@@ -14,13 +14,15 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::sleep;
 
 use crate::{
-    Database, ReadError, TenantScope, dynamodb_json,
+    Database, ReadError, TenantScope,
+    attributes::{number, text},
+    dynamodb_json,
     event_item::{Damaged, Item},
     keys::{self, Lane},
+    partitions::Partition,
     retry,
     transaction::Change,
 };
@@ -51,14 +53,6 @@ pub struct Entry {
     pub number: u64,
     /// The event.
     pub id: EventId,
-}
-
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-fn number(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
 }
 
 fn position_of(recorded: &Recorded) -> Position {
@@ -154,12 +148,11 @@ impl TenantScope<'_> {
                     "recorded_day = :day AND recorded BETWEEN :first AND :last",
                 )
                 .expression_attribute_values(":day", text(partition))
-                .expression_attribute_values(":first", text(&first.to_string()))
-                .expression_attribute_values(":last", text(&last.to_string()))
+                .expression_attribute_values(":first", text(first))
+                .expression_attribute_values(":last", text(last))
                 .set_exclusive_start_key(start);
             let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
-            let recorded = |item: Item| item.get("recorded")?.as_s().ok()?.parse::<Position>().ok();
-            rows.extend(page.items.into_iter().filter_map(recorded));
+            rows.extend(page.items.iter().filter_map(|item| item.parsed::<Position>("recorded")));
             start = page.next;
             if start.is_none() {
                 return Ok(rows);
@@ -187,37 +180,23 @@ impl TenantScope<'_> {
             let mut next = last.unwrap_or(0);
             for recorded in &new {
                 next += 1;
-                let ttl = ("ttl", AttributeValue::N(recorded.expires_at.seconds().to_string()));
+                let ttl = ("ttl", number(recorded.expires_at.seconds()));
                 let [pk, _] = &key;
                 changes.push(Change::Insert(vec![
                     ("pk", text(pk)),
-                    ("sk", text(&keys::late_entry(next))),
+                    ("sk", text(keys::late_entry(next))),
                     ("id", text(recorded.event.id.as_str())),
                     ttl.clone(),
                 ]));
                 changes.push(Change::Insert(vec![
-                    ("pk", text(&keys::late_recorded(&self.tenant))),
-                    ("sk", text(&position_of(recorded).to_string())),
+                    ("pk", text(keys::late_recorded(&self.tenant))),
+                    ("sk", text(position_of(recorded))),
                     ("number", number(next)),
                     ttl,
                 ]));
             }
-            changes.push(match last {
-                None => {
-                    let [pk, sk] = key;
-                    Change::Insert(vec![
-                        ("pk", text(&pk)),
-                        ("sk", text(&sk)),
-                        ("last", number(next)),
-                    ])
-                }
-                Some(last) => Change::Update {
-                    key,
-                    set: vec![("last", number(next))],
-                    remove: &[],
-                    expected: ("last", number(last)),
-                },
-            });
+            let expected = last.map(|last| ("last", number(last)));
+            changes.push(Change::step(key, expected, vec![("last", number(next))], &[]));
             if self.database.together(changes, self.deadline, &mut false).await? {
                 return Ok(new.len());
             }
@@ -232,37 +211,26 @@ impl TenantScope<'_> {
             .database
             .state_item(keys::late(&self.tenant), keys::LATE_HEAD, self.deadline)
             .await?;
-        let read = |item: Item| item.get("last")?.as_n().ok()?.parse().ok();
-        Ok(item
-            .map(|item| read(item).ok_or_else(|| Damaged::new(keys::LATE_HEAD, "last")))
-            .transpose()?)
+        let last = item
+            .map(|item| item.number("last").ok_or_else(|| Damaged::new(keys::LATE_HEAD, "last")));
+        Ok(last.transpose()?)
     }
 
     /// A page of the entries after a number; and whether there may be more.
     pub async fn late_after(&self, after: u64) -> Result<(Vec<Entry>, bool), ReadError> {
-        let call = self
-            .database
-            .client
-            .query()
-            .table_name(&self.database.state)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", text(&keys::late(&self.tenant)))
-            .expression_attribute_values(":first", text(&keys::late_entry(after + 1)))
-            .expression_attribute_values(":last", text(&keys::late_entry(u64::MAX)))
-            .limit(PAGE);
-        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
-        let goes_on = page.next.is_some();
+        let partition = Partition::new(keys::late(&self.tenant))
+            .between(keys::late_entry(after + 1), keys::late_entry(u64::MAX))
+            .at_most(PAGE);
+        let page = self.page(&partition, None).await?;
         let read = |item: &Item| {
-            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
             Some(Entry {
-                number: keys::read_late_entry(text("sk")?)?,
-                id: EventId::new(text("id")?)?,
+                number: keys::read_late_entry(item.text("sk")?)?,
+                id: EventId::new(item.text("id")?)?,
             })
         };
         let entries =
             page.items.iter().map(|item| read(item).ok_or_else(|| Damaged::new("late", "id")));
-        Ok((entries.collect::<Result<_, _>>()?, goes_on))
+        Ok((entries.collect::<Result<_, _>>()?, page.next.is_some()))
     }
 
     /// Those of the places, in order or not, whose events are on the list.
@@ -289,31 +257,11 @@ impl TenantScope<'_> {
         first: &Position,
         last: Option<&Position>,
     ) -> Result<Vec<(Position, u64)>, ReadError> {
-        let (pk, mut found, mut start) = (keys::late_recorded(&self.tenant), Vec::new(), None);
         // What stands behind every time.
         let last = last.map_or_else(|| "~".to_owned(), ToString::to_string);
-        loop {
-            let call = self
-                .database
-                .client
-                .query()
-                .table_name(&self.database.state)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-                .expression_attribute_values(":pk", text(&pk))
-                .expression_attribute_values(":first", text(&first.to_string()))
-                .expression_attribute_values(":last", text(&last))
-                .set_exclusive_start_key(start);
-            let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
-            let read = |item: Item| -> Option<(Position, u64)> {
-                let position = item.get("sk")?.as_s().ok()?.parse().ok()?;
-                Some((position, item.get("number")?.as_n().ok()?.parse().ok()?))
-            };
-            found.extend(page.items.into_iter().filter_map(read));
-            start = page.next;
-            if start.is_none() {
-                return Ok(found);
-            }
-        }
+        let partition = Partition::new(keys::late_recorded(&self.tenant)).between(first, last);
+        let items = self.all(&partition).await?;
+        let read = |item: &Item| Some((item.parsed("sk")?, item.number("number")?));
+        Ok(items.iter().filter_map(read).collect())
     }
 }

@@ -6,6 +6,9 @@
 //! | [`event_item`] | how an event is stored as an item |
 //! | [`dynamodb_json`] | what DynamoDB's JSON holds |
 //! | [`item_size`] | whether an item fits |
+//! | [`attributes`] | how attribute values are made and read |
+//! | [`partitions`] | which items a partition of the state table holds |
+//! | [`lease`] | what is due, and who works on it |
 //! | [`insert_events`] | put these events into the trail, unless they are there |
 //! | [`get_events`] | which events have these ids |
 //! | [`list_events`] | which events, in which order, through which index |
@@ -22,6 +25,7 @@
 //! | [`read_audit`] | which readings of the hour are on record |
 //! | [`deployment_retention`] | which retention the deployment has, and which it had before |
 
+pub mod attributes;
 pub mod capacity;
 pub mod deployment_retention;
 pub mod documents;
@@ -36,7 +40,9 @@ pub mod insert_events;
 pub mod item_size;
 pub mod keys;
 pub mod late_events;
+pub mod lease;
 pub mod list_events;
+pub mod partitions;
 pub mod projections;
 pub mod read_audit;
 pub mod search_events;
@@ -261,39 +267,6 @@ impl TenantScope<'_> {
     /// How far behind the feed stays.
     pub fn feed_lag(&self) -> Duration {
         self.database.feed_lag
-    }
-
-    /// A page of a partition of the state table: items whose keys begin with `prefix`, those after `after`; and whether there may be more.
-    pub async fn state_page(
-        &self,
-        pk: String,
-        prefix: Option<&str>,
-        after: Option<&str>,
-        forward: bool,
-    ) -> Result<(Vec<event_item::Item>, bool), ReadError> {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let start = after.map(|after| {
-            std::collections::HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))])
-        });
-        let condition =
-            if prefix.is_some() { "pk = :pk AND begins_with(sk, :prefix)" } else { "pk = :pk" };
-        let call = self
-            .database
-            .client
-            .query()
-            .table_name(&self.database.state)
-            .consistent_read(true)
-            .key_condition_expression(condition)
-            .expression_attribute_values(":pk", text(&pk))
-            .scan_index_forward(forward)
-            .set_exclusive_start_key(start);
-        let call = match prefix {
-            Some(prefix) => call.expression_attribute_values(":prefix", text(prefix)),
-            None => call,
-        };
-        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
-        let goes_on = page.next.is_some();
-        Ok((page.items, goes_on))
     }
 
     /// Whether an event still shows: until the end that was fixed when it was stored. DynamoDB removes expired items up to days late.

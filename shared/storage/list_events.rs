@@ -3,12 +3,12 @@
 use shared_domain::trail::search::{Order, Range};
 use std::{collections::VecDeque, time::Duration};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Database, ReadError, TenantScope,
+    attributes::text,
     dynamodb_json::{self, Key, Page},
     event_item,
     keys::{self, DayIndex, Lane},
@@ -425,7 +425,6 @@ impl InLane<'_> {
             Index::ByRecorded => ("by_recorded", "recorded_day", "recorded"),
             Index::Involved { name, key, .. } => (*name, *key, "at"),
         };
-        let text = |text: &str| AttributeValue::S(text.to_owned());
         let Database { client, events, .. } = self.scope.database;
         let call = client
             .query()

@@ -13,9 +13,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    Database, ReadError, TenantScope, dynamodb_json,
+    Database, ReadError, TenantScope,
+    attributes::{key, number, text},
     event_item::{Damaged, Item},
-    keys, retry,
+    keys, lease,
+    partitions::Partition,
+    retry,
     transaction::Change,
 };
 use shared_domain::{
@@ -57,6 +60,14 @@ pub enum Kind {
     Review,
     /// Events that are still to be followed.
     Later,
+}
+
+impl Kind {
+    /// The kind of what a partition holds.
+    fn of(pk: &str) -> Option<Self> {
+        let (word, _) = pk.split_once('#')?;
+        Self::VARIANTS.iter().copied().find(|kind| kind.as_ref() == word)
+    }
 }
 
 /// A place in a list.
@@ -147,27 +158,25 @@ impl Projection {
     /// # Errors
     /// The item is not as this service writes it.
     pub fn of(mut item: Item) -> Result<Self, Damaged> {
-        let mut text = |name: &str| match item.remove(name) {
-            Some(AttributeValue::S(text)) => Some(text),
-            _ => None,
-        };
-        let key = text("sk").unwrap_or_default();
-        let (content, due) = (text("content"), text("due_at"));
+        let key = item.take_text("sk").unwrap_or_default();
         let damaged = |attribute| Damaged::new(&key, attribute);
-        let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
-        let ttl = item.get("ttl").and_then(|value| value.as_n().ok()?.parse().ok());
-        let is_unsettled = matches!(item.get("unsettled"), Some(AttributeValue::Bool(true)));
-        let mut places = |name: &str| match item.remove(name) {
+        let due = item.text("due_at").map(|at| at.parse().map_err(|_| damaged("due_at")));
+        let places = |name: &str| match item.get(name) {
             Some(AttributeValue::L(places)) => {
                 places.iter().filter_map(|place| read_place(place.as_s().ok()?)).collect()
             }
             _ => BTreeSet::new(),
         };
-        let (places, left) = (places("places"), places("left"));
-        let due = due.map(|at| at.parse().map_err(|_| damaged("due_at"))).transpose()?;
-        let generation = generation.ok_or_else(|| damaged("generation"))?;
-        let content = content.ok_or_else(|| damaged("content"))?;
-        Ok(Self { due, generation, content, places, ttl, is_unsettled, left, key })
+        Ok(Self {
+            due: due.transpose()?,
+            generation: item.number("generation").ok_or_else(|| damaged("generation"))?,
+            places: places("places"),
+            left: places("left"),
+            ttl: item.number("ttl"),
+            is_unsettled: matches!(item.get("unsettled"), Some(AttributeValue::Bool(true))),
+            content: item.take_text("content").ok_or_else(|| damaged("content"))?,
+            key,
+        })
     }
 }
 
@@ -176,16 +185,12 @@ fn places_value(places: &BTreeSet<Place>) -> AttributeValue {
 }
 
 fn write_place(place: &Place) -> AttributeValue {
-    AttributeValue::S(format!("{}#{}", place.at, place.list))
+    text(format_args!("{}#{}", place.at, place.list))
 }
 
 fn read_place(text: &str) -> Option<Place> {
     let (at, list) = text.split_once('#')?;
     Some(Place { list: list.to_owned(), at: at.parse().ok()? })
-}
-
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
 }
 
 impl TenantScope<'_> {
@@ -264,13 +269,8 @@ impl TenantScope<'_> {
 
     async fn some_items(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Item>, ReadError> {
         let pk = keys::projections(kind.as_ref(), &self.tenant);
-        let key = |sk: &&String| {
-            HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))])
-        };
-        Ok(self
-            .database
-            .items(&self.database.state, wanted.iter().map(key).collect(), self.deadline)
-            .await?)
+        let keys = wanted.iter().map(|sk| key(&pk, sk)).collect();
+        Ok(self.database.items(&self.database.state, keys, self.deadline).await?)
     }
 
     /// Keeps a projection as it is to be, where it is still as it was read; false where it is not.
@@ -351,7 +351,7 @@ impl TenantScope<'_> {
                 ("unsettled", AttributeValue::Bool(false)),
                 ("left", places_value(&BTreeSet::new())),
             ];
-            let expected = ("generation", AttributeValue::N(generation.to_string()));
+            let expected = ("generation", number(generation));
             let key = [keys::projections(kind.as_ref(), &self.tenant), key.to_owned()];
             let settled = Change::Update { key, set, remove: &[], expected };
             self.database.alone(settled, self.deadline, &mut is_repeated).await?;
@@ -380,7 +380,6 @@ impl TenantScope<'_> {
         left: Option<&BTreeSet<Place>>,
     ) -> Change {
         let Kept { key, places, due, expires_at, .. } = kept;
-        let number = |number: u64| AttributeValue::N(number.to_string());
         let pk = keys::projections(kind.as_ref(), &self.tenant);
         let mut set = vec![
             ("content", text(written)),
@@ -390,7 +389,7 @@ impl TenantScope<'_> {
             ("left", places_value(left.unwrap_or(&BTreeSet::new()))),
         ];
         if let Some(at) = expires_at {
-            set.push(("ttl", AttributeValue::N(at.seconds().to_string())));
+            set.push(("ttl", number(at.seconds())));
         }
         let remove: &'static [&'static str] = match (due, expires_at) {
             (Some(_), Some(_)) => &[],
@@ -399,18 +398,11 @@ impl TenantScope<'_> {
             (None, None) => &["due", "due_at", "ttl"],
         };
         if let Some(at) = due {
-            set.push(("due", text(&keys::watch_due(keys::due_shard(key)))));
-            set.push(("due_at", text(&at.to_string())));
+            set.push(("due", text(keys::watch_due(keys::due_shard(key)))));
+            set.push(("due_at", text(at)));
         }
-        match before {
-            None => Change::Insert(
-                [("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect(),
-            ),
-            Some(before) => {
-                let expected = ("generation", number(before.generation));
-                Change::Update { key: [pk, (*key).to_owned()], set, remove, expected }
-            }
-        }
+        let expected = before.map(|before| ("generation", number(before.generation)));
+        Change::step([pk, (*key).to_owned()], expected, set, remove)
     }
 
     /// Puts a key into lists that no projection of its own keeps.
@@ -439,14 +431,8 @@ impl TenantScope<'_> {
     ) -> Result<(), ReadError> {
         let request = |place: &Place| {
             let pk = keys::list(kind.as_ref(), &self.tenant, &place.list);
-            let attributes = [
-                ("pk".to_owned(), text(&pk)),
-                ("sk".to_owned(), text(&format!("{}#{key}", place.at))),
-            ];
-            let mut attributes = HashMap::from(attributes);
-            if let Some(ttl) = ttl {
-                attributes.insert("ttl".to_owned(), AttributeValue::N(ttl.to_string()));
-            }
+            let mut attributes = self::key(&pk, &format!("{}#{key}", place.at));
+            attributes.extend(ttl.map(|ttl| ("ttl".to_owned(), number(ttl))));
             // The builders refuse a request without what is given here.
             #[allow(clippy::expect_used)]
             if is_put {
@@ -500,38 +486,19 @@ impl TenantScope<'_> {
         order: Order,
         after: Option<&str>,
     ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
-        let Database { client, state, .. } = self.database;
-        let pk = keys::list(kind.as_ref(), &self.tenant, list);
-        let start = after.map(|after| {
-            HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))])
-        });
         if since >= until {
             return Ok((Vec::new(), None));
         }
-        let call = client
-            .query()
-            .table_name(state)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :low AND :high")
-            .expression_attribute_values(":pk", text(&pk))
-            .expression_attribute_values(":low", text(&since.to_string()))
-            .expression_attribute_values(":high", text(&until.to_string()))
-            .scan_index_forward(order == Order::Ascending)
-            .limit(PLACES)
-            .set_exclusive_start_key(start);
-        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
-        let read = |mut item: Item| match item.remove("sk") {
-            Some(AttributeValue::S(sk)) => {
-                let (at, key) = sk.split_once('#')?;
-                Some((at.parse().ok()?, key.to_owned()))
-            }
-            _ => None,
+        let partition = Partition::new(keys::list(kind.as_ref(), &self.tenant, list))
+            .between(since, until)
+            .in_order(order)
+            .at_most(PLACES);
+        let page = self.page(&partition, after).await?;
+        let read = |item: Item| {
+            let (at, key) = item.text("sk")?.split_once('#')?;
+            Some((at.parse().ok()?, key.to_owned()))
         };
-        let next = page.next.and_then(|mut key| match key.remove("sk") {
-            Some(AttributeValue::S(sk)) => Some(sk),
-            _ => None,
-        });
-        Ok((page.items.into_iter().filter_map(read).collect(), next))
+        Ok((page.items.into_iter().filter_map(read).collect(), page.next))
     }
 }
 
@@ -547,14 +514,14 @@ impl Database {
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
         let pk = keys::projections(due.kind.as_ref(), &due.tenant);
-        let expected = ("due_at", text(&due.at.to_string()));
+        let expected = ("due_at", text(due.at));
         if due.kind == Kind::Later && to.is_none() {
             let change = Change::Delete { key: [pk, due.key.clone()], expected };
             self.alone(change, deadline, &mut false).await?;
             return Ok(());
         }
         let (set, remove): (Vec<_>, &'static [&'static str]) = match to {
-            Some(at) => (vec![("due_at", text(&at.to_string()))], &[]),
+            Some(at) => (vec![("due_at", text(at))], &[]),
             None => (Vec::new(), &["due", "due_at"]),
         };
         let change = Change::Update { key: [pk, due.key.clone()], set, remove, expected };
@@ -576,17 +543,14 @@ impl Database {
         for shard in 0..keys::DUE_SHARDS {
             let (queue, mut start, mut first) = (keys::watch_due(shard), None, Vec::new());
             let mut tenants: HashMap<Tenant, usize> = HashMap::new();
-            let read = |item: Item| {
-                let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-                let (pk, at) = (text("pk")?, text("due_at")?.parse().ok()?);
-                let (kind, tenant) = Kind::VARIANTS.iter().find_map(|&kind| {
-                    Some((kind, keys::tenant_of_projections(pk, kind.as_ref())?))
-                })?;
-                Some(Due { tenant, kind, key: text("sk")?.clone(), at })
+            let read = |item: &Item| {
+                let kind = Kind::of(item.text("pk")?)?;
+                let lease::Due { tenant, id, at } = lease::Due::of(item)?;
+                Some(Due { tenant, kind, key: id, at })
             };
             for _ in 0..DUE_PAGES {
                 let page = self.due_page(&queue, until, Some(DUE), start, deadline).await?;
-                let due = page.items.into_iter().filter_map(read);
+                let due = page.items.iter().filter_map(read);
                 // However much of one tenant stands in front, the others come too.
                 first.extend(due.filter(|due| {
                     let count = tenants.entry(due.tenant.clone()).or_default();

@@ -12,7 +12,9 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    Database, ReadError, TenantScope, described, event_item,
+    Database, ReadError, TenantScope,
+    attributes::{number, text},
+    described, event_item,
     event_item::Item,
     insert_events,
     item_size::{self, TooLarge},
@@ -67,6 +69,23 @@ pub enum Commit {
 }
 
 impl Change {
+    /// Makes an item what `set` says: a new one, or the one of which `expected` still holds. Of two requests that read the
+    /// same, the second changes nothing.
+    pub fn step(
+        key: [String; 2],
+        expected: Option<Attribute>,
+        set: Vec<Attribute>,
+        remove: &'static [&'static str],
+    ) -> Self {
+        match expected {
+            Some(expected) => Self::Update { key, set, remove, expected },
+            None => {
+                let [pk, sk] = key.map(AttributeValue::S);
+                Self::Insert([("pk", pk), ("sk", sk)].into_iter().chain(set).collect())
+            }
+        }
+    }
+
     /// # Errors
     /// It would make an item that the engine does not take.
     fn check(&self) -> Result<(), TooLarge> {
@@ -84,7 +103,6 @@ impl Change {
 
     /// The statement that makes it, and its parameters.
     pub fn statement(self, table: &str) -> (String, Vec<AttributeValue>) {
-        let text = |text: String| AttributeValue::S(text);
         match self {
             Self::Insert(attributes) => insert_events::statement(table, attributes),
             Self::Update { key: [pk, sk], set, remove, expected: (name, value) } => {
@@ -331,6 +349,7 @@ fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
     }
     super::is_final(error)
 }
+
 /// Sets attributes of an item that counts its changes, as `want` wants them of what is there.
 pub async fn replace(
     database: &Database,
@@ -339,26 +358,14 @@ pub async fn replace(
     deadline: Deadline,
     mut want: impl FnMut(Option<&Item>) -> Vec<Attribute>,
 ) -> Result<(), ReadError> {
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let number = |number: u64| AttributeValue::N(number.to_string());
     let mut pauses = Pauses::until(deadline);
     loop {
         let item = database.state_item(pk.to_owned(), sk, deadline).await?;
-        let before: Option<u64> =
-            item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok());
+        let before: Option<u64> = item.as_ref().and_then(|item| item.number("generation"));
         let mut set = want(item.as_ref());
         set.push(("generation", number(before.unwrap_or(0) + 1)));
-        let change = match before {
-            None => Change::Insert(
-                [("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect(),
-            ),
-            Some(before) => Change::Update {
-                key: [pk.to_owned(), sk.to_owned()],
-                set,
-                remove: &[],
-                expected: ("generation", number(before)),
-            },
-        };
+        let expected = before.map(|before| ("generation", number(before)));
+        let change = Change::step([pk.to_owned(), sk.to_owned()], expected, set, &[]);
         if database.alone(change, deadline, &mut false).await? {
             return Ok(());
         }

@@ -6,10 +6,14 @@ use shared::{
     domain::{time::timestamp::Instant, trail::event::Tenant},
     platform::disable_trigger::AHEAD,
     services::{
-        window_orders::{self, DueOrder},
+        window_orders,
         windows::{self, DuePlace, Stored},
     },
-    storage::{ReadError, keys::DUE_SHARDS},
+    storage::{
+        ReadError,
+        keys::{DUE_SHARDS, WINDOWS_LEADER},
+        lease::Due,
+    },
 };
 use tokio::time::Instant as Deadline;
 
@@ -27,7 +31,7 @@ pub(crate) const READING: Duration = Duration::from_secs(10);
 /// What is due, and whether this run goes on.
 pub(crate) struct DueWork {
     pub(crate) due: Vec<(Tenant, Stored)>,
-    pub(crate) orders: Vec<DueOrder>,
+    pub(crate) orders: Vec<Due>,
     /// Whether this run still leads.
     pub(crate) leads: bool,
     /// Whether anything ends soon enough to stay for.
@@ -38,7 +42,7 @@ pub(crate) struct DueWork {
 pub(crate) async fn find_due_work(function: &Disable, run: &str) -> Result<DueWork, ReadError> {
     let database = &function.database;
     let deadline = Deadline::now() + READING;
-    let leads = windows::leader(database, deadline).await?.as_deref() == Some(run);
+    let leads = database.leader(WINDOWS_LEADER, deadline).await?.as_deref() == Some(run);
     let until = database.clock().now().plus(LOOKS_AHEAD);
     let shards = futures::future::join_all((0..DUE_SHARDS).map(|shard| async move {
         let (mut found, mut start) = (Vec::new(), None::<DuePlace>);

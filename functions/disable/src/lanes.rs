@@ -1,10 +1,7 @@
 //! Lanes: the windows of one directory of one tenant that wait, and how many of them are worked on at a time. A directory that is slow or
 //! down holds up no other.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shared::{
     domain::{time::timestamp::Instant, trail::event::Tenant, windows::due::Due},

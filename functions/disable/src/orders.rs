@@ -10,8 +10,8 @@ use std::{cell::Cell, time::Duration};
 use shared::{
     domain::windows::window_commands::{AfterPage, EndOrder, OrderState},
     platform::backoff::Unavailable,
-    services::window_orders::{DueOrder, Meaning},
-    storage::{ReadError, TenantScope},
+    services::window_orders::Meaning,
+    storage::{ReadError, TenantScope, lease::Due},
 };
 use tokio::time::Instant as Deadline;
 
@@ -29,7 +29,7 @@ const PAGE: Duration = Duration::from_secs(20);
 pub async fn carry_out(
     function: &Disable,
     run: &str,
-    due: DueOrder,
+    due: Due,
     until: Deadline,
     stops: &Cell<bool>,
 ) -> Result<(), ReadError> {
@@ -39,7 +39,7 @@ pub async fn carry_out(
     // It is done, or another run took it up since it was seen in the queue.
     let Some(order) = window_orders::order(&scope, &due.id)
         .await?
-        .filter(|it| it.due_at.is_some_and(|at| at <= now))
+        .filter(|it| it.due_at().is_some_and(|at| at <= now))
     else {
         return Ok(());
     };

@@ -14,11 +14,8 @@ use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnord
 use shared::{
     domain::trail::event::Tenant,
     platform::random,
-    services::{
-        window_orders::DueOrder,
-        windows::{self, OpeningCause},
-    },
-    storage::{ReadError, TenantScope},
+    services::windows::{self, OpeningCause},
+    storage::{ReadError, TenantScope, keys::WINDOWS_LEADER, lease::Due},
 };
 use tokio::time::Instant as Deadline;
 
@@ -42,7 +39,7 @@ type Scopes<'f> = RefCell<BTreeMap<String, TenantScope<'f>>>;
 enum Done {
     Looked(Result<DueWork, ReadError>),
     Listed(Tenant, Result<(), ReadError>),
-    Ordered(DueOrder, Result<(), ReadError>),
+    Ordered(Due, Result<(), ReadError>),
     Opened(Result<(), ReadError>),
     Ended { lane: String, id: String, outcome: Result<Outcome, ReadError> },
 }
@@ -54,7 +51,7 @@ enum Done {
 pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let database = &function.database;
     let run = format!("{:016x}", random::number());
-    windows::lead(database, &run, Deadline::now() + READING).await?;
+    database.lead(WINDOWS_LEADER, &run, Deadline::now() + READING).await?;
     let until = Deadline::now() + LASTS;
     function.directories.begin_run().await;
     let mut state = RunState::new();

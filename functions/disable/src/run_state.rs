@@ -7,8 +7,7 @@ use std::{
 
 use shared::{
     domain::{time::timestamp::Instant, windows::window::Window},
-    services::window_orders::DueOrder,
-    storage::ReadError,
+    storage::{ReadError, lease::Due},
 };
 use tokio::time::Instant as Deadline;
 
@@ -85,7 +84,7 @@ impl RunState {
     }
 
     /// Takes up what a look found. The answer is the orders that are to be carried out now.
-    pub(crate) fn looked(&mut self, found: DueWork, goes_on: bool, now: Instant) -> Vec<DueOrder> {
+    pub(crate) fn looked(&mut self, found: DueWork, goes_on: bool, now: Instant) -> Vec<Due> {
         self.is_looking = false;
         self.looks_at = Deadline::now() + LOOKS;
         self.leads = found.leads;
@@ -112,14 +111,14 @@ impl RunState {
         self.looks_at = Deadline::now() + LOOKS;
     }
 
-    pub(crate) fn order_done(&mut self, order: &DueOrder, done: Result<(), ReadError>) {
+    pub(crate) fn order_done(&mut self, order: &Due, done: Result<(), ReadError>) {
         self.ordered.remove(&key_of(order));
         match done {
             // What it ended is due, and it may stand in the queue again.
             Ok(()) => self.looks_at = Deadline::now(),
             // It stands in the queue still: the next look, and no earlier one, takes it up again.
             Err(error) => {
-                let DueOrder { tenant, id, .. } = order;
+                let Due { tenant, id, .. } = order;
                 tracing::warn!(%error, "the order {id} of {tenant} was not carried out, it is gone on with later: {error}");
                 self.looks_at = self.looks_at.max(Deadline::now() + LOOKS);
             }
@@ -158,7 +157,7 @@ impl RunState {
     }
 }
 
-fn key_of(order: &DueOrder) -> String {
+fn key_of(order: &Due) -> String {
     format!("{} {}", order.tenant, order.id)
 }
 

@@ -24,7 +24,7 @@ use shared::{
         request::{self, IdempotencyKey, Parameters},
         route::{self, Answer, Route},
     },
-    services::export_jobs::{Begun, JobKey, Next, StoredJob},
+    services::export_jobs::{Begun, JobContent, JobKey, Next, StoredJob},
     storage::{ReadError, TenantScope, capacity::Full},
 };
 
@@ -232,7 +232,7 @@ async fn list(
         let (jobs, goes_on) = export_jobs::exports(scope, before).await?;
         let read = |stored: StoredJob| {
             let answered = export_job::answered(&stored.job, &stored.progress, scope.now);
-            (stored.job.id, Some(answered))
+            (stored.content.job.id, Some(answered))
         };
         Ok::<_, Problem>((jobs.into_iter().map(read).collect(), goes_on))
     };
@@ -242,7 +242,7 @@ async fn list(
 /// `GET /v1/exports/{id}`: one job.
 async fn one(Call { scope, request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    let StoredJob { job, progress, .. } = named(scope, request).await?;
+    let JobContent { job, progress } = named(scope, request).await?.content;
     Ok(request::json(200, &export_job::answered(&job, &progress, scope.now)))
 }
 
@@ -261,7 +261,7 @@ async fn links(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
-    let StoredJob { job, progress, .. } = named(scope, request).await?;
+    let JobContent { job, progress } = named(scope, request).await?.content;
     // A link lasts whole seconds.
     let state = export_job::shown_state(&progress, scope.now.plus(Duration::from_secs(1)));
     let (State::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
@@ -327,7 +327,7 @@ async fn cancel(
     no_body(request)?;
     loop {
         let stored = named(scope, request).await?;
-        let StoredJob { job, progress, .. } = &stored;
+        let JobContent { job, progress } = &stored.content;
         let state = export_job::shown_state(progress, scope.now);
         if state == State::Canceled {
             return Ok(request::json(200, &export_job::answered(job, progress, scope.now)));
@@ -342,7 +342,7 @@ async fn cancel(
         progress.state = State::Canceled;
         progress.ended_at = Some(scope.now);
         // What was written is deleted when no run can be writing any more.
-        let due_at = stored.due_at.filter(|_| stored.is_held(scope.now)).or(Some(scope.now));
+        let due_at = stored.due_at().filter(|_| stored.is_held(scope.now)).or(Some(scope.now));
         let canceled = Next { progress, run: None, due_at };
         let mut event = export_jobs::export_event(scope, job, "export.canceled", &[], scope.now);
         event.actor = caller.actor();

@@ -16,7 +16,7 @@ use shared::{
     },
     http::{problem::Problem, request},
     services::saved_searches::{DueBegun, DueRun, recorder},
-    storage::{ReadError, TenantScope, documents::DueDocument},
+    storage::{ReadError, TenantScope, lease::Due},
 };
 use tokio::time::Instant as Deadline;
 
@@ -68,12 +68,7 @@ pub async fn run(
 
 /// Begins the runs of a saved search whose time has come, the first first. What goes wrong is logged and holds up no other: the next minute
 /// finds it again. Whether the tenant has room for more: what is due stays so until it has.
-pub async fn begin_due(
-    function: &Export,
-    own_name: &str,
-    due: &DueDocument,
-    end: Deadline,
-) -> bool {
+pub async fn begin_due(function: &Export, own_name: &str, due: &Due, end: Deadline) -> bool {
     for _ in 0..AT_ONCE {
         match begin_first(function, own_name, due, end).await {
             Ok(First::Begun) => {}
@@ -101,7 +96,7 @@ enum First {
 async fn begin_first(
     function: &Export,
     own_name: &str,
-    due: &DueDocument,
+    due: &Due,
     end: Deadline,
 ) -> Result<First, ReadError> {
     let now = function.database.clock().now();

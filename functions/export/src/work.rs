@@ -118,8 +118,8 @@ pub async fn work(
     let Some(stored) = export_jobs::export(&scope, id).await? else { return Ok(Outcome::Nothing) };
     // What has ended has its time; what is to be done is done for as soon as nobody has it.
     let is_early =
-        !stored.progress.state.is_under_way() && stored.due_at.is_some_and(|due_at| now < due_at);
-    if stored.is_held(now) || is_early || stored.due_at.is_none() {
+        !stored.progress.state.is_under_way() && stored.due_at().is_some_and(|due_at| now < due_at);
+    if stored.is_held(now) || is_early || stored.due_at().is_none() {
         return Ok(Outcome::Nothing);
     }
     let time = end.saturating_duration_since(Deadline::now());

@@ -8,7 +8,7 @@ use shared::{
         trail::position::{FeedPlace, Position},
     },
     platform::random,
-    services::streams::StoredStream,
+    services::streams::{self, StoredStream},
     storage::{
         ReadError, TenantScope,
         feed::{Fed, FeedReader, Wants},
@@ -95,7 +95,7 @@ impl Run<'_> {
         let scope =
             scope.at(self.function.database.clock().now(), Deadline::now() + LOOK + STORING);
         let begun = stored.progress.clone().of(stream);
-        let wants = stored.wants()?;
+        let wants = streams::wants(stored)?;
         let limits = begun.limits(stream);
         let feed = scope.feed(&begun.after(stream), &wants, Pace::All).await?;
         let end = FeedPlace { position: Position::before(feed.end()), late: None };

@@ -66,11 +66,11 @@ impl Run<'_> {
         let scope = self.now(scope);
         let Some(stored) = streams::stream(&scope, self.id).await? else { return Ok(None) };
         // One that was deleted, and taken out of the queue.
-        if stored.stream.is_none() && stored.due_at.is_none() {
+        if stored.stream.is_none() && stored.due_at().is_none() {
             return Ok(None);
         }
         let is_early = stored.has_its_time()
-            && stored.due_at.is_some_and(|due_at| scope.now < due_at)
+            && stored.due_at().is_some_and(|due_at| scope.now < due_at)
             && !is_asked;
         if stored.is_held(scope.now) || is_early {
             return Ok(None);
@@ -115,7 +115,7 @@ impl Run<'_> {
             .filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(scope.now));
         let Some(there) = there else { return Ok(None) };
         if there
-            .due_at
+            .due_at()
             .and_then(|due_at| self.until(due_at))
             .is_some_and(|rest| rest > self.function.lease / 2)
         {
@@ -193,6 +193,6 @@ impl Run<'_> {
         stream: &Stream,
     ) -> Result<Option<Instant>, ReadError> {
         let after = stored.progress.clone().of(stream).after(stream);
-        self.now(scope).recorded_after(&after, &stored.wants()?).await
+        self.now(scope).recorded_after(&after, &streams::wants(stored)?).await
     }
 }

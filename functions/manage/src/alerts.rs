@@ -3,7 +3,7 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use http::{HeaderValue, header};
 use serde_json::json;
-use shared::services::alert_outbox;
+use shared::services::alert_outbox::{self, AlertContent};
 use shared::{
     domain::{
         alerts::alert,
@@ -46,7 +46,8 @@ pub async fn test(
         tracing::warn!(%error, "a test message is not sent at once, the schedule will: {error}");
     }
     let location = HeaderValue::from_str(&format!("/v1/alerts/{}", queued.alert.id));
-    let mut answer = request::json(202, &alert::answered(queued.alert, queued.progress));
+    let AlertContent { alert, progress } = queued.content;
+    let mut answer = request::json(202, &alert::answered(alert, progress));
     answer.headers.extend(location.map(|location| (header::LOCATION, location)));
     Ok(answer)
 }

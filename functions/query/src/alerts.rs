@@ -9,7 +9,7 @@ use shared::{
         problem::Problem,
         request::{self, Parameters},
     },
-    services::alert_outbox::StoredAlert,
+    services::alert_outbox::{AlertContent, StoredAlert},
 };
 use strum::VariantNames;
 
@@ -26,8 +26,8 @@ pub async fn one(
         )
     };
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let StoredAlert { alert, progress, .. } =
-        alert_outbox::alert(scope, id).await?.ok_or_else(missing)?;
+    let AlertContent { alert, progress } =
+        alert_outbox::alert(scope, id).await?.ok_or_else(missing)?.content;
     Ok(request::json(200, &alert::answered(alert, progress)))
 }
 
@@ -42,7 +42,8 @@ pub async fn list(
     })?;
     let read = async |before: Option<&str>| {
         let (alerts, goes_on) = alert_outbox::alerts(scope, before).await?;
-        let read = |StoredAlert { alert, progress, .. }: StoredAlert| {
+        let read = |stored: StoredAlert| {
+            let AlertContent { alert, progress } = stored.content;
             let is_wanted = state.is_none_or(|state| progress.state == state);
             (alert.id.clone(), is_wanted.then(|| alert::answered(alert, progress)))
         };

@@ -10,7 +10,7 @@ use shared::{
         configuration::alert_channel::{Channel, Kind},
     },
     platform::random,
-    services::alert_outbox::{self, GATHER, Lane, LaneAlerts, StoredAlert},
+    services::alert_outbox::{self, GATHER, Lane, LaneAlerts, LaneContent, StoredAlert},
     storage::ReadError,
 };
 use tokio::time::Instant as Deadline;
@@ -39,16 +39,13 @@ pub(crate) async fn send_from(
     let (database, clock, mut summary) =
         (&function.database, function.database.clock(), Summary::default());
     let deadline = || Deadline::now() + STORING;
-    let hold = |lane: &mut Lane| {
-        lane.run = Some(run.to_owned());
-        lane.due_at = clock.now().plus(LEASE);
-    };
+    let hold = |lane: &Lane| (lane.content.clone(), Some(run.to_owned()), clock.now().plus(LEASE));
     let Some(mut lane) = alert_outbox::take_lane(database, &lane, run, deadline(), hold).await?
     else {
         return Ok(summary);
     };
     let scope = database.scope(&lane.tenant, clock.now(), deadline()).await?;
-    let channel = scope.settings.alerts.iter().find(|channel| channel.id == lane.channel);
+    let channel = scope.settings.alerts.iter().find(|channel| channel.id == lane.id);
     let (mut failures, mut rest, mut has_ended) = (lane.failures, None, None);
     // A lane can have alerts for the current configuration of the channel and for earlier ones.
     // Each configuration fails on its own and does not block the alerts for another.
@@ -56,7 +53,7 @@ pub(crate) async fn send_from(
     while goes_on() {
         let scope = scope.at(clock.now(), deadline());
         let LaneAlerts { waiting, is_index_empty } =
-            alert_outbox::waiting_alerts(&scope, &lane.channel).await?;
+            alert_outbox::waiting_alerts(&scope, &lane.id).await?;
         let is_passed_over = |it: &&StoredAlert| match it.alert.as_it_was.as_deref() {
             Some(past) => failed_past.contains(past),
             None => rest.is_some(),
@@ -71,7 +68,7 @@ pub(crate) async fn send_from(
             tracing::info!(
                 "{} alerts were dropped, channel {} is no longer in the settings",
                 lost.len(),
-                lane.channel
+                lane.id
             );
             let why = "the channel was taken from the settings before this was sent";
             for stored in lost {
@@ -110,7 +107,7 @@ pub(crate) async fn send_from(
             }
             Err(refusal) => {
                 summary.refused += told.len();
-                let (error, id, channel) = (&refusal.error, &first.alert.id, &lane.channel);
+                let (error, id, channel) = (&refusal.error, &first.alert.id, &lane.id);
                 let more = match told.len() {
                     1 => String::new(),
                     all => format!(" (and {} in the same message)", all - 1),
@@ -144,12 +141,11 @@ pub(crate) async fn send_from(
         (None, Some(true)) => now.plus(IDLE),
     };
     let known = lane.woken_at;
-    let leave = |lane: &mut Lane| {
+    let leave = |lane: &Lane| {
         // Queueing an alert changes only `woken_at` of a leased lane, so compare that.
         let is_woken = rest.is_none() && lane.woken_at != known;
-        lane.run = None;
-        lane.failures = failures;
-        lane.due_at = if is_woken { due_at.min(now.plus(GATHER)) } else { due_at };
+        let due_at = if is_woken { due_at.min(now.plus(GATHER)) } else { due_at };
+        (LaneContent { failures, ..lane.content }, None, due_at)
     };
     alert_outbox::take_lane(database, &lane, run, deadline(), leave).await?;
     Ok(summary)

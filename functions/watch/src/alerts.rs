@@ -22,7 +22,7 @@ use shared::{
     domain::time::timestamp::Instant,
     platform::random,
     services::alert_outbox::{self, Lane},
-    storage::ReadError,
+    storage::{ReadError, keys::ALERTS_LEADER},
 };
 use tokio::time::{Instant as Deadline, sleep_until};
 
@@ -170,7 +170,7 @@ async fn run(
 
 /// Removes and returns the lane that has been due for the longest time.
 fn pop_earliest(waiting: &mut Waiting) -> Option<(Name, Lane)> {
-    let name = waiting.iter().min_by_key(|(_, lane)| lane.due_at)?.0.clone();
+    let name = waiting.iter().min_by_key(|(_, lane)| lane.due_at())?.0.clone();
     waiting.remove_entry(&name)
 }
 
@@ -183,19 +183,17 @@ async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, 
     let leads = match leads {
         None if lanes.is_empty() => None,
         None => {
-            alert_outbox::lead_alerts(database, run, deadline).await?;
+            database.lead(ALERTS_LEADER, run, deadline).await?;
             Some(true)
         }
-        Some(_) => {
-            Some(alert_outbox::alerts_leader(database, deadline).await?.as_deref() == Some(run))
-        }
+        Some(_) => Some(database.leader(ALERTS_LEADER, deadline).await?.as_deref() == Some(run)),
     };
     let (free, later): (Vec<Lane>, Vec<Lane>) =
-        lanes.into_iter().partition(|lane| lane.due_at <= now);
-    let name = |lane: Lane| ((lane.tenant.to_string(), lane.channel.clone()), lane);
+        lanes.into_iter().partition(|lane| lane.due_at().is_none_or(|due_at| due_at <= now));
+    let name = |lane: Lane| ((lane.tenant.to_string(), lane.id.clone()), lane);
     Ok(Look {
         free: free.into_iter().map(name).collect(),
-        next: later.iter().map(|lane| lane.due_at).min(),
+        next: later.iter().filter_map(|lane| lane.due_at()).min(),
         leads,
     })
 }

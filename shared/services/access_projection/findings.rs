@@ -19,7 +19,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::{Event, EventId, Party, Recorded, Session},
 };
-use shared_platform::backoff::contended;
+use shared_platform::backoff::{Unavailable, contended};
 use shared_storage::{
     ReadError,
     insert_events::Insertion,

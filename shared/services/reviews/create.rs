@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use serde_json::{Map, Value, json};
 use shared_domain::{
     configuration::access_package,
@@ -16,6 +16,7 @@ use shared_domain::{
 use shared_platform::{backoff::Unavailable, random};
 use shared_storage::{
     ReadError, TenantScope,
+    attributes::{number, text},
     event_item::Damaged,
     keys,
     projections::{Kept, Kind},
@@ -24,7 +25,6 @@ use shared_storage::{
 use super::{
     list::review,
     step::{Step, places, review_event, step_review, stored_review},
-    text,
 };
 use crate::{access_packages, reports};
 
@@ -157,8 +157,8 @@ async fn write_items(
         let attributes = [
             ("pk", text(&pk)),
             ("sk", text(&item.id)),
-            ("content", text(&content)),
-            ("generation", AttributeValue::N("0".to_owned())),
+            ("content", text(content)),
+            ("generation", number(0)),
         ];
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).into();
         // The builder refuses a request without an item, and there is one.

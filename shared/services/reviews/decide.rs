@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use shared_domain::{
@@ -17,14 +16,18 @@ use shared_domain::{
 };
 
 use shared_storage::{
-    ReadError, TenantScope, event_item::Damaged, keys, projections::Projection, transaction::Change,
+    ReadError, TenantScope,
+    attributes::{number, text},
+    event_item::Damaged,
+    keys,
+    projections::Projection,
+    transaction::Change,
 };
 
 use super::{
     create::TOGETHER,
     list::{READS, accesses_of},
     step::{Step, named, step_review},
-    text,
 };
 use crate::{access_packages, access_projection::Follower};
 
@@ -160,10 +163,9 @@ async fn decide_together(
             item.decided = Some(decided);
             let content =
                 serde_json::to_string(&item).map_err(|_| Damaged::new(&item.id, "content"))?;
-            let number = |number: u64| AttributeValue::N(number.to_string());
             changes.push(Change::Update {
                 key: [pk.clone(), item.id.clone()],
-                set: vec![("content", text(&content)), ("generation", number(generation))],
+                set: vec![("content", text(content)), ("generation", number(generation))],
                 remove: &[],
                 expected: ("generation", number(stored.generation)),
             });

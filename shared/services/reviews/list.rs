@@ -15,12 +15,12 @@ use shared_domain::{
 use shared_storage::{
     ReadError, TenantScope,
     documents::Kind as DocumentKind,
-    dynamodb_json, keys,
+    keys,
+    partitions::Partition,
     projections::{Kind, Projection},
-    retry,
 };
 
-use super::{step::stored_review, text};
+use super::step::stored_review;
 use crate::{access_packages::read_package, access_projection::access_lists::ALL};
 
 /// Items read at a time.
@@ -83,23 +83,14 @@ pub(super) async fn items_after(
     after: Option<&str>,
     most: Option<i32>,
 ) -> Result<(Vec<Item>, bool), ReadError> {
-    let pk = keys::review_items(&scope.tenant, review, &fixed.place);
-    let start = after
-        .map(|after| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))]));
-    let call = scope
-        .database
-        .client
-        .query()
-        .table_name(&scope.database.state)
-        .consistent_read(true)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", text(&pk))
-        .set_limit(most)
-        .set_exclusive_start_key(start);
-    let page = retry(scope.deadline, || dynamodb_json::query(call.clone())).await?;
-    let goes_on = page.next.is_some();
+    let partition = Partition::new(keys::review_items(&scope.tenant, review, &fixed.place));
+    let partition = match most {
+        Some(most) => partition.at_most(most),
+        None => partition,
+    };
+    let page = scope.page(&partition, after).await?;
     let read = |item| Projection::of(item).map_err(ReadError::from)?.read::<Item>();
-    Ok((page.items.into_iter().map(read).collect::<Result<_, _>>()?, goes_on))
+    Ok((page.items.into_iter().map(read).collect::<Result<_, _>>()?, page.next.is_some()))
 }
 
 /// Items as they are answered: what each is about as it is now, and its decision.

@@ -10,6 +10,7 @@ use shared_domain::{
 use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
+    attributes::{number, text},
     event_item::{self, Damaged},
     keys,
     transaction::{Change, Commit},
@@ -17,12 +18,10 @@ use shared_storage::{
 
 use super::{
     lookup::window,
-    number,
     opening::{Opening, opening},
     recording::WINDOWS,
     session_end::{session_end, session_end_change},
     step::{Step, Stored},
-    text,
 };
 
 /// Why a window opens.
@@ -47,12 +46,12 @@ pub(super) fn booking(
     let attributes = event_item::attributes(&recorded).into_iter();
     let whole = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
     Change::Insert(vec![
-        ("pk", text(&keys::bookings(&scope.tenant))),
+        ("pk", text(keys::bookings(&scope.tenant))),
         ("sk", text(event.id.as_str())),
         ("event", AttributeValue::M(whole)),
         ("generation", number(1)),
         ("due", text(keys::BOOKINGS_DUE)),
-        ("due_at", text(&opens_at.to_string())),
+        ("due_at", text(opens_at)),
     ])
 }
 
@@ -122,7 +121,7 @@ pub(super) async fn open_window(
             .database
             .state_item(keys::open_windows(&scope.tenant), pointer, scope.deadline)
             .await?;
-        let Some(AttributeValue::S(id)) = open.and_then(|mut item| item.remove("window")) else {
+        let Some(id) = open.and_then(|mut item| item.take_text("window")) else {
             return Ok(None);
         };
         let found = window(scope, &id).await?.filter(|it| !it.window.is_closed());

@@ -1,24 +1,21 @@
-//! The queue of the windows and bookings that are due, over all tenants, and the run that leads the work on it.
+//! The queue of the windows and bookings that are due, over all tenants.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use shared_domain::{
     time::timestamp::Instant,
     trail::event::{EventId, Tenant},
 };
 use shared_storage::{
-    Database, ReadError, dynamodb_json,
-    event_item::Item,
-    keys, retry,
+    Database, ReadError,
+    attributes::{number, text},
+    dynamodb_json::Key,
+    keys,
+    lease::Due,
+    partitions::Partition,
     transaction::{self, Change},
 };
 use tokio::time::Instant as Deadline;
 
-use super::{
-    step::{Stored, stored},
-    text,
-};
+use super::step::{Stored, stored};
 
 /// Remembers that a tenant has something to be looked after.
 ///
@@ -29,7 +26,7 @@ pub async fn remember(
     tenant: &Tenant,
     deadline: Deadline,
 ) -> Result<(), ReadError> {
-    let item = vec![("pk", text(keys::TENANTS)), ("sk", text(tenant.as_str()))];
+    let item = vec![("pk", text(keys::TENANTS)), ("sk", text(tenant))];
     database.alone(Change::Insert(item), deadline, &mut false).await?;
     Ok(())
 }
@@ -39,23 +36,8 @@ pub async fn remember(
 /// # Errors
 /// The storage did not answer.
 pub async fn tenants(database: &Database, deadline: Deadline) -> Result<Vec<Tenant>, ReadError> {
-    let call = database
-        .client
-        .query()
-        .table_name(&database.state)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", text(keys::TENANTS));
-    let (mut tenants, mut start) = (Vec::new(), None);
-    loop {
-        let call = call.clone().set_exclusive_start_key(start.take());
-        let page = retry(deadline, || dynamodb_json::query(call.clone())).await?;
-        tenants
-            .extend(page.items.iter().filter_map(|item| Tenant::new(item.get("sk")?.as_s().ok()?)));
-        start = page.next;
-        if start.is_none() {
-            return Ok(tenants);
-        }
-    }
+    let items = database.all(&Partition::new(keys::TENANTS.to_owned()), deadline).await?;
+    Ok(items.iter().filter_map(|item| Tenant::new(item.text("sk")?)).collect())
 }
 
 /// A page of the windows of one shard that are due until a time, the first due first, `limit` at most; and where it goes on.
@@ -74,10 +56,7 @@ pub async fn due(
     let page = database.due_page(&keys::due(shard), until, limit, start, deadline).await?;
     let mut due = Vec::with_capacity(page.items.len());
     for item in page.items {
-        let tenant = match item.get("pk") {
-            Some(AttributeValue::S(pk)) => keys::tenant_of_windows(pk),
-            _ => None,
-        };
+        let tenant = item.text("pk").and_then(keys::tenant_of);
         match (tenant, stored(item)) {
             (Some(tenant), Ok(window)) => due.push((tenant, window)),
             (None, _) => tracing::error!("an item in the queue of what is due has no tenant"),
@@ -99,36 +78,9 @@ pub async fn due_bookings(
     now: Instant,
     deadline: Deadline,
 ) -> Result<Vec<(Tenant, EventId)>, ReadError> {
-    let page = database.due_page(keys::BOOKINGS_DUE, now, None, None, deadline).await?;
-    let read = |mut item: Item| {
-        let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) =
-            (item.remove("pk"), item.remove("sk"))
-        else {
-            return None;
-        };
-        Some((keys::tenant_of_bookings(&pk)?, EventId::new(&sk)?))
-    };
-    Ok(page.items.into_iter().filter_map(read).collect())
-}
-
-/// Makes `run` the one that works; whoever did before sees it in [`Database::leader`].
-///
-/// # Errors
-/// The storage did not answer.
-pub async fn lead(database: &Database, run: &str, deadline: Deadline) -> Result<(), ReadError> {
-    transaction::replace(database, "lease", "disable", deadline, |_| vec![("run", text(run))]).await
-}
-
-/// The run that leads.
-///
-/// # Errors
-/// The storage did not answer.
-pub async fn leader(database: &Database, deadline: Deadline) -> Result<Option<String>, ReadError> {
-    let item = database.state_item("lease".to_owned(), "disable", deadline).await?;
-    Ok(match item.and_then(|mut item| item.remove("run")) {
-        Some(AttributeValue::S(run)) => Some(run),
-        _ => None,
-    })
+    let due = database.first_due(keys::BOOKINGS_DUE, now, deadline).await?;
+    let event = |due: Due| Some((due.tenant, EventId::new(&due.id)?));
+    Ok(due.into_iter().filter_map(event).collect())
 }
 
 /// Keeps that a run, which ends now, saw what is due.
@@ -137,10 +89,8 @@ pub async fn leader(database: &Database, deadline: Deadline) -> Result<Option<St
 /// The storage did not answer.
 pub async fn swept(database: &Database, deadline: Deadline) -> Result<(), ReadError> {
     let now = database.clock.now();
-    transaction::replace(database, keys::LEASES, "swept", deadline, |_| {
-        vec![("at", text(&now.to_string()))]
-    })
-    .await
+    transaction::replace(database, keys::LEASES, "swept", deadline, |_| vec![("at", text(now))])
+        .await
 }
 
 /// When a run last saw what is due, if ever one did.
@@ -152,7 +102,7 @@ pub async fn swept_at(
     deadline: Deadline,
 ) -> Result<Option<Instant>, ReadError> {
     let item = database.state_item(keys::LEASES.to_owned(), "swept", deadline).await?;
-    Ok(item.and_then(|item| item.get("at")?.as_s().ok()?.parse().ok()))
+    Ok(item.and_then(|item| item.parsed("at")))
 }
 
 /// Takes up to `most` from a bucket of that name, which holds `size` and is filled by `per_second`; how many were taken.
@@ -170,14 +120,13 @@ pub async fn take_from(
     let mut taken = 0;
     transaction::replace(database, "budget", bucket, deadline, |item| {
         let now = database.clock.now();
-        let read = |name| item.and_then(|item| item.get(name)?.as_n().ok()?.parse::<i64>().ok());
+        let read = |name| item.and_then(|item| item.number::<i64>(name));
         // In thousandths, so that a bucket that is asked often still fills. A clock that is behind adds nothing.
         let size = i64::from(size) * 1000;
         let (held, at) = (read("held").unwrap_or(size), read("at").unwrap_or(now.millis()));
         let passed = (now.millis() - at).max(0);
         let held = held.saturating_add(passed.saturating_mul(i64::from(per_second))).min(size);
         taken = u32::try_from(held / 1000).unwrap_or(0).min(most);
-        let number = |number: i64| AttributeValue::N(number.to_string());
         vec![("held", number(held - i64::from(taken) * 1000)), ("at", number(at.max(now.millis())))]
     })
     .await?;
@@ -186,4 +135,4 @@ pub async fn take_from(
 
 /// A place in the queue of what is due.
 #[derive(Clone, Debug)]
-pub struct DuePlace(HashMap<String, AttributeValue>);
+pub struct DuePlace(Key);

@@ -5,22 +5,20 @@ use std::{
     sync::OnceLock,
 };
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
-use shared_domain::{trail::event::RecordedBy, windows::window::Window};
+use shared_domain::{
+    trail::{event::RecordedBy, search::Order},
+    windows::window::Window,
+};
 use shared_storage::{
-    ReadError, TenantScope, dynamodb_json,
-    event_item::{Damaged, Item},
-    get_events::KEYS,
-    keys, retry,
-    transaction::Change,
+    ReadError, TenantScope, attributes::text, event_item::Damaged, get_events::KEYS, keys,
+    partitions::Partition, transaction::Change,
 };
 use tokio::time::Instant as Deadline;
 
 use super::{
     lookup::{READ_AT_ONCE, open_windows, pointed, windows_by_id},
     step::{Stored, advance},
-    text,
 };
 
 /// How long some windows may take to be put into the lists.
@@ -83,7 +81,7 @@ pub async fn list_windows(scope: &TenantScope<'_>, by: &RecordedBy) -> Result<()
             .await?;
     }
     let complete =
-        vec![("pk", text(&keys::live_windows(&scope.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
+        vec![("pk", text(keys::live_windows(&scope.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
     scope
         .database
         .alone(Change::Insert(complete), Deadline::now() + FOR_A_CHUNK, &mut false)
@@ -194,23 +192,10 @@ impl LiveWindows<'_> {
         list: String,
         before: Option<&str>,
     ) -> Result<(Vec<String>, bool), ReadError> {
-        let TenantScope { database, deadline, .. } = self.scope;
-        let call = database
-            .client
-            .query()
-            .table_name(&database.state)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk < :before")
-            .expression_attribute_values(":pk", text(&list))
-            .expression_attribute_values(":before", text(before.unwrap_or(keys::ALL_ARE_LISTED)))
-            .scan_index_forward(false)
-            .limit(OF_A_LIST as i32);
-        let page = retry(*deadline, || dynamodb_json::query(call.clone())).await?;
-        let id = |mut item: Item| match item.remove("sk") {
-            Some(AttributeValue::S(id)) => Some(id),
-            _ => None,
-        };
-        let goes_on = page.next.is_some();
-        Ok((page.items.into_iter().filter_map(id).collect(), goes_on))
+        let partition = Partition::new(list).in_order(Order::Descending).at_most(OF_A_LIST as i32);
+        let before = before.unwrap_or(keys::ALL_ARE_LISTED);
+        let page = self.scope.page(&partition, Some(before)).await?;
+        let ids = page.items.into_iter().filter_map(|mut item| item.take_text("sk")).collect();
+        Ok((ids, page.next.is_some()))
     }
 }

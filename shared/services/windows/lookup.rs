@@ -1,16 +1,20 @@
 //! Windows found by their id, account, name or session.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
-use shared_domain::{identity::matching, trail::event::Party, windows::window::Window};
-use shared_storage::{ReadError, TenantScope, event_item::Damaged, keys};
+use shared_domain::{
+    identity::matching,
+    trail::{event::Party, search::Order},
+    windows::window::Window,
+};
+use shared_storage::{
+    ReadError, TenantScope, attributes::key, event_item::Damaged, keys, partitions::Partition,
+};
 
 use super::{
     booking::open_window,
     step::{Stored, resolved_key, stored},
-    text,
 };
 
 /// Windows read side by side.
@@ -34,11 +38,9 @@ pub async fn windows_by_id(
     ids: &[String],
 ) -> Result<Vec<Result<Stored, Damaged>>, ReadError> {
     let pk = keys::windows(&scope.tenant);
-    let key =
-        |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
     // A call that names a key twice is refused.
     let ids: BTreeSet<&String> = ids.iter().collect();
-    let keys = ids.into_iter().map(key).collect();
+    let keys = ids.into_iter().map(|id| key(&pk, id)).collect();
     Ok(scope
         .database
         .items(&scope.database.state, keys, scope.deadline)
@@ -56,11 +58,11 @@ pub async fn windows(
     scope: &TenantScope<'_>,
     before: Option<&str>,
 ) -> Result<(Vec<Window>, bool), ReadError> {
-    let (items, goes_on) =
-        scope.state_page(keys::windows(&scope.tenant), None, before, false).await?;
-    let windows =
-        items.into_iter().map(|item| stored(item).map(|it| it.window)).collect::<Result<_, _>>()?;
-    Ok((windows, goes_on))
+    let partition = Partition::new(keys::windows(&scope.tenant)).in_order(Order::Descending);
+    let page = scope.page(&partition, before).await?;
+    let window = |item| stored(item).map(|it| it.window);
+    let windows = page.items.into_iter().map(window).collect::<Result<_, _>>()?;
+    Ok((windows, page.next.is_some()))
 }
 
 /// The ids of the windows that pointers name, all whose keys begin with `prefix`.
@@ -69,21 +71,13 @@ pub(super) async fn pointed(
     pk: String,
     prefix: Option<&str>,
 ) -> Result<Vec<String>, ReadError> {
-    let (mut ids, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let (items, goes_on) = scope.state_page(pk.clone(), prefix, after.as_deref(), true).await?;
-        for mut item in items {
-            if let Some(AttributeValue::S(sk)) = item.remove("sk") {
-                after = Some(sk);
-            }
-            if let Some(AttributeValue::S(id)) = item.remove("window") {
-                ids.push(id);
-            }
-        }
-        if !goes_on {
-            return Ok(ids);
-        }
-    }
+    let partition = Partition::new(pk);
+    let partition = match prefix {
+        Some(prefix) => partition.beginning_with(prefix),
+        None => partition,
+    };
+    let items = scope.all(&partition).await?;
+    Ok(items.into_iter().filter_map(|mut item| item.take_text("window")).collect())
 }
 
 /// The windows of those ids that are still open.

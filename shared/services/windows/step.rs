@@ -16,12 +16,13 @@ use shared_domain::{
 use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
+    attributes::{number, text},
     event_item::{Damaged, Item},
     keys,
     transaction::{Attribute, Change, Commit},
 };
 
-use super::{lookup::window, number, text};
+use super::lookup::window;
 
 /// Most statements of one transaction; DynamoDB takes a hundred.
 pub const STATEMENTS: usize = 100;
@@ -59,37 +60,25 @@ impl Step<'_> {
         let content = Window { layout: LAYOUT, ..after.clone() };
         let content = serde_json::to_string(&content).unwrap_or_default();
         let mut set: Vec<Attribute> = vec![
-            ("content", text(&content)),
+            ("content", text(content)),
             ("generation", number(generation)),
             ("listed", AttributeValue::Bool(true)),
         ];
         let mut remove: &'static [&'static str] = &[];
         match after.due_at() {
             Some(at) => {
-                set.push(("due", text(&keys::due(keys::due_shard(&after.id)))));
-                set.push(("due_at", text(&at.to_string())));
+                set.push(("due", text(keys::due(keys::due_shard(&after.id)))));
+                set.push(("due_at", text(at)));
             }
             None => remove = &["due", "due_at"],
         }
         if after.is_closed() {
             let kept_until = scope.now.plus(scope.settings.kept_at(scope.now)).seconds();
-            set.push(("ttl", AttributeValue::N(kept_until.to_string())));
+            set.push(("ttl", number(kept_until)));
         }
         let key = [keys::windows(&scope.tenant), after.id.clone()];
-        match before {
-            None => {
-                let [pk, sk] = &key;
-                Change::Insert(
-                    [("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect(),
-                )
-            }
-            Some(before) => Change::Update {
-                key,
-                set,
-                remove,
-                expected: ("generation", number(before.generation)),
-            },
-        }
+        let expected = before.map(|before| ("generation", number(before.generation)));
+        Change::step(key, expected, set, remove)
     }
 }
 
@@ -176,20 +165,12 @@ pub(super) fn open_key(account: &str, directory: &str) -> String {
     format!("{}{directory}", keys::account(account))
 }
 
-pub(super) fn stored(mut item: Item) -> Result<Stored, Damaged> {
-    let id = match item.remove("sk") {
-        Some(AttributeValue::S(id)) => id,
-        _ => String::new(),
-    };
-    let damaged = |attribute| Damaged::new(&id, attribute);
-    let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
-    let window = match item.get("content") {
-        Some(AttributeValue::S(json)) => serde_json::from_str(json).ok(),
-        _ => None,
-    };
+pub(super) fn stored(item: Item) -> Result<Stored, Damaged> {
+    let damaged = |attribute| Damaged::new(item.text("sk").unwrap_or_default(), attribute);
+    let window = item.text("content").and_then(|json| serde_json::from_str(json).ok());
     Ok(Stored {
         window: window.ok_or_else(|| damaged("content"))?,
-        generation: generation.ok_or_else(|| damaged("generation"))?,
+        generation: item.number("generation").ok_or_else(|| damaged("generation"))?,
         is_listed: item.get("listed").is_some(),
     })
 }

@@ -11,19 +11,12 @@ use shared_storage::{ReadError, TenantScope, documents::Kind};
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn applications(scope: &TenantScope<'_>) -> Result<Vec<Configured>, ReadError> {
-    let (mut found, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let (documents, goes_on) = scope.documents(Kind::Application, after.as_deref()).await?;
-        for document in documents {
-            after = Some(document.id.clone());
-            let application: Option<Application> = document.read()?;
-            found
-                .extend(application.map(|application| Configured { id: document.id, application }));
-        }
-        if !goes_on {
-            return Ok(found);
-        }
+    let mut found = Vec::new();
+    for document in scope.all_documents(Kind::Application).await? {
+        let application: Option<Application> = document.read()?;
+        found.extend(application.map(|application| Configured { id: document.id, application }));
     }
+    Ok(found)
 }
 
 /// The application that a target names: by id, else by name.

@@ -498,7 +498,7 @@ async fn a_stream_recreated_during_the_deletion_of_its_namesake_is_kept() {
         .await
         .unwrap();
     let deleted = streams::stream(&trail, "siem").await.unwrap().unwrap();
-    assert!(deleted.stream.is_none() && deleted.due_at.is_some());
+    assert!(deleted.stream.is_none() && deleted.due_at().is_some());
     let mut anew = world.to("/anew");
     anew["from"] = json!("oldest");
     world.put("siem", &anew).await;

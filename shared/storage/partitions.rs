@@ -1,0 +1,139 @@
+//! Which items does a partition of the state table hold? They are read consistently, in the order of their sort keys.
+
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    Database, ReadError, TenantScope,
+    attributes::{key, text},
+    dynamodb_json,
+    event_item::Item,
+    retry,
+};
+use shared_domain::trail::search::Order;
+use shared_platform::backoff::Unavailable;
+
+/// Which items of a partition are read.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    pk: String,
+    bounds: Bounds,
+    order: Order,
+    most: Option<i32>,
+}
+
+#[derive(Clone, Debug)]
+enum Bounds {
+    None,
+    Prefix(String),
+    Between(String, String),
+}
+
+/// Some of the items of a partition.
+#[derive(Debug)]
+pub struct Page {
+    /// The items.
+    pub items: Vec<Item>,
+    /// The sort key after which there may be more.
+    pub next: Option<String>,
+}
+
+impl Partition {
+    /// All its items.
+    pub fn new(pk: String) -> Self {
+        Self { pk, bounds: Bounds::None, order: Order::Ascending, most: None }
+    }
+
+    /// Those whose sort keys begin so.
+    #[must_use]
+    pub fn beginning_with(self, prefix: &str) -> Self {
+        Self { bounds: Bounds::Prefix(prefix.to_owned()), ..self }
+    }
+
+    /// Those whose sort keys are between two, both among them.
+    #[must_use]
+    pub fn between(self, first: impl ToString, last: impl ToString) -> Self {
+        Self { bounds: Bounds::Between(first.to_string(), last.to_string()), ..self }
+    }
+
+    /// In this order.
+    #[must_use]
+    pub fn in_order(self, order: Order) -> Self {
+        Self { order, ..self }
+    }
+
+    /// A page of so many at most. Otherwise a page holds a megabyte.
+    #[must_use]
+    pub fn at_most(self, most: i32) -> Self {
+        Self { most: Some(most), ..self }
+    }
+}
+
+impl Database {
+    /// A page of a partition, after a sort key.
+    pub async fn page(
+        &self,
+        partition: &Partition,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Page, Unavailable> {
+        let Partition { pk, bounds, order, most } = partition;
+        let call = self
+            .client
+            .query()
+            .table_name(&self.state)
+            .consistent_read(true)
+            .expression_attribute_values(":pk", text(pk))
+            .scan_index_forward(*order == Order::Ascending)
+            .set_limit(*most)
+            .set_exclusive_start_key(after.map(|after| key(pk, after)));
+        let call = match bounds {
+            Bounds::None => call.key_condition_expression("pk = :pk"),
+            Bounds::Prefix(prefix) => call
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", text(prefix)),
+            Bounds::Between(first, last) => call
+                .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+                .expression_attribute_values(":first", text(first))
+                .expression_attribute_values(":last", text(last)),
+        };
+        let page = retry(deadline, || dynamodb_json::query(call.clone())).await?;
+        let next = page.next.and_then(|mut key| match key.remove("sk")? {
+            aws_sdk_dynamodb::types::AttributeValue::S(sk) => Some(sk),
+            _ => None,
+        });
+        Ok(Page { items: page.items, next })
+    }
+
+    /// All items of a partition, however many pages they take.
+    pub async fn all(
+        &self,
+        partition: &Partition,
+        deadline: Deadline,
+    ) -> Result<Vec<Item>, Unavailable> {
+        let (mut items, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.page(partition, after.as_deref(), deadline).await?;
+            items.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+}
+
+impl TenantScope<'_> {
+    /// A page of a partition, after a sort key.
+    pub async fn page(
+        &self,
+        partition: &Partition,
+        after: Option<&str>,
+    ) -> Result<Page, ReadError> {
+        Ok(self.database.page(partition, after, self.deadline).await?)
+    }
+
+    /// All items of a partition, however many pages they take.
+    pub async fn all(&self, partition: &Partition) -> Result<Vec<Item>, ReadError> {
+        Ok(self.database.all(partition, self.deadline).await?)
+    }
+}
