@@ -240,7 +240,7 @@ mod tests {
             (WindowFinding::Cut { asked: Instant::from_millis(0), excess: Vec::new() }, "medium"),
         ];
         for (finding, severity) in findings {
-            assert_eq!(rules::rule_of(finding.rule()).unwrap().severity.as_str(), severity);
+            assert_eq!(rules::rule_of(finding.rule()).unwrap().severity.to_string(), severity);
         }
     }
 }
