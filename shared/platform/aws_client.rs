@@ -53,7 +53,7 @@ pub struct CallError {
     pub detail: String,
     /// What AWS calls it, where it said so.
     pub code: String,
-    /// Whether somebody has to change something before it can work.
+    /// Whether a person has to change something before a retry can succeed.
     pub is_final: bool,
 }
 
@@ -338,7 +338,7 @@ pub fn not_taken(code: String) -> CallError {
     CallError { detail: format!("EventBridge did not take the event: {code}"), code, is_final }
 }
 
-/// It may work when it is tried again.
+/// A failure that a retry may resolve.
 pub fn passing(what: &str, error: &dyn std::fmt::Display) -> CallError {
     CallError { detail: format!("{what}: {error}"), code: String::new(), is_final: false }
 }

@@ -1,4 +1,4 @@
-//! Which packages and organisations are there, and what was a package at a version?
+//! Reads and configures access packages and organisations, including earlier versions of a package.
 
 use serde_json::Value;
 
@@ -17,15 +17,12 @@ use shared_storage::{
     event_item::Damaged,
 };
 
-/// Most versions that are looked through for the one of a moment.
+/// Maximum number of versions that are searched for the one in force at a given time.
 const MOST_VERSIONS: usize = 50;
-/// The name by which a package can be found beside its id.
+/// The kind of alias by which a package is found by name.
 const NAME: char = 'n';
 
-/// The package of that id, as it is now.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
+/// The current package with that id.
 pub async fn package(
     scope: &TenantScope<'_>,
     id: &str,
@@ -33,10 +30,7 @@ pub async fn package(
     scope.document(Kind::Package, id).await?.map(read_package).transpose().map(Option::flatten)
 }
 
-/// The package of that name, as it is now.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The current package with that name.
 pub async fn package_named(
     scope: &TenantScope<'_>,
     name: &str,
@@ -45,10 +39,7 @@ pub async fn package_named(
     found.map(read_package).transpose().map(Option::flatten)
 }
 
-/// The package that a target names: by id, else by name.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The package that a target identifies: by id, otherwise by name.
 pub async fn package_of(
     scope: &TenantScope<'_>,
     target: &Party,
@@ -64,11 +55,9 @@ pub async fn package_of(
     }
 }
 
-/// The package as it was at a version: what a decision under that version was made by. None where it never had that version,
-/// was deleted by it, or the trail no longer keeps the event that tells of it.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The package at a version, to judge a decision that was made under that version. None if it never
+/// had that version, was deleted at that version, or if the trail no longer retains the event of
+/// that version.
 pub async fn package_at(
     scope: &TenantScope<'_>,
     id: &str,
@@ -86,14 +75,12 @@ pub async fn package_at(
             package,
         }));
     }
-    // The version of now may be older than the trail.
+    // The current version may be older than the oldest retained event.
     Ok(package(scope, id).await?.filter(|it| it.version == version))
 }
 
-/// The package as it was at a moment. None where it was not there, or the trail no longer keeps the event that tells of it.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The package as it was at a time. None if it did not exist then, or if the trail no longer
+/// retains the event.
 pub async fn package_when(
     scope: &TenantScope<'_>,
     id: &str,
@@ -110,31 +97,25 @@ pub async fn package_when(
     Ok(None)
 }
 
-/// Every package.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
 pub async fn packages(
     scope: &TenantScope<'_>,
 ) -> Result<Vec<access_package::Configured>, ReadError> {
     every(scope, Kind::Package, read_package).await
 }
 
-/// Every organisation.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
 pub async fn organisations(
     scope: &TenantScope<'_>,
 ) -> Result<Vec<organisation::Configured>, ReadError> {
     every(scope, Kind::Organisation, read_organisation).await
 }
 
-/// Makes a package as `want` says, which is told what is there, and whether that was configured by hand and not only imported; none takes it
-/// away. What came of it, and the version that it has by then.
+/// Configures a package. `want` gets the current package and whether it was configured by a person
+/// rather than only imported, and returns the new package or none to delete it. Returns the result
+/// of the change and the version after it.
 ///
 /// # Errors
-/// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+/// The error of `want`, or an error of the storage. After the latter, the change may or may not be
+/// stored; a retry is safe.
 pub async fn configure_package<E: From<ReadError>>(
     scope: &TenantScope<'_>,
     id: &str,
@@ -144,7 +125,7 @@ pub async fn configure_package<E: From<ReadError>>(
 ) -> Result<(Configured, u64), E> {
     let wanted = |there: Option<&Document>| {
         let before = there.map(Document::read::<Package>).transpose()?.flatten();
-        // What was deleted by hand stays so, too.
+        // A deletion by a person is also kept: an import does not restore the document.
         let is_reserved = there.is_some_and(|there| !there.is_imported);
         let name_before = before.as_ref().map(|package| package.name.clone());
         let package = want(before, is_reserved)?;
@@ -161,10 +142,11 @@ pub async fn configure_package<E: From<ReadError>>(
     scope.configure_to_version(Kind::Package, id, by, wanted).await
 }
 
-/// The same for an organisation.
+/// Like [`configure_package`] for an organisation.
 ///
 /// # Errors
-/// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+/// The error of `want`, or an error of the storage. After the latter, the change may or may not be
+/// stored; a retry is safe.
 pub async fn configure_organisation<E: From<ReadError>>(
     scope: &TenantScope<'_>,
     id: &str,
@@ -174,7 +156,7 @@ pub async fn configure_organisation<E: From<ReadError>>(
 ) -> Result<(Configured, u64), E> {
     let wanted = |there: Option<&Document>| {
         let before = there.map(Document::read::<Organisation>).transpose()?.flatten();
-        // What was deleted by hand stays so, too.
+        // A deletion by a person is also kept: an import does not restore the document.
         let is_reserved = there.is_some_and(|there| !there.is_imported);
         let name_before = before.as_ref().map(|organisation| organisation.name.clone());
         let organisation = want(before, is_reserved)?;
@@ -198,10 +180,7 @@ async fn every<T>(
     documents.into_iter().filter_map(|document| read(document).transpose()).collect()
 }
 
-/// A document as a package, unless it was deleted.
-///
-/// # Errors
-/// It is not as this service writes it.
+/// A document as a package; none if it was deleted.
 pub fn read_package(document: Document) -> Result<Option<access_package::Configured>, ReadError> {
     let package = document.read()?;
     Ok(package.map(|package| access_package::Configured {
@@ -211,10 +190,7 @@ pub fn read_package(document: Document) -> Result<Option<access_package::Configu
     }))
 }
 
-/// A document as an organisation, unless it was deleted.
-///
-/// # Errors
-/// It is not as this service writes it.
+/// A document as an organisation; none if it was deleted.
 pub fn read_organisation(
     document: Document,
 ) -> Result<Option<organisation::Configured>, ReadError> {

@@ -1,9 +1,11 @@
-//! Which accesses and findings do these events change?
+//! Updates access records and findings from events.
 //!
-//! An access is computed anew from all its events: those it is known to have, those the indexes name, and those that just came. Indexes may be
-//! behind and events come in any order, and twice; none of that makes a difference in the end, since what is known only grows. What the rules then
-//! say is compared with what the trail tells of findings, and the difference is told. A finding's event has an id made of rule, access and round,
-//! so that it is told once, also where all of this is computed again from the first event on.
+//! An access record is recomputed from all its events: those that it contains already, those in the
+//! indexes, and the new ones. Indexes are eventually consistent, and events arrive in any order and
+//! more than once. The result is the same, because the set of known events only grows. The rules
+//! are then evaluated, and differences from the findings in the trail are recorded as new events.
+//! The id of a finding's event consists of rule, access record and round, so each event is recorded
+//! once, even if everything is recomputed from the first event on.
 
 pub mod access_lists;
 mod approver_months;
@@ -48,61 +50,53 @@ use crate::{daily_totals, reviews};
 
 use refresh::Refreshed;
 
-/// Things that are computed side by side.
+/// Records that are computed concurrently.
 const AT_ONCE: usize = 16;
-/// How often what others change at the same time is computed anew.
+/// How often a computation is repeated after a concurrent change.
 const TRIES: usize = 20;
-/// How long an index may be behind: then an access that has changed is looked at once more.
+/// The longest delay of an index. A changed access record is refreshed once more after it.
 const INDEXED: Duration = Duration::from_secs(75);
-/// How soon what was put down is done by somebody else, where whoever put it down did not.
+/// When another run takes over deferred work that this run does not complete.
 const SOON: Duration = Duration::from_secs(5);
-/// Accesses read at a time.
+/// Access records read at a time.
 const AT_A_TIME: usize = 100;
-/// How long what is busy is put off, and what is damaged.
+/// When busy and damaged records are retried.
 const BUSY: Duration = Duration::from_secs(5);
 const DAMAGED: Duration = Duration::from_secs(3600);
-/// The key of what is known of a tenant's first event. It holds a space as well.
+/// The key of a tenant's first event. It contains a space, which no event id does.
 const FIRST: &str = "first event";
 
-/// Events being followed.
+/// Applies events to the access records and findings of a tenant.
 pub struct Follower<'t> {
     scope: &'t TenantScope<'t>,
-    /// Whether no rule is asked.
+    /// Whether rules are not evaluated, as in a rebuild.
     is_silent: bool,
-    /// Who is behind a name, as far as it was asked.
+    /// Cache of the people found by a name.
     people: Mutex<HashMap<String, Option<Arc<Known>>>>,
     applications: OnceCell<Vec<Configured>>,
     organisations: OnceCell<Vec<organisation::Configured>>,
 }
 
-/// Who tells of findings.
+/// The recorder of findings.
 pub fn recorder() -> RecordedBy {
     RecordedBy { sub: "jit-audit/watch".to_owned(), client_id: None }
 }
 
-/// Since when anything is known: what occurred first of all that was recorded and is retained.
-///
-/// # Errors
-/// The storage did not answer.
+/// When the first retained event occurred.
 pub async fn known_since(scope: &TenantScope<'_>) -> Result<Option<Instant>, ReadError> {
     let first: Option<Instant> =
         scope.projection(Kind::Concern, FIRST).await?.as_ref().map(Projection::read).transpose()?;
     Ok(first.map(|first| first.max(scope.oldest())))
 }
 
-/// Brings accesses and findings up to date with events that were recorded, in any order, once or again. All of it is done when this
-/// returns, or none of it is to be relied on: following them again is safe.
-///
-/// # Errors
-/// The storage did not answer.
+/// Updates access records and findings from recorded events, in any order. Repeated events have no
+/// effect. After an error the update may be incomplete; a retry with the same events is safe.
 pub async fn follow(scope: &TenantScope<'_>, events: Vec<Recorded>) -> Result<(), ReadError> {
     Follower::of(scope).follow(events).await
 }
 
-/// The same without asking any rule, for events that were all followed before: halfway through them something is always missing.
-///
-/// # Errors
-/// The storage did not answer.
+/// Like [`follow`], without evaluating rules. For a replay of events that were processed before:
+/// halfway through it, findings would be wrong, because events are still missing.
 pub async fn follow_silently(
     scope: &TenantScope<'_>,
     events: Vec<Recorded>,
@@ -110,10 +104,7 @@ pub async fn follow_silently(
     Follower { is_silent: true, ..Follower::of(scope) }.follow(events).await
 }
 
-/// Looks again at what was to be looked at by now; how many figures were wrong.
-///
-/// # Errors
-/// The storage did not answer.
+/// Processes a due item again. Returns the number of corrected daily totals.
 pub async fn look_again(scope: &TenantScope<'_>, due: &Due) -> Result<usize, ReadError> {
     let follower = Follower::of(scope);
     if due.kind == Kind::Day {
@@ -136,10 +127,8 @@ pub async fn look_again(scope: &TenantScope<'_>, due: &Due) -> Result<usize, Rea
     looked.map(|()| 0)
 }
 
-/// Puts off events that cannot be followed now: [`TenantScope::look_again`] follows them. Doing so twice is safe.
-///
-/// # Errors
-/// The storage did not answer.
+/// Defers events that cannot be processed now; [`look_again`] processes them. Repeating this is
+/// safe.
 pub async fn follow_in_a_while(
     scope: &TenantScope<'_>,
     events: &[Recorded],
@@ -147,10 +136,7 @@ pub async fn follow_in_a_while(
     Follower::of(scope).put_down("batch", events, SOON).await
 }
 
-/// Brings one finding up to date with an event about it, before the stream does.
-///
-/// # Errors
-/// The storage did not answer.
+/// Updates one finding with an event about it, without waiting for the DynamoDB stream.
 pub async fn follow_finding(
     scope: &TenantScope<'_>,
     id: &str,
@@ -170,7 +156,7 @@ impl<'t> Follower<'t> {
         }
     }
 
-    /// What is kept. A rebuild computes anew what cannot be read, as if nothing were.
+    /// The stored content. A rebuild ignores content that cannot be read and computes it again.
     fn content<T: DeserializeOwned>(
         &self,
         kept: Option<&Projection>,
@@ -214,7 +200,7 @@ impl<'t> Follower<'t> {
             }
         }
         self.refresh_all(accesses).await?;
-        // After the accesses of the same batch: one of them may be what they are about.
+        // After the access records of the same batch, which may be those that these events affect.
         let mut accesses: BTreeMap<Key, Vec<Recorded>> = BTreeMap::new();
         let covered = self.covered(loose.iter().map(|recorded| &recorded.event)).await?;
         for recorded in loose.into_iter().filter(|recorded| !covered.contains(&recorded.event.id)) {
@@ -228,7 +214,7 @@ impl<'t> Follower<'t> {
             }
         }
         self.refresh_all(accesses).await?;
-        // Most are explained by an access of the same batch or an earlier one, which has had them looked at by now.
+        // The access records of this batch and of earlier ones have already explained most of them.
         self.follow_log_ons(&computers).await?;
         let judged = uses.iter().map(|recorded| self.judge_use(recorded));
         stream::iter(judged).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
@@ -239,7 +225,7 @@ impl<'t> Follower<'t> {
         Ok(())
     }
 
-    /// Remembers since when anything is known: what occurred first of all that was recorded.
+    /// Stores when the first of all recorded events occurred.
     async fn know_since(&self, events: &[Recorded]) -> Result<(), ReadError> {
         let told = events.iter().filter(|recorded| !recorded.event.id.is_services());
         let Some(first) = told.map(|recorded| recorded.event.occurred_at).min() else {
@@ -266,16 +252,17 @@ impl<'t> Follower<'t> {
     }
 }
 
-/// Whether an event may be about accesses that it does not name: those of its account, or of its holder and package.
+/// Whether an event may affect access records that it does not name: those of its account, or of
+/// its holder and package.
 fn is_about_others(event: &Event) -> bool {
     match event.action.as_str() {
         "entra.account.disabled" => Key::of(event).is_none(),
-        // One read-back ends every claim on its account that is over.
+        // One verification ends every expired request on its account.
         "revocation.verified" => true,
         "entitlement.removed" | "entitlement.extended" => true,
-        // An assignment that tells of itself.
+        // An assignment that was imported on its own.
         "entitlement.fulfilled" => event.request_id.is_none(),
-        // One that names an access may still be of another's account.
+        // A use that names an access record may still belong to another account.
         _ => kept_events::is_use(event) && (Key::of(event).is_none() || event.account.is_some()),
     }
 }

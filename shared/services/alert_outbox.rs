@@ -1,12 +1,14 @@
-//! The outbox: which alerts are to be sent? Which were, and what came of them?
+//! The outbox: alerts that are waiting to be sent, and the results of sending them.
 //!
-//! An alert is one item: what is told, which stays, and how far it is, which changes only from the generation that was read. It is put there
-//! before anybody is told, so that whoever finds something waits for no channel, and it stays there after it has left, so that an event
-//! that comes by again queues nothing twice.
+//! An alert is one item. Its content never changes; its delivery state changes only if the
+//! generation is still the one that was read. An alert is stored before it is sent, so the code
+//! that raises a finding waits for no channel. It stays stored after delivery, so a repeated event
+//! queues nothing twice.
 //!
-//! Each channel has a queue of its own, a lane. It says when it is to be looked into, and who sends from it has it alone until that time. So one
-//! reads a few lanes and the first alerts of each, however many wait elsewhere. A lane stays where it is when nothing waits any more, and is
-//! looked into now and then: what an index showed too late is found.
+//! Each channel has its own queue, a lane. A lane has a due time, and a run that sends from it
+//! holds a lease until that time. So one run reads a few lanes and the first alerts of each,
+//! however many alerts wait elsewhere. An empty lane remains and is checked now and then, to find
+//! alerts that an index showed too late.
 
 use crate::saved_searches;
 use shared_platform::random;
@@ -64,9 +66,9 @@ impl Content for AlertContent {
 /// The first alerts of a channel's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneAlerts {
-    /// Those that wait, in the order they were queued.
+    /// The waiting alerts in the order in which they were queued.
     pub waiting: Vec<StoredAlert>,
-    /// Whether the index named nothing that has left already.
+    /// Whether the index contained no alert that was delivered already.
     pub is_index_empty: bool,
 }
 
@@ -76,10 +78,10 @@ pub type Lane = Leased<LaneContent>;
 /// What is stored of a channel's queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneContent {
-    /// Messages in a row that the channel did not take.
+    /// Consecutive messages that the channel refused.
     #[serde(default)]
     pub failures: u32,
-    /// When something was queued last.
+    /// When an alert was last queued.
     pub woken_at: Instant,
 }
 
@@ -88,9 +90,9 @@ impl Content for LaneContent {
     const CHANGING: &'static [&'static str] = &["failures", "woken_at"];
 }
 
-/// How long what is queued waits for more, so that one message tells of all of it.
+/// How long an alert waits for others, so that one message contains all of them.
 pub const GATHER: Duration = Duration::from_secs(2);
-/// A channel that is to be left alone for longer than this is tried when something is queued anew.
+/// A channel with a longer pause is tried as soon as a new alert is queued.
 const BROKEN_REST: Duration = Duration::from_secs(62);
 /// Lanes read at a time.
 const LANES: i32 = 100;
@@ -113,12 +115,12 @@ fn queue_of(tenant: &Tenant, alert: &Alert) -> String {
     }
 }
 
-/// Queues what the tenant's channels are told of an event that raises a finding; how many alerts are new. The same event again
-/// queues nothing, nor does an event that raises none. Whoever queues something calls the function that sends it
-/// (`{"alerts": true}`); its schedule finds what nobody called for.
+/// Queues the alerts for an event that raises a finding. Returns the number of new alerts. A
+/// repeated event queues nothing, nor does an event that raises no finding. The caller then invokes
+/// the function that sends alerts (`{"alerts": true}`); without a call, its schedule finds them.
 ///
 /// # Errors
-/// The storage did not answer. Some may be queued; asking again is safe.
+/// After an error, some alerts may be queued. A retry is safe.
 pub async fn queue_alerts(scope: &TenantScope<'_>, finding: &Recorded) -> Result<usize, ReadError> {
     let mut queued = 0;
     let before = channels_before(scope, finding).await?;
@@ -130,7 +132,7 @@ pub async fn queue_alerts(scope: &TenantScope<'_>, finding: &Recorded) -> Result
     Ok(queued)
 }
 
-/// The channels as they were before the change of settings that a finding is about. None of a finding about anything else.
+/// The channels before the change of settings that a finding is about. None for any other finding.
 async fn channels_before(
     scope: &TenantScope<'_>,
     finding: &Recorded,
@@ -147,11 +149,12 @@ async fn channels_before(
     Ok(old.and_then(|channels| Vec::deserialize(channels).ok()))
 }
 
-/// Queues what recipients are told of an export that a schedule asked for and that has ended, as the saved search names them now; how
-/// many alerts are new. The same event again queues nothing, nor does one that tells of any other export.
+/// Queues the alerts about the end of a scheduled export for the recipients that the saved search
+/// names now. Returns the number of new alerts. A repeated event queues nothing, nor does an event
+/// about another export.
 ///
 /// # Errors
-/// The storage did not answer, or the saved search is damaged. Some may be queued; asking again is safe.
+/// After an error, some alerts may be queued. A retry is safe.
 pub async fn queue_report_alerts(
     scope: &TenantScope<'_>,
     ended: &Recorded,
@@ -168,7 +171,7 @@ pub async fn queue_report_alerts(
         return Ok(0);
     };
     let mut queued = 0;
-    // One that was taken from the settings meanwhile is told nothing.
+    // A channel that was removed from the settings gets no alert.
     for channel in
         scope.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id))
     {
@@ -179,10 +182,10 @@ pub async fn queue_report_alerts(
     Ok(queued)
 }
 
-/// Queues a test of a channel that somebody asked for.
+/// Queues a test alert.
 ///
 /// # Errors
-/// The storage did not answer. It may be queued or not.
+/// After an error, the change may or may not be stored.
 pub async fn queue_test_alert(
     scope: &TenantScope<'_>,
     channel: &Channel,
@@ -194,8 +197,8 @@ pub async fn queue_test_alert(
     Ok(stored)
 }
 
-/// Puts one into its channel's queue, to be sent after a while; whether it was not there. Where an attempt went unanswered that may not be
-/// known, and it counts as new.
+/// Queues an alert, to be sent after a delay. Returns whether it is new. If an attempt got no
+/// answer, that may be unknown and the alert counts as new.
 async fn queue_alert(
     scope: &TenantScope<'_>,
     stored: &StoredAlert,
@@ -204,12 +207,12 @@ async fn queue_alert(
     let mut is_repeated = false;
     let change = stored.insertion(Some(stored.alert.queued_at.plus(KEPT).seconds()))?;
     let is_new = scope.database.alone(change, scope.deadline, &mut is_repeated).await?;
-    // Also where it was there: who put it there may have ended before this.
+    // Also for an existing alert: the run that stored it may have stopped before this call.
     wake_lane(scope, &stored.alert.channel, gathers).await?;
     Ok(is_new || is_repeated)
 }
 
-/// Has a channel's queue looked into after a while, unless the channel is to be left alone for a moment.
+/// Makes a channel's queue due after a delay, unless the channel is paused.
 async fn wake_lane(
     scope: &TenantScope<'_>,
     channel: &str,
@@ -244,20 +247,14 @@ async fn wake_lane(
     }
 }
 
-/// The queue of a channel, if it has one.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
 pub async fn lane(scope: &TenantScope<'_>, channel: &str) -> Result<Option<Lane>, ReadError> {
     let pk = keys::alert_lanes(&scope.tenant);
     Lane::read(scope.database, pk, channel, scope.deadline).await
 }
 
-/// The first alerts that wait for a channel, in the order they were queued, and the first that go to the channel as it was. Those have a queue
-/// of their own, so however many there are, the others are found.
-///
-/// # Errors
-/// The storage did not answer.
+/// The first alerts that wait for a channel, in the order in which they were queued, and the first
+/// ones for the channel's earlier address. The latter are in a separate queue, so however many
+/// there are, the others are found.
 pub async fn waiting_alerts(
     scope: &TenantScope<'_>,
     channel: &str,
@@ -271,7 +268,6 @@ pub async fn waiting_alerts(
     Ok(LaneAlerts { waiting, is_index_empty: now.is_index_empty && past.is_index_empty })
 }
 
-/// The first alerts of a queue.
 async fn first_alerts(scope: &TenantScope<'_>, queue: String) -> Result<LaneAlerts, ReadError> {
     let ever = Instant::from_millis(253_402_300_799_999);
     let page = scope.database.due_page(&queue, ever, Some(ALERTS), None, scope.deadline).await?;
@@ -282,14 +278,14 @@ async fn first_alerts(scope: &TenantScope<'_>, queue: String) -> Result<LaneAler
     if keys.is_empty() {
         return Ok(LaneAlerts { waiting: Vec::new(), is_index_empty: true });
     }
-    // The index may show what has left already; the table does not.
+    // The index may still contain delivered alerts; the table does not.
     let items = scope.database.items(&scope.database.state, keys, scope.deadline).await?;
     let (mut waiting, mut left) = (Vec::with_capacity(items.len()), named - items.len().min(named));
     for item in items {
         match StoredAlert::of(item) {
             Ok(stored) if stored.progress.state == State::Waiting => waiting.push(stored),
             Ok(_) => left += 1,
-            // One that cannot be read must not hold up the others.
+            // An unreadable alert must not block the others.
             Err(error) => {
                 tracing::error!(%error, "an alert of {} cannot be read: {error}", scope.tenant)
             }
@@ -298,18 +294,11 @@ async fn first_alerts(scope: &TenantScope<'_>, queue: String) -> Result<LaneAler
     Ok(LaneAlerts { waiting, is_index_empty: left == 0 })
 }
 
-/// The alert of that id.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
 pub async fn alert(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredAlert>, ReadError> {
     StoredAlert::read(scope.database, keys::alerts(&scope.tenant), id, scope.deadline).await
 }
 
-/// Alerts, the newest first, from `before` on; and whether there may be more.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Alerts before `before`, the newest first, and whether there may be more.
 pub async fn alerts(
     scope: &TenantScope<'_>,
     before: Option<&str>,
@@ -320,10 +309,11 @@ pub async fn alerts(
     Ok((alerts, page.next.is_some()))
 }
 
-/// Makes an alert what a try made of it; none where it is not as `before` any more, and then nothing was done.
+/// Stores the result of an attempt. None if the alert was changed since `before` was read; then
+/// nothing is stored.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not.
+/// After an error, the change may or may not be stored.
 pub async fn advance_alert(
     scope: &TenantScope<'_>,
     before: &StoredAlert,
@@ -333,7 +323,8 @@ pub async fn advance_alert(
         return Ok(None);
     }
     let queued = match progress.state {
-        // One to the channel as it was goes to the end of its queue: those of another change, behind it, have their turn.
+        // An alert to an earlier address goes to the end of its queue, so that alerts to other
+        // addresses get their turn.
         State::Waiting if before.alert.as_it_was.is_some() => {
             Some(Queued { queue: queue_of(&scope.tenant, &before.alert), at: scope.now })
         }
@@ -345,11 +336,11 @@ pub async fn advance_alert(
     Ok(next.save(scope.database, before, scope.deadline).await?.then_some(next))
 }
 
-/// Moves alerts that an older version queued into the queues of their channels; how many. There are none soon after a deploy, and then this
-/// reads nothing.
+/// Moves alerts of an older version to the queues of their channels. Returns their number. Soon
+/// after a deployment there are none left, and this reads nothing.
 ///
 /// # Errors
-/// The storage did not answer. The next call goes on.
+/// After an error, the next run continues where this one stopped.
 pub async fn move_old_alerts(database: &Database, deadline: Deadline) -> Result<usize, ReadError> {
     let now = database.clock.now();
     let page = database.due_page(keys::ALERTS_OF_OLD, now, Some(ALERTS), None, deadline).await?;
@@ -385,10 +376,7 @@ pub async fn move_old_alerts(database: &Database, deadline: Deadline) -> Result<
     Ok(moved)
 }
 
-/// The first lanes that are to be looked into until a time.
-///
-/// # Errors
-/// The storage did not answer.
+/// The first lanes that are due at a time.
 pub async fn due_lanes(
     database: &Database,
     until: Instant,
@@ -397,7 +385,7 @@ pub async fn due_lanes(
     let page = database.due_page(keys::ALERT_LANES_DUE, until, Some(LANES), None, deadline).await?;
     let read = |item| match Lane::of(item) {
         Ok(lane) => Some(lane),
-        // One that cannot be read must not hold up the others.
+        // An unreadable alert must not block the others.
         Err(error) => {
             tracing::error!(%error, "the queue of a channel cannot be read: {error}");
             None
@@ -406,10 +394,11 @@ pub async fn due_lanes(
     Ok(page.items.into_iter().filter_map(read).collect())
 }
 
-/// Makes a lane `next`, whatever was queued meanwhile, as long as nobody but `run` has it; none where somebody has.
+/// Stores `next`, even if alerts were queued meanwhile, as long as no run but `run` holds the
+/// lease. None if another run does.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not.
+/// After an error, the change may or may not be stored.
 pub async fn take_lane(
     database: &Database,
     lane: &Lane,
@@ -422,7 +411,7 @@ pub async fn take_lane(
         let Some(before) = Lane::read(database, pk, &lane.id, deadline).await? else {
             return Ok(None);
         };
-        // Somebody has it, or has left it for a while.
+        // Another run holds the lease, or the lane is paused.
         let is_free = before.due_at().is_none_or(|due_at| due_at <= database.clock.now());
         if before.run.as_deref() != Some(run) && !is_free {
             return Ok(None);

@@ -1,7 +1,8 @@
-//! What do the accesses of a day come to?
+//! The daily totals of access records.
 //!
-//! Each row of a day is an item. It changes in the transaction that keeps an access, by the difference between what that access added before and
-//! what it adds now. A day that changed is counted again a day later: what an error of ours left there is put right, and said.
+//! Each row of a day is an item. It is changed in the transaction that stores an access record, by
+//! the difference between the record's old and new contribution. A changed day is recounted a day
+//! later. The recount corrects errors and logs them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -26,18 +27,16 @@ use shared_storage::{
     transaction::Change,
 };
 
-/// Accesses read at a time.
+/// Access records read at a time.
 const AT_A_TIME: usize = 100;
-/// A day.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What an access adds to a day.
+/// The rows to which an access record contributes, by day and key, with its contribution.
 pub type Contribution = BTreeMap<(i64, String), Row>;
 
-/// A row as it is stored.
 struct StoredRow {
     row: Row,
-    /// Changes with each change, and is never the same again.
+    /// A value that is new after each change and never repeats.
     version: String,
 }
 
@@ -50,7 +49,7 @@ fn read(item: &Item) -> Result<StoredRow, Damaged> {
     })
 }
 
-/// What an access adds to the days' figures.
+/// The contribution of an access record to the daily totals.
 pub fn contribution_of(access: &Access) -> Contribution {
     let day = access.at().day_number();
     shared_domain::reports::daily_statistics::contribution(access)
@@ -59,7 +58,7 @@ pub fn contribution_of(access: &Access) -> Contribution {
         .collect()
 }
 
-/// What changes rows by the difference between what an access added and what it adds.
+/// The changes of rows from an access record's old contribution to its new one.
 pub async fn figure_changes(
     scope: &TenantScope<'_>,
     had: &Contribution,
@@ -103,7 +102,7 @@ pub async fn figure_changes(
     Ok(changes.collect())
 }
 
-/// What makes a row as it is to be; nothing where it is not there and need not be.
+/// The change that stores a row; none if the row does not exist and is not needed.
 fn row_change(
     scope: &TenantScope<'_>,
     day: i64,
@@ -125,7 +124,7 @@ fn row_change(
     }
 }
 
-/// The rows of the days from one to another, both among them.
+/// The rows of the days from `first` to `last`, both included.
 pub async fn figures_between(
     scope: &TenantScope<'_>,
     first: i64,
@@ -145,7 +144,7 @@ pub async fn figures_between(
     Ok(rows)
 }
 
-/// The rows of a month from those of one day to those of another, by their keys.
+/// The rows of a month within a range of days, by key.
 async fn stored_rows(
     scope: &TenantScope<'_>,
     pk: &str,
@@ -160,14 +159,16 @@ async fn stored_rows(
     Ok(rows)
 }
 
-/// Counts a day again from its accesses, and corrects rows that say something else; how many those were.
+/// Recounts a day from its access records and corrects wrong rows. Returns their number.
 pub async fn count_day(scope: &TenantScope<'_>, key: &str) -> Result<usize, ReadError> {
     let Ok(since) = format!("{key}T00:00:00.000Z").parse::<Instant>() else { return Ok(0) };
     let (day, range) = (since.day_number(), [since, since.plus(DAY)]);
     let [pk, prefix] = keys::day_rows(&scope.tenant, day);
-    // Before the accesses: a row that changes from now on is counted by who changes it, and is left alone here.
+    // Read before the access records: a row that is changed from now on is left alone, because that
+    // change counts it correctly.
     let mut stored = stored_rows(scope, &pk, &prefix, &prefix).await?;
-    // Of a day that has none it is not said that they were wrong: they were lost, and are there again.
+    // If the day has no rows at all, they were lost rather than wrong. They are restored and not
+    // reported.
     let was_empty = stored.is_empty();
     let (mut figures, mut after) = (Figures::default(), None);
     loop {
@@ -176,7 +177,7 @@ pub async fn count_day(scope: &TenantScope<'_>, key: &str) -> Result<usize, Read
         let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
         for keys in keys.chunks(AT_A_TIME) {
             for access in scope.readable::<Access>(Kind::Access, keys).await? {
-                // A place may be one that it has left.
+                // The list may contain a place that the record has left.
                 if access.at().day_number() == day {
                     figures.add(&access);
                 }

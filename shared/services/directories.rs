@@ -23,14 +23,14 @@ use shared_platform::{
 };
 use shared_storage::Database;
 
-/// How long one request to a directory may take.
+/// Time limit of one request to a directory.
 const TIME: Duration = Duration::from_secs(10);
-/// The longest that a directory may ask to be left alone. Access would stay open meanwhile.
+/// Upper limit of a directory's Retry-After, because access stays open meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The longest error text of a directory that is repeated.
 const LONGEST_ERROR: usize = 300;
 
-/// What requests to directories need.
+/// The clients and caches for requests to directories.
 #[derive(Debug)]
 pub struct Directories {
     outbound: Outbound,
@@ -42,32 +42,27 @@ pub struct Directories {
 /// A directory of a tenant.
 #[derive(Debug)]
 pub enum Connection<'d> {
-    /// Microsoft Entra ID.
     Entra(entra::Connection<'d>),
-    /// A SCIM service provider.
     Scim(scim::Connection<'d>),
 }
 
-/// One name of an account, as a request gives it.
+/// One name of an account, as given in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name<'n> {
-    /// An e-mail address.
     Email(&'n str),
-    /// What people call it.
+    /// A display or user name.
     Given(&'n str),
-    /// An id.
     Id(&'n str),
 }
 
 impl<'n> Name<'n> {
-    /// The names of an account. The first decides which account it is.
+    /// The names of an account. The first one decides which account it is.
     pub fn all(account: &'n Party) -> impl Iterator<Item = Self> + Clone {
         let email = account.email.as_deref().map(Self::Email);
         let name = account.name.as_deref().map(Self::Given);
         [email, name, account.id.as_deref().map(Self::Id)].into_iter().flatten()
     }
 
-    /// Its text.
     pub fn text(self) -> &'n str {
         match self {
             Self::Email(text) | Self::Given(text) | Self::Id(text) => text,
@@ -75,31 +70,27 @@ impl<'n> Name<'n> {
     }
 }
 
-/// An account as a directory knows it.
+/// An account in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The directory's own id.
     pub id: String,
-    /// By what people name it.
+    /// The name by which people know it.
     pub name: String,
-    /// Its mail address, where the directory has one.
     pub mail: Option<String>,
-    /// Further names by which it is found.
+    /// Other names by which it is found.
     pub other_names: Vec<String>,
-    /// Whether it may sign in.
     pub is_enabled: bool,
-    /// Whether its home is another directory, where its sessions are.
+    /// Whether it belongs to another directory, which also holds its sessions.
     pub is_foreign: bool,
 }
 
 impl Account {
-    /// What a window keeps of it.
+    /// The part of the account that a window stores.
     pub fn resolved(&self, at: Instant) -> ResolvedAccount {
         let other_names = self.mail.iter().chain(&self.other_names).cloned().collect();
         ResolvedAccount { id: self.id.clone(), name: self.name.clone(), other_names, at }
     }
 
-    /// All its names, folded.
     pub fn names(&self) -> Vec<String> {
         let names = [&self.id, &self.name].into_iter().chain(&self.mail).chain(&self.other_names);
         names.map(|name| fold_identity(name)).collect()
@@ -117,7 +108,7 @@ impl Directories {
         self.graph.begin_run().await;
     }
 
-    /// The way to a directory. None where its accounts are disabled by somebody else.
+    /// The connection to a directory. None if another system disables its accounts.
     pub fn connect<'d>(
         &'d self,
         tenant: &'d Tenant,
@@ -146,50 +137,39 @@ macro_rules! of_kind {
 }
 
 impl Connection<'_> {
-    /// Whether it may be written to now; until when to wait, where it may not.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// Whether writes are allowed now; otherwise how long to wait.
     pub async fn admit(&self) -> Result<Result<(), Duration>, Failure> {
         of_kind!(self, it => it.admit().await)
     }
 
-    /// The account of a name, if there is one.
+    /// The account with that name, if there is one.
     ///
     /// # Errors
-    /// The directory did not say, or knows several.
+    /// The directory did not answer, or has several such accounts.
     pub async fn look_up(&self, name: Name<'_>) -> Result<Option<Account>, Failure> {
         of_kind!(self, it => it.look_up(name).await)
     }
 
-    /// The account of the directory's own id, if it is there.
-    ///
-    /// # Errors
-    /// The directory did not say.
+    /// The account with that id in the directory, if it exists.
     pub async fn account(&self, id: &str) -> Result<Option<Account>, Failure> {
         of_kind!(self, it => it.account(id).await)
     }
 
-    /// Has the account turned off and its sessions ended. Whether that is so is seen by [`Connection::is_enabled`].
+    /// Disables the account and ends its sessions. Use [`Connection::is_enabled`] to verify the
+    /// result.
     ///
     /// # Errors
-    /// The directory did not take it. It may have done it.
+    /// The directory rejected a request or did not answer. The account may be disabled anyway.
     pub async fn turn_off(&self, account: &Account) -> Result<(), Failure> {
         of_kind!(self, it => it.turn_off(account).await)
     }
 
-    /// Whether the account may sign in; none where it is gone.
-    ///
-    /// # Errors
-    /// The directory did not say.
+    /// Whether the account may sign in; none if it does not exist.
     pub async fn is_enabled(&self, account: &Account) -> Result<Option<bool>, Failure> {
         of_kind!(self, it => it.is_enabled(account).await)
     }
 
-    /// A page of the accounts whose names begin so, from where an earlier page ended.
-    ///
-    /// # Errors
-    /// The directory did not say.
+    /// A page of the accounts whose names start with `prefix`.
     pub async fn list(
         &self,
         prefix: &str,
@@ -199,15 +179,15 @@ impl Connection<'_> {
     }
 }
 
-/// Characters that stand for themselves in a path segment or query value (RFC 3986, section 2.3).
+/// Characters that are not percent-encoded in a path segment or query value (RFC 3986, section
+/// 2.3).
 const CODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A text as part of an address.
+/// Percent-encodes a text for an address.
 fn coded(text: &str) -> String {
     utf8_percent_encode(text, CODED).to_string()
 }
 
-/// Sends a request.
 async fn send(
     outbound: &Outbound,
     method: &str,
@@ -220,7 +200,7 @@ async fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    // A secret with a line break in it, or an address that is none.
+    // A secret may contain a line break, and an address may be invalid.
     let request = request
         .body(body)
         .map_err(|error| refusal("configuration", format!("no request can be made: {error}")))?;
@@ -230,7 +210,7 @@ async fn send(
     })
 }
 
-/// The failure that an answer is which is none of those expected.
+/// The failure for an unexpected response.
 fn failure(answer: &Answer) -> Failure {
     let said = said(answer);
     match answer.status {
@@ -243,7 +223,7 @@ fn failure(answer: &Answer) -> Failure {
             format!("the directory does not let this service disable the account: {said}"),
         ),
         429 => Failure { retry_after: retry_after(answer), ..passing("throttled", said) },
-        // 404 from something in front of the directory, which is away.
+        // 404 may come from a proxy in front of an unavailable directory.
         404 | 408 | 500..=599 => {
             Failure { retry_after: retry_after(answer), ..passing("unavailable", said) }
         }
@@ -251,17 +231,18 @@ fn failure(answer: &Answer) -> Failure {
     }
 }
 
-/// Somebody has to change something.
+/// A failure that needs a change by a person.
 fn refusal(kind: &'static str, detail: String) -> Failure {
     Failure { kind, detail, is_refusal: true, retry_after: None }
 }
 
-/// It may work when it is tried again.
+/// A failure that a retry may resolve.
 fn passing(kind: &'static str, detail: String) -> Failure {
     Failure { kind, detail, is_refusal: false, retry_after: None }
 }
 
-/// What a directory says is wrong: its status, and the error's own words (Graph's and OAuth's `error`, SCIM's `detail`).
+/// The error that a directory reports: the status and its message (`error` in Graph and OAuth,
+/// `detail` in SCIM).
 fn said(answer: &Answer) -> String {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
@@ -281,12 +262,12 @@ fn said(answer: &Answer) -> String {
     }
 }
 
-/// How long it asks to be left alone.
+/// The directory's Retry-After.
 fn retry_after(answer: &Answer) -> Option<Duration> {
     Some(answer.retry_after()?.min(LONGEST_PAUSE))
 }
 
-/// The one account that a directory gives for a name.
+/// The only account among the results for a name.
 fn only(mut found: Vec<Account>, name: &str) -> Result<Option<Account>, Failure> {
     if found.len() > 1 {
         let count = found.len();

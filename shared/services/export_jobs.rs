@@ -1,7 +1,8 @@
-//! Which export jobs are there? Which is due? Who works on it?
+//! Stores export jobs, finds those that are due, and leases them to runs.
 //!
-//! A job is one item: what was asked for, which stays, and how far it is, which changes only from the generation that was read. Whoever
-//! works on it has it until the time under which it stands in the queue; a job that nobody renews there is taken up by the next.
+//! A job is one item. The request never changes; the progress changes only if the generation is
+//! still the one that was read. A run holds the lease of a job until the job's time in the queue.
+//! If the run does not renew the lease, another run takes over the job.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -49,45 +50,43 @@ impl Content for JobContent {
     const CHANGING: &'static [&'static str] = &["progress"];
 }
 
-/// What a job becomes by a change.
+/// The next state of a job.
 #[derive(Clone, Debug)]
 pub struct Next {
-    /// How far it is then.
     pub progress: Progress,
-    /// The run that has it then.
     pub run: Option<String>,
-    /// When the next thing is to be done for it.
+    /// When the job is due then.
     pub due_at: Option<Instant>,
 }
 
-/// A key by which a caller may ask for the same job again.
+/// The idempotency key of a request for a job.
 #[derive(Clone, Debug)]
 pub struct JobKey {
-    /// What the caller and the key come to.
+    /// The hash of caller and key.
     pub name: String,
-    /// What it was given for.
+    /// The hash of the request.
     pub digest: String,
 }
 
-/// What asking for a job came to.
+/// The result of a request for a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Begun {
-    /// It is there now.
+    /// The job is new.
     New(Box<StoredJob>),
-    /// It was there already, asked for by the same key.
+    /// The job exists already, with the same key and request.
     Same(Box<StoredJob>),
-    /// The key was given for something else.
+    /// The key was used for another request.
     Other,
-    /// The tenant, or the caller, has as many under way as they may.
+    /// The tenant or the caller has reached the limit of concurrent jobs.
     Full(Full),
 }
 
-/// Exports that people ask for which a tenant may have under way at a time.
+/// Maximum number of concurrent exports that people request.
 pub const EXPORTS: Places = Places { what: "exports", most: 10, are_shared: true };
-/// The same of those that schedules make, so that neither stand in the other's way.
+/// The same for scheduled exports, so that neither kind blocks the other.
 pub const SCHEDULED_EXPORTS: Places =
     Places { what: "scheduled_exports", most: 5, are_shared: false };
-/// Jobs read side by side.
+/// Jobs read concurrently.
 const AT_ONCE: usize = 5;
 
 fn is_scheduled(job: &Job) -> bool {
@@ -105,10 +104,10 @@ fn after(before: &StoredJob, next: Next) -> StoredJob {
     before.next(content, run, due_at.map(queued))
 }
 
-/// Stores a job, with `export.requested`, unless one was asked for by the same key. It is due at a time.
+/// Stores a job, with the event `export.requested`, unless a job with the same key exists.
 ///
 /// # Errors
-/// The storage did not answer. It may be stored or not; asking again by the same key is safe.
+/// After an error, the change may or may not be stored. A retry is safe.
 pub async fn begin_export(
     scope: &TenantScope<'_>,
     job: Job,
@@ -119,13 +118,14 @@ pub async fn begin_export(
     loop {
         match begin_export_with(scope, &job, key, due_at, Vec::new()).await? {
             Some(begun) => return Ok(begun),
-            // The same key, given twice at the same time: the other call was quicker.
+            // A concurrent call with the same key was first.
             None => pauses.after_conflict("the number of exports under way").await?,
         }
     }
 }
 
-/// The same once, together with other changes; none where something is not as these or the key expect it, and then nothing was done.
+/// Like [`begin_export`] in one attempt, together with other changes. None if anything was changed
+/// concurrently; then nothing is stored.
 pub async fn begin_export_with(
     scope: &TenantScope<'_>,
     job: &Job,
@@ -136,7 +136,8 @@ pub async fn begin_export_with(
     let places = if is_scheduled(job) { SCHEDULED_EXPORTS } else { EXPORTS };
     let taken = scope.taken(&places).await?;
     let mut holders = under_way(scope, &taken, is_scheduled(job)).await?;
-    // The key is read after the places: a call with the same key that took the last place meanwhile is seen by its key.
+    // The key is read after the places, so that a concurrent call with the same key that took the
+    // last place is recognised by its key.
     if let Some(key) = key {
         let item = scope
             .database
@@ -177,7 +178,7 @@ pub async fn begin_export_with(
     let mut event = export_event(scope, job, "export.requested", &[], job.snapshot);
     event.actor = job.created_by.clone();
     event.details.get_or_insert_default().extend(asked(job));
-    // A schedule has no name of its own; what it belongs to, and whose that is, has to be in the trail.
+    // A schedule is no actor with a name. The trail has to contain the saved search and its owner.
     event.reason = job.saved.as_ref().filter(|saved| saved.cause == Cause::Schedule).map(|saved| {
         let Origin { name, id, owner, .. } = saved;
         format!(
@@ -191,7 +192,7 @@ pub async fn begin_export_with(
     }
 }
 
-/// Of those that took a place, the jobs that are still under way.
+/// The jobs in progress among those that hold a place.
 async fn under_way(
     scope: &TenantScope<'_>,
     taken: &Taken,
@@ -200,7 +201,7 @@ async fn under_way(
     let is_under_way =
         |it: &StoredJob| it.progress.state.is_under_way() && is_scheduled(&it.job) == are_scheduled;
     if taken.is_new() {
-        // Those that were begun before places were counted.
+        // Jobs from before places were counted.
         let (jobs, _) = exports(scope, None).await?;
         let holder = |it: StoredJob| Holder {
             by: Some(it.content.job.recorded_by.sub),
@@ -216,7 +217,7 @@ async fn under_way(
     Ok(held.into_iter().flatten().collect())
 }
 
-/// An event about a job. `about` tells it from others of that action about the same job.
+/// An event about a job. `about` distinguishes several events with the same action.
 pub fn export_event(
     scope: &TenantScope<'_>,
     job: &Job,
@@ -243,18 +244,11 @@ pub fn export_event(
     event
 }
 
-/// The job of that id.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
 pub async fn export(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredJob>, ReadError> {
     StoredJob::read(scope.database, keys::exports(&scope.tenant), id, scope.deadline).await
 }
 
-/// Jobs, the newest first, from `before` on; and whether there may be more.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Jobs before `before`, the newest first, and whether there may be more.
 pub async fn exports(
     scope: &TenantScope<'_>,
     before: Option<&str>,
@@ -265,10 +259,11 @@ pub async fn exports(
     Ok((jobs, page.next.is_some()))
 }
 
-/// Makes a job what `next` is; none where it is not as `before` any more, and then nothing was done.
+/// Stores the next state of a job. None if the job was changed since `before` was read; then
+/// nothing is stored.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not.
+/// After an error, the change may or may not be stored.
 pub async fn advance_export(
     scope: &TenantScope<'_>,
     before: &StoredJob,
@@ -278,10 +273,10 @@ pub async fn advance_export(
     Ok(next.save(scope.database, before, scope.deadline).await?.then_some(next))
 }
 
-/// The same with an event that tells of it, both or neither.
+/// Like [`advance_export`], with an event in the same transaction.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not.
+/// After an error, the change may or may not be stored.
 pub async fn conclude_export(
     scope: &TenantScope<'_>,
     before: &StoredJob,
@@ -296,12 +291,12 @@ pub async fn conclude_export(
     }
 }
 
-/// Until when what belongs to a job is kept, as TTL counts.
+/// When the data of a job expires, in seconds since 1970, as DynamoDB's TTL expects.
 pub fn kept_until(scope: &TenantScope<'_>) -> i64 {
     scope.now.plus(scope.settings.kept_at(scope.now)).seconds()
 }
 
-/// What the trail tells of a job: all that was asked for, in clear.
+/// The request in the details of an event.
 fn asked(job: &Job) -> Map<String, Value> {
     match serde_json::to_value(&job.asked) {
         Ok(Value::Object(asked)) => {
@@ -311,10 +306,7 @@ fn asked(job: &Job) -> Map<String, Value> {
     }
 }
 
-/// The jobs that are due until a time, the first due first.
-///
-/// # Errors
-/// The storage did not answer.
+/// The jobs that are due at a time, the earliest first.
 pub async fn due_exports(
     database: &Database,
     until: Instant,

@@ -1,4 +1,4 @@
-//! Who may disposition a finding? Anybody who may operate, except the person it is about.
+//! Who may resolve a finding: any operator except the people that the finding is about.
 
 use crate::access_projection::Follower;
 use shared_domain::{
@@ -10,22 +10,21 @@ use shared_domain::{
 };
 use shared_storage::{ReadError, TenantScope, projections::Kind};
 
-/// Most events of the evidence whose people are looked at.
+/// Maximum number of evidence events whose people are checked.
 const MOST_EVENTS: usize = 200;
 
-/// Why a caller may not disposition a finding.
+/// Why a caller may not resolve a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Nothing tells the caller from the people that the finding is about.
+    /// The caller cannot be distinguished from the people that the finding is about.
     Unknown(String),
-    /// The finding is about the caller.
     Concerned(String),
 }
 
-/// The folded names that the caller goes by. Where only a name is known of a person, no more than this tells whether that is the caller.
+/// The caller's folded names. They decide about people of whom the trail knows only a name.
 fn called(by: &Caller, known: Option<&Person>) -> Vec<String> {
     let email = by.email.as_deref();
-    // Some sources give what stands before the @ as a name.
+    // Some sources use the part before the @ as a name.
     let local = email.and_then(|email| email.split_once('@')).map(|(local, _)| local);
     let recorded = known
         .into_iter()
@@ -41,11 +40,9 @@ fn called(by: &Caller, known: Option<&Person>) -> Vec<String> {
     names.map(fold_identity).collect()
 }
 
-/// Why the caller may not disposition the finding; none where they may. A finding is about its subject and the owner of its account, about
-/// who asked for the access and whom it is for, and about whoever did what its evidence shows.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Why the caller may not resolve the finding; none if they may. A finding is about its subject,
+/// the owner of its account, the requestor and the recipient of the access, and the people in its
+/// evidence.
 pub async fn disposition_refusal(
     scope: &TenantScope<'_>,
     finding: &Finding,
@@ -53,7 +50,8 @@ pub async fn disposition_refusal(
 ) -> Result<Option<Refusal>, ReadError> {
     let mut concerned: Vec<Party> =
         finding.subject.iter().chain(&finding.account).cloned().collect();
-    // Where the evidence is only the first and the last of more, those who did the rest are among the users of the access.
+    // If the evidence is only an excerpt, the other people are among the users of the access
+    // record.
     let mut used: Vec<EventId> = Vec::new();
     if let Some(id) = &finding.access
         && let Some(access) = scope.projection(Kind::Access, id).await?

@@ -1,4 +1,5 @@
-//! Which events were refused because another sender's event has their id? Such an event is in the trail only as the finding that says so.
+//! Events that were rejected because an event of another sender has the same id. The trail contains
+//! such an event only as a finding.
 
 use serde_json::json;
 
@@ -12,8 +13,8 @@ use shared_domain::{
 };
 use shared_storage::{TenantScope, insert_events::Insertion};
 
-/// Raises a finding for each event of `by` that was refused for an event of another sender, which comes with it. For each: whether the finding
-/// is in the trail.
+/// Raises a finding for each rejected event of `by`; each comes with the other sender's event.
+/// Returns for each whether the finding is stored.
 pub async fn raise_taken_ids(
     scope: &TenantScope<'_>,
     refused: Vec<(Event, Recorded)>,
@@ -26,7 +27,7 @@ pub async fn raise_taken_ids(
 
 fn taken_id(scope: &TenantScope<'_>, sent: &Event, there: &Recorded, by: &RecordedBy) -> Event {
     let tenant = &scope.tenant;
-    // One for each sender and id, however often it is sent.
+    // One finding for each sender and id, however often the event is sent.
     let finding = checkpoints::finding_id(tenant, ID_TAKEN, &format!("{}#{}", sent.id, by.sub));
     let id = EventId::of_service(tenant, "finding.raised", &[&finding, "1"]);
     let mut event = Event::of_service(id, tenant, "finding.raised", scope.now, Actor::system());
@@ -39,7 +40,7 @@ fn taken_id(scope: &TenantScope<'_>, sent: &Event, there: &Recorded, by: &Record
     event.subject = sent.subject.clone();
     event.account = sent.account.clone();
     let severity = rules::rule_of(ID_TAKEN).map(|rule| rule.severity);
-    // What was sent, as far as it takes to ask its sender for it.
+    // The part of the event by which its sender can find it.
     let details = json!({
         "rule": ID_TAKEN, "severity": severity, "round": 1, "evidence": [there.event.id],
         "taken_by": there.recorded_by, "sender": by,

@@ -1,4 +1,4 @@
-//! What do reports answer?
+//! Reads the rows of reports.
 //!
 //! Each file reads the rows of one source, as the domain's file of the same source describes them: access records from
 //! lists of them, statistics from days, those about packages from documents and access records, the rest from the trail.
@@ -32,39 +32,37 @@ use access_rows::Accesses;
 use event_rows::{Head, is_about, next_of};
 use person_names::names_asked;
 
-/// Accesses read at a time.
+/// Access records read at a time.
 const AT_A_TIME: usize = 100;
 
-/// What was read: a row, or nothing where it is none of the report's; and the place after which the report goes on.
+/// A row, or none if the record read is not part of the report, and the position after which
+/// reading continues.
 pub type Line = (Option<Box<dyn AnyRow>>, String);
 
-/// The rows of a report, read as far as they are wanted.
+/// The rows of a report, read on demand.
 pub struct Rows<'t> {
     scope: &'t TenantScope<'t>,
     query: Query,
     source: Source<'t>,
-    /// What was read and not given out yet.
+    /// Rows that are read but not returned yet.
     ready: VecDeque<Line>,
-    /// All names of the person that is asked about.
+    /// All names of the person that the report is about.
     names: Vec<String>,
 }
 
 enum Source<'t> {
-    /// Accesses in lists.
+    /// Access records in lists.
     Accesses(Accesses),
-    /// Events of partitions, in the order they occurred, the newest first.
+    /// Events of index partitions, the newest first.
     Events(Vec<Head<'t>>),
-    /// Events by id, in a list.
+    /// Events that a list contains by id.
     Listed { list: &'static str, after: Option<String>, is_over: bool },
-    /// All of it is made at once, and some of it given out already.
+    /// Rows that are computed at once.
     Whole { after: Option<String>, is_over: bool },
 }
 
 impl<'t> Rows<'t> {
-    /// The report's rows after a place, from the first on where there is none.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// The report's rows after a position, or from the start.
     pub async fn of(
         scope: &'t TenantScope<'t>,
         query: Query,
@@ -80,10 +78,7 @@ impl<'t> Rows<'t> {
         Ok(Self { scope, query, source, ready: VecDeque::new(), names })
     }
 
-    /// What was read next, none at the end.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// The next row or position; none at the end.
     pub async fn next(&mut self) -> Result<Option<Line>, ReadError> {
         while self.ready.is_empty() {
             if !self.read_on().await? {
@@ -93,7 +88,7 @@ impl<'t> Rows<'t> {
         Ok(self.ready.pop_front())
     }
 
-    /// Reads some more; false at the end.
+    /// Reads more rows; false at the end.
     async fn read_on(&mut self) -> Result<bool, ReadError> {
         let (scope, query) = (self.scope, &self.query);
         match &mut self.source {
@@ -154,12 +149,12 @@ impl<'t> Rows<'t> {
     }
 }
 
-/// What a name may be of something: its id or its name.
+/// A party that matches by id or by name.
 fn either(name: &str) -> Party {
     Party { id: Some(name.to_owned()), name: Some(name.to_owned()), ..Party::default() }
 }
 
-/// The rows of a report that is made at once.
+/// The rows of a report that is computed at once.
 async fn whole(scope: &TenantScope<'_>, query: &Query) -> Result<Vec<Box<dyn AnyRow>>, ReadError> {
     match query.report {
         Report::Package(report) => package_rows::rows(scope, query, report).await,
@@ -168,7 +163,6 @@ async fn whole(scope: &TenantScope<'_>, query: &Query) -> Result<Vec<Box<dyn Any
     }
 }
 
-/// Rows of one kind among those of all kinds.
 fn boxed<R: Row>(rows: Vec<R>) -> Vec<Box<dyn AnyRow>> {
     rows.into_iter().map(|row| Box::new(row) as Box<dyn AnyRow>).collect()
 }

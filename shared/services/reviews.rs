@@ -1,10 +1,13 @@
-//! Which reviews are there? What is in them, and who decided what?
+//! Access reviews: their items, decisions and sign-off.
 //!
-//! A review is one item of the state table, and each of its items another, so that there may be many. Whatever people change goes through the
-//! review's generation: a decision, its event and the count of decisions are one transaction, and a sign-off knows every decision before it.
+//! A review is one item of the state table, and each of its items is a separate one, so that a
+//! review may have many. Every change by a person checks the review's generation: a decision, its
+//! event and the count of decisions are one transaction, and a sign-off includes every earlier
+//! decision.
 //!
-//! Items are gathered before the review is opened, into a place of their own that the review names when all are there. Whoever was killed over it
-//! leaves a place that nothing names, and the next begins with another.
+//! Before a review is opened, its items are collected in a partition of their own. The review
+//! refers to that partition once it is complete. If a run stops before, its partition remains
+//! unused and the next run starts another one.
 
 mod create;
 mod decide;

@@ -1,8 +1,9 @@
-//! Which searches are saved? Which of their runs are there, and which does a schedule make now?
+//! Saved searches and their runs, on request and by schedule.
 //!
-//! What is saved is a document, which stands in a queue under the time of its next run while it has a schedule. A run, the export that it asks
-//! for, the event that tells of it and the document's next time are one transaction, which expects the time that was read: so each time has one
-//! run, whoever is killed in between, and however many look at the same time.
+//! A saved search is a document. While it has a schedule, it is in a queue under the time of its
+//! next run. A run, its export, its event and the document's next time are written in one
+//! transaction, on the condition that the time is still the one that was read. So each time has
+//! exactly one run, even if runs stop or work concurrently.
 
 use crate::export_jobs;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -32,49 +33,43 @@ use shared_storage::{
     transaction::{Attribute, Change, Commit},
 };
 
-/// Runs that are read together.
+/// Runs read at a time.
 const TOGETHER: i32 = 50;
-/// Exports of theirs that are read side by side.
+/// Exports of runs that are read concurrently.
 const AT_ONCE: usize = 8;
 
-/// A run of a schedule whose time has come.
+/// A scheduled run that is due.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DueRun {
-    /// The saved search's id.
     pub id: String,
-    /// What is saved.
     pub saved: Saved,
-    /// The time.
     pub at: Instant,
 }
 
-/// What became of a run that a schedule makes.
+/// The result of starting a scheduled run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DueBegun {
-    /// It is there now, with this job.
+    /// The run and its job are new.
     New(Box<StoredJob>),
-    /// Another was quicker, or the saved search was changed meanwhile; what is still due is found again.
+    /// Another worker was first, or the saved search was changed; anything still due is found
+    /// again.
     Before,
-    /// As many exports of schedules as may be are under way.
+    /// The limit of concurrent scheduled exports is reached.
     Full,
 }
 
 impl DueRun {
-    /// The time after it.
     fn next(&self) -> Option<Instant> {
         self.saved.next_run(self.at)
     }
 }
 
-/// Who tells of what schedules do.
+/// The recorder of scheduled runs.
 pub fn recorder() -> RecordedBy {
     RecordedBy { sub: "jit-audit/export".to_owned(), client_id: None }
 }
 
-/// A document as a saved search, unless it was deleted.
-///
-/// # Errors
-/// It is not as this service writes it.
+/// A document as a saved search; none if it was deleted.
 pub fn read_saved(document: Document) -> Result<Option<Configured>, ReadError> {
     let saved: Option<Saved> = document.read()?;
     Ok(saved.map(|saved| {
@@ -83,32 +78,24 @@ pub fn read_saved(document: Document) -> Result<Option<Configured>, ReadError> {
     }))
 }
 
-/// A saved search as events name it.
 pub fn shown(id: &str, name: Option<String>) -> Party {
     Party { kind: Some("saved".to_owned()), id: Some(id.to_owned()), name, email: None }
 }
 
-/// The saved search of that id.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
 pub async fn saved(scope: &TenantScope<'_>, id: &str) -> Result<Option<Configured>, ReadError> {
     scope.document(Kind::Saved, id).await?.map(read_saved).transpose().map(Option::flatten)
 }
 
-/// Every saved search.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
 pub async fn all_saved(scope: &TenantScope<'_>) -> Result<Vec<Configured>, ReadError> {
     let documents = scope.all_documents(Kind::Saved).await?;
     documents.into_iter().filter_map(|document| read_saved(document).transpose()).collect()
 }
 
-/// Stores a run that somebody asked for, with its job, which is due at once; or why there is no place for it.
+/// Stores a requested run with its job, which is due at once. An inner error says that the limit of
+/// concurrent exports is reached.
 ///
 /// # Errors
-/// The storage did not answer. It may be stored or not.
+/// After an error, the change may or may not be stored.
 pub async fn begin_run(
     scope: &TenantScope<'_>,
     origin: Origin,
@@ -121,7 +108,7 @@ pub async fn begin_run(
         match export_jobs::begin_export_with(scope, job, None, scope.now, with).await? {
             Some(Begun::New(stored) | Begun::Same(stored)) => return Ok(Ok(stored)),
             Some(Begun::Full(full)) => return Ok(Err(full)),
-            // Another export was begun in the same moment.
+            // Another export was started at the same moment.
             Some(Begun::Other) | None => {
                 pauses.after_conflict("the number of exports under way").await?
             }
@@ -129,10 +116,7 @@ pub async fn begin_run(
     }
 }
 
-/// The run that a schedule is to make now, the first of them where several were missed; none where its time has not come.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
+/// The scheduled run that is due, the earliest if several were missed; none if none is due.
 pub async fn due_run(scope: &TenantScope<'_>, id: &str) -> Result<Option<DueRun>, ReadError> {
     let Some(document) = scope.document(Kind::Saved, id).await? else { return Ok(None) };
     let at = document.due_at.filter(|at| *at <= scope.now);
@@ -140,10 +124,11 @@ pub async fn due_run(scope: &TenantScope<'_>, id: &str) -> Result<Option<DueRun>
     Ok(at.zip(saved).map(|(at, saved)| DueRun { id: id.to_owned(), saved, at }))
 }
 
-/// Stores a run that a schedule makes, with its job, which is due at once, and puts the schedule forward.
+/// Stores a scheduled run with its job, which is due at once, and sets the schedule to its next
+/// time.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not; asking again is safe.
+/// After an error, the change may or may not be stored. A retry is safe.
 pub async fn begin_due_run(
     scope: &TenantScope<'_>,
     due: &DueRun,
@@ -152,7 +137,7 @@ pub async fn begin_due_run(
 ) -> Result<DueBegun, ReadError> {
     let run = Run { origin, export: Some(job.id.clone()), error: None };
     let with = vec![run_kept(scope, &run)?, forward(scope, due)];
-    // Also where the schedule was set back, each time has one run.
+    // Each time has one run, even if the schedule was set back.
     let name = EventId::of_service(&scope.tenant, "saved.run", &[&due.id, &due.at.to_string()])
         .to_string();
     let key = JobKey { digest: name.clone(), name };
@@ -167,11 +152,11 @@ pub async fn begin_due_run(
     }
 }
 
-/// Stores that a run of a schedule made no export, and why, tells it, and puts the schedule forward: what cannot be asked for must not
-/// stand before what can.
+/// Records that a scheduled run has no export, and why, and sets the schedule to its next time: a
+/// request that cannot be met must not block later ones.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not; asking again is safe.
+/// After an error, the change may or may not be stored. A retry is safe.
 pub async fn fail_due_run(
     scope: &TenantScope<'_>,
     due: &DueRun,
@@ -206,10 +191,8 @@ pub async fn fail_due_run(
     Ok(())
 }
 
-/// Runs of a saved search, the newest first, from `before` on, each with its place and its export; and whether there may be more.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Runs of a saved search before `before`, the newest first, each with its position and export, and
+/// whether there may be more.
 pub async fn saved_runs(
     scope: &TenantScope<'_>,
     id: &str,
@@ -231,7 +214,7 @@ pub async fn saved_runs(
     Ok((runs, page.next.is_some()))
 }
 
-/// What keeps a run, as long as its export is known.
+/// The change that stores a run, with the retention of its export.
 fn run_kept(scope: &TenantScope<'_>, run: &Run) -> Result<Change, ReadError> {
     let Origin { id, at, .. } = &run.origin;
     let content = serde_json::to_string(run).map_err(|_| Damaged::new(id, "run"))?;
@@ -244,7 +227,7 @@ fn run_kept(scope: &TenantScope<'_>, run: &Run) -> Result<Change, ReadError> {
     Ok(Change::Insert(item))
 }
 
-/// What puts a schedule forward, unless somebody did.
+/// The change that sets the schedule to its next time, unless that was done already.
 fn forward(scope: &TenantScope<'_>, due: &DueRun) -> Change {
     let next = due.next();
     Change::Update {

@@ -1,8 +1,9 @@
-//! How far is a stream? Who works on it?
+//! The configuration and progress of streams, and their leases.
 //!
-//! What a stream is stands in its document, and how far it is in attributes beside it: people change the one, from the document's generation, and
-//! who works on it the other, from a step. Neither waits for the other. Who works on a stream has it until the time under which it stands in the
-//! queue.
+//! The configuration of a stream is the content of its document; its progress is in attributes of
+//! the same item. People change the configuration on condition of the generation. Runs change the
+//! progress on condition of the step. Neither waits for the other. A run holds the lease of a
+//! stream until the stream's time in the queue.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -38,13 +39,13 @@ pub type StoredStream = Leased<StreamContent>;
 /// What is stored of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StreamContent {
-    /// What it is; none of one that was deleted.
+    /// The configuration; none for a deleted stream.
     #[serde(rename = "content", default, with = "json")]
     pub stream: Option<Stream>,
     /// How far it is.
     #[serde(default, with = "json")]
     pub progress: Progress,
-    /// How often people changed it.
+    /// Number of changes of the configuration.
     generation: u64,
 }
 
@@ -54,27 +55,23 @@ impl Content for StreamContent {
     const GENERATION: &'static str = "step";
 }
 
-/// What a stream becomes by a step.
+/// The next state of a stream.
 #[derive(Clone, Debug)]
 pub struct Next {
-    /// How far it is then.
     pub progress: Progress,
-    /// The run that has it then.
     pub run: Option<String>,
-    /// When somebody is to work on it.
     pub due: Due,
 }
 
-/// When somebody is to work on a stream.
+/// When a stream is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// When it was.
+    /// At the same time as before.
     AsBefore,
     /// At that time.
     Awaited(Instant),
-    /// Some time after it, unless somebody is called before.
+    /// Some time after it, unless a run is invoked before.
     Rests(Instant),
-    /// Never.
     Never,
 }
 
@@ -92,14 +89,16 @@ pub fn wants(stored: &StoredStream) -> Result<Wants, ReadError> {
 }
 
 impl StreamContent {
-    /// Whether people asked for something that who knew it as `before` has not done: they changed it, or want a test.
+    /// Whether people have requested something since `before` was read: a changed configuration or
+    /// a test.
     pub fn is_asked_for(&self, before: &Self) -> bool {
         let test = self.progress.test.as_ref();
         self.generation != before.generation
             || test.is_some_and(|test| test.state == TestState::Waiting)
     }
 
-    /// Whether it has a time of its own, before which nobody has to come: its target fails, or events gather for a file.
+    /// Whether the stream has to wait until its due time: its target fails, or events are collected
+    /// for a file.
     pub fn has_its_time(&self) -> bool {
         self.progress.attempts > 0 || self.progress.gathers
     }
@@ -121,19 +120,13 @@ fn after(before: &StoredStream, next: Next) -> StoredStream {
     before.next(content, run, queued)
 }
 
-/// The stream of that id, one that was deleted as well.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
+/// The stream with that id, even if it was deleted.
 pub async fn stream(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredStream>, ReadError> {
     let pk = keys::documents(Kind::Stream, &scope.tenant);
     StoredStream::read(scope.database, pk, id, scope.deadline).await
 }
 
-/// The streams in the order of their ids, those after `after`; and whether there may be more.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Streams after `after` by id, and whether there may be more.
 pub async fn streams(
     scope: &TenantScope<'_>,
     after: Option<&str>,
@@ -144,10 +137,7 @@ pub async fn streams(
     Ok((streams, page.next.is_some()))
 }
 
-/// A stream as it is answered; none of one that was deleted.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// A stream in an API response; none if it was deleted.
 pub async fn answered_stream(
     scope: &TenantScope<'_>,
     stored: &StoredStream,
@@ -158,10 +148,7 @@ pub async fn answered_stream(
     Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at(), oldest, scope.now)))
 }
 
-/// The streams that wait for what is recorded: somebody is to work on them as soon as something was.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The streams that are due as soon as an event is recorded.
 pub async fn streams_to_wake(scope: &TenantScope<'_>) -> Result<Vec<String>, ReadError> {
     let partition = Partition::new(keys::documents(Kind::Stream, &scope.tenant));
     let mut waking = Vec::new();
@@ -171,7 +158,7 @@ pub async fn streams_to_wake(scope: &TenantScope<'_>) -> Result<Vec<String>, Rea
                 waking.push(it.id)
             }
             Ok(_) => {}
-            // One that cannot be read must not hold up the others.
+            // An unreadable alert must not block the others.
             Err(error) => {
                 tracing::error!(%error, "a stream of {} cannot be read: {error}", scope.tenant)
             }
@@ -180,10 +167,10 @@ pub async fn streams_to_wake(scope: &TenantScope<'_>) -> Result<Vec<String>, Rea
     Ok(waking)
 }
 
-/// Makes a stream what `next` is; none where somebody else made a step meanwhile, and then nothing was done.
+/// Stores the next state of a stream. None after a concurrent change; then nothing is stored.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not.
+/// After an error, the change may or may not be stored.
 pub async fn advance_stream(
     scope: &TenantScope<'_>,
     before: &StoredStream,
@@ -195,7 +182,7 @@ pub async fn advance_stream(
     if scope.database.alone(change, scope.deadline, &mut is_repeated).await? {
         return Ok(Some(next));
     }
-    // An attempt that looked like a failure may have done it.
+    // An attempt that seemed to fail may have been stored.
     let there = if is_repeated { stream(scope, &next.id).await? } else { None };
     let is_done = there.is_some_and(|it| {
         // Who changes what the stream is makes no step.
@@ -204,10 +191,11 @@ pub async fn advance_stream(
     Ok(is_done.then_some(next))
 }
 
-/// The same, and the trail tells that the stream is paused, or goes on: the event, and its finding. Both or neither.
+/// Like [`advance_stream`], together with the events that the stream is paused or resumed and with
+/// its finding, in one transaction.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not.
+/// After an error, the change may or may not be stored.
 pub async fn tell_of_stream(
     scope: &TenantScope<'_>,
     before: &StoredStream,
@@ -223,7 +211,7 @@ pub async fn tell_of_stream(
             }
             Some(_) => {
                 next.progress.paused_at = None;
-                // Not by how much was sent, which a replay counts anew.
+                // The number of sent events does not tell, because a replay resets it.
                 let why = match (
                     &before.stream,
                     before.progress.last_sent_at < next.progress.last_sent_at,
@@ -240,7 +228,8 @@ pub async fn tell_of_stream(
         match scope.commit(events, None, &recorder(), vec![change]).await? {
             Commit::Done(_) => return Ok(Some(done)),
             Commit::Stale => return Ok(None),
-            // The state was restored from a backup, and the trail is ahead of it: that round is told already.
+            // The state was restored from a backup and the trail is ahead of it: that round is
+            // recorded already.
             Commit::Taken(_) if next.progress.paused_at.is_none() => {
                 return advance_stream(scope, before, next).await;
             }
@@ -252,10 +241,11 @@ pub async fn tell_of_stream(
     }
 }
 
-/// Asks for a test message to the target of a stream, which whoever works on it next sends. None where there is no such stream.
+/// Requests a test message to the target of a stream. The next run sends it. None if the stream
+/// does not exist.
 ///
 /// # Errors
-/// The storage did not answer. It may be asked for or not.
+/// After an error, the change may or may not be stored.
 pub async fn ask_for_stream_test(
     scope: &TenantScope<'_>,
     id: &str,
@@ -282,16 +272,17 @@ pub async fn ask_for_stream_test(
     }
 }
 
-/// What makes `next` of what stands there as `before`.
+/// The change from `before` to `next`.
 fn step(before: &StoredStream, next: &StoredStream) -> Result<Change, Damaged> {
     match next.queued {
         Some(_) => next.change(before),
-        // One that is taken out of its queue must not have become another meanwhile, which would stand in none.
+        // A stream that leaves its queue must not be reconfigured concurrently; otherwise the new
+        // configuration would be in no queue.
         None => next.change_expecting(("generation", number(before.content.generation))),
     }
 }
 
-/// What the trail tells of a stream that is paused: that, and the finding by which somebody learns of it.
+/// The events of a paused stream: the pause, and the finding that leads to an alert.
 fn paused(scope: &TenantScope<'_>, stored: &StoredStream, progress: &Progress) -> Vec<Event> {
     let action = "stream.paused";
     let id =
@@ -343,11 +334,9 @@ fn stream_finding(
     )
 }
 
-/// The streams that nobody was called for although it is time: they rested for long, or whoever worked on them died. Those that are awaited are
+/// Streams that are overdue: no run was invoked for a long time, or a run died. Due streams with a
+/// time of their own are in [`Database::due_documents`].
 /// [`Database::due_documents`].
-///
-/// # Errors
-/// The storage did not answer.
 pub async fn streams_that_rested(
     database: &Database,
     until: Instant,
@@ -356,7 +345,7 @@ pub async fn streams_that_rested(
     database.all_due(keys::stream_rests_in, until, deadline).await
 }
 
-/// How events name a stream.
+/// A stream as a party of events.
 pub fn named(id: &str) -> Party {
     Party { kind: Some("stream".to_owned()), id: Some(id.to_owned()), name: None, email: None }
 }

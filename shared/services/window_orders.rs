@@ -1,7 +1,8 @@
-//! Which orders to end windows are there? How far is each? Whom did it end?
+//! Orders to end windows: their progress and the windows that each one has ended.
 //!
-//! An order is one item: what was said, which stays, and how far it is, which changes only from the generation that was read. Each window
-//! that it ends is on its list, written in the transaction that ends the window.
+//! An order is one item. Its content never changes; its progress changes only if the generation is
+//! still the one that was read. Each window that it ends is added to the order's list, in the
+//! transaction that ends the window.
 
 use crate::export_jobs;
 use crate::windows;
@@ -40,7 +41,7 @@ use shared_storage::{
     transaction::{Change, Commit},
 };
 
-/// Transactions under way at a time.
+/// Concurrent transactions.
 const AT_ONCE: usize = 4;
 
 /// An order as it was read.
@@ -62,20 +63,20 @@ impl Content for OrderContent {
     const CHANGING: &'static [&'static str] = &["progress"];
 }
 
-/// Which claims an order ends, ready to be asked.
+/// The requests that an order ends, ready for evaluation.
 #[derive(Clone, Debug)]
 pub enum Meaning {
-    /// Those whose events meet this filter.
+    /// Requests whose events match the filter.
     Filter(Filter),
-    /// Those that asked for this application.
+    /// Requests for this application.
     Application(String),
 }
 
 impl Meaning {
-    /// What a scope means.
+    /// Parses the scope of an order.
     ///
     /// # Errors
-    /// Its filter cannot be read.
+    /// The filter cannot be parsed.
     pub fn of(scope: &OrderScope) -> Result<Self, String> {
         Ok(match scope {
             OrderScope::Filter(text) => {
@@ -86,12 +87,11 @@ impl Meaning {
     }
 }
 
-/// Some of the open windows.
+/// A page of open windows.
 #[derive(Debug)]
 pub struct OpenPage {
-    /// The windows.
     pub windows: Vec<Stored>,
-    /// Where the list goes on, if it does.
+    /// The start of the next page, if there is one.
     pub next: Option<String>,
 }
 
@@ -102,31 +102,28 @@ fn queued(at: Instant) -> Queued {
 /// Stores an order, due at once.
 ///
 /// # Errors
-/// The storage did not answer. It may be stored or not.
+/// After an error, the change may or may not be stored.
 pub async fn store_order(scope: &TenantScope<'_>, order: &EndOrder) -> Result<(), ReadError> {
     let content = OrderContent { order: order.clone(), progress: OrderProgress::default() };
     let (pk, due) = (keys::window_orders(&scope.tenant), queued(order.created_at));
     let stored = Leased::new(pk, &scope.tenant, &order.id, content, Some(due));
     let insertion = stored.insertion(Some(export_jobs::kept_until(scope)))?;
-    // An attempt that went unanswered may have stored it: its id is its own.
+    // If an earlier attempt got no answer, it may have stored the order: no other order has this
+    // id.
     scope.database.alone(insertion, scope.deadline, &mut false).await?;
     Ok(())
 }
 
-/// The order of that id.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
 pub async fn order(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredOrder>, ReadError> {
     let pk = keys::window_orders(&scope.tenant);
     StoredOrder::read(scope.database, pk, id, scope.deadline).await
 }
 
-/// Says how far an order is and when something is to be done for it again; none where it is not as `before` any more, and then nothing
-/// was done.
+/// Stores the progress of an order and its next due time. None if the order was changed since
+/// `before` was read; then nothing is stored.
 ///
 /// # Errors
-/// The storage did not answer. It may be done or not.
+/// After an error, the change may or may not be stored.
 pub async fn advance_order(
     scope: &TenantScope<'_>,
     before: &StoredOrder,
@@ -138,10 +135,8 @@ pub async fn advance_order(
     Ok(next.save(scope.database, before, scope.deadline).await?.then_some(next))
 }
 
-/// A page of the windows that are not closed, from `before` on. One that cannot be read is passed over: it must not hold up the others.
-///
-/// # Errors
-/// The storage did not answer.
+/// A page of windows that are not closed, before `before`. An unreadable window is skipped, so that
+/// it does not block the others.
 pub async fn open_page(
     scope: &TenantScope<'_>,
     live: &LiveWindows<'_>,
@@ -161,8 +156,8 @@ pub async fn open_page(
     Ok(OpenPage { windows, next: ids.pop().filter(|_| goes_on) })
 }
 
-/// The requests among the windows' claims that an order means, which was given at `given_at`. Of an event that is not there any more no
-/// filter can be asked.
+/// The requests of the windows that match an order given at `given_at`. A filter cannot match an
+/// event that no longer exists.
 async fn events_meant(
     scope: &TenantScope<'_>,
     meaning: &Meaning,
@@ -182,7 +177,7 @@ async fn events_meant(
     };
     let asked: Vec<EventId> = claims.map(|claim| claim.event.clone()).collect();
     let mut meant = HashSet::new();
-    // Some at a time: an event may be large, and what is wanted of it is one bit.
+    // Read in chunks, because events may be large and only the result of the filter is needed.
     for chunk in asked.chunks(KEYS) {
         let events = scope.events_of(chunk).await?.into_iter();
         meant.extend(events.filter(|event| filter.matches(event)).map(|event| event.event.id));
@@ -190,8 +185,8 @@ async fn events_meant(
     Ok(meant)
 }
 
-/// Requests without those recorded after a time. They asked for an application that was configured again; what was under way when the order
-/// was given has landed by then.
+/// Removes requests recorded after a time: they refer to an application that was configured again.
+/// Requests that were in progress when the order was given are recorded by that time.
 async fn without_later(
     scope: &TenantScope<'_>,
     mut events: HashSet<EventId>,
@@ -210,10 +205,7 @@ async fn without_later(
     Ok(events)
 }
 
-/// Which of these windows an order would change, by their ids.
-///
-/// # Errors
-/// The storage did not answer, or an event is damaged.
+/// The ids of those windows that an order would change.
 pub async fn windows_meant(
     scope: &TenantScope<'_>,
     meaning: &Meaning,
@@ -226,11 +218,9 @@ pub async fn windows_meant(
     Ok(windows.map(|window| window.id.clone()).collect())
 }
 
-/// A page of the events whose windows open later and that an order means, and where the next begins. Those of an application are passed over:
-/// once it is deleted, no account is disabled for them, and nothing is opened in its directory.
-///
-/// # Errors
-/// The storage did not answer.
+/// A page of booked windows that match an order, and the start of the next page. Bookings of an
+/// application are skipped: once it is deleted, no account is disabled for them and nothing is
+/// opened in its directory.
 pub async fn bookings_page(
     scope: &TenantScope<'_>,
     meaning: &Meaning,
@@ -248,7 +238,7 @@ pub async fn bookings_page(
         match event {
             Ok(event) if filter.matches(&event) => meant.push(event.event.id),
             Ok(_) => {}
-            // One that cannot be read must not hold up the others.
+            // An unreadable alert must not block the others.
             Err(error) => {
                 tracing::error!(%error, "a booking of {} cannot be read: {error}", scope.tenant)
             }
@@ -257,11 +247,9 @@ pub async fn bookings_page(
     Ok((meant, page.next))
 }
 
-/// Opens the window of a booking and ends it for the order, as only a window can be ended; whether there was anything to end. The event may be
-/// past its retention, so it is not asked for again.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Opens the window of a booking and ends it for the order, because only a window can be ended.
+/// Returns whether there was anything to end. The event may be past its retention, so it is not
+/// read again.
 pub async fn end_booking(
     scope: &TenantScope<'_>,
     order: &EndOrder,
@@ -276,11 +264,12 @@ pub async fn end_booking(
     }
 }
 
-/// Ends what an order means in these windows, and says how many it changed. Some are ended in one transaction; where one of them was
-/// changed by somebody else meanwhile, each by itself.
+/// Ends the requests of these windows that match an order. Returns the number of changed windows.
+/// Several windows are ended in one transaction; if one of them was changed concurrently, each is
+/// ended on its own.
 ///
 /// # Errors
-/// The storage did not answer, or an item is damaged. Some may be ended.
+/// After an error, some changes may be stored.
 pub async fn end_windows(
     scope: &TenantScope<'_>,
     order: &EndOrder,
@@ -308,7 +297,8 @@ pub async fn end_windows(
     Ok(ended.into_iter().sum())
 }
 
-/// Ends some windows in one transaction, or else each by itself; how many were changed.
+/// Ends several windows in one transaction, or otherwise each on its own. Returns the number of
+/// changed windows.
 async fn end_batch(
     scope: &TenantScope<'_>,
     order: &EndOrder,
@@ -333,7 +323,7 @@ async fn end_batch(
     Ok(ended)
 }
 
-/// What an order does to a window, if anything.
+/// The effect of an order on a window, if any.
 fn end<'w>(
     scope: &TenantScope<'_>,
     order: &EndOrder,
@@ -351,7 +341,8 @@ fn end<'w>(
     (!events.is_empty()).then_some(Ending { before, after, events })
 }
 
-/// Ends what an order means in one window, from what is there now; whether there was anything to end.
+/// Ends the matching requests of one window, from its current state. Returns whether there was
+/// anything to end.
 async fn end_alone(
     scope: &TenantScope<'_>,
     order: &EndOrder,
@@ -359,7 +350,8 @@ async fn end_alone(
     id: &str,
 ) -> Result<bool, ReadError> {
     let mut pauses = Pauses::until(scope.deadline);
-    // How many generations of the window the trail tells of that its state does not have: it was restored from a backup.
+    // The number of generations by which the trail is ahead of the state, after a restore from a
+    // backup.
     let mut ahead = 0;
     loop {
         let Some(before) = windows::window(scope, id).await? else { return Ok(false) };
@@ -375,7 +367,8 @@ async fn end_alone(
     }
 }
 
-/// Which of these windows are on an order's list already: a later request that it ends may have come to one.
+/// The windows that are on the order's list already. A window may have got another matching request
+/// since.
 async fn listed_by(
     scope: &TenantScope<'_>,
     order: &EndOrder,
@@ -387,11 +380,8 @@ async fn listed_by(
     Ok(items.into_iter().filter_map(|mut item| item.take_text("sk")).collect())
 }
 
-/// The windows that an order ended, in the order of their ids, from `after` on: ids, each with its window where it is still kept; and
-/// whether there may be more.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The windows that an order ended after `after`, by id. Each id comes with the window, if it is
+/// still stored. Also whether there may be more.
 pub async fn ended_by(
     scope: &TenantScope<'_>,
     order: &str,
@@ -414,10 +404,7 @@ pub async fn ended_by(
     Ok((windows.collect(), page.next.is_some()))
 }
 
-/// How many windows an order ended.
-///
-/// # Errors
-/// The storage did not answer.
+/// The number of windows that an order ended.
 pub async fn count_ended_by(scope: &TenantScope<'_>, order: &str) -> Result<u64, ReadError> {
     let call = scope
         .database
@@ -440,7 +427,7 @@ pub async fn count_ended_by(scope: &TenantScope<'_>, order: &str) -> Result<u64,
     }
 }
 
-/// What an order does to one window.
+/// The effect of an order on one window.
 struct Ending<'w> {
     before: &'w Stored,
     after: Window,
@@ -448,7 +435,7 @@ struct Ending<'w> {
 }
 
 impl Ending<'_> {
-    /// Most statements that it takes.
+    /// Maximum number of statements in its transaction.
     fn size(&self, scope: &TenantScope<'_>) -> usize {
         let step = Step {
             before: Some(self.before),
@@ -458,7 +445,7 @@ impl Ending<'_> {
         step.changes(scope).len() + self.events.len() + 1
     }
 
-    /// What is written: the window, so many generations later, with the events that tell of it and its place on the order's list.
+    /// The changes: the window in a later generation, its events and its place on the order's list.
     fn written(
         &self,
         scope: &TenantScope<'_>,
@@ -482,10 +469,7 @@ impl Ending<'_> {
     }
 }
 
-/// The orders that are due until a time, the first due first.
-///
-/// # Errors
-/// The storage did not answer.
+/// The orders that are due at a time, the earliest first.
 pub async fn due_orders(
     database: &Database,
     until: Instant,

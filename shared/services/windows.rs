@@ -1,8 +1,10 @@
-//! Which windows does an event open or end? What is due? Who works on it?
+//! Access windows: opening, ending, and the queue of due windows.
 //!
-//! A window changes in one transaction with the events that tell of it, and only from the generation that was read. What says which
-//! window of an account or of a session is open are items of their own, made and removed with it. So are the lists of the windows that
-//! are not closed, one of overdue ones and one of the others: closed windows stay for years, and nobody who asks for the others reads past them.
+//! A window is changed in one transaction with its events, on condition of the generation that was
+//! read. Separate items point to the open window of an account or session; they are written and
+//! deleted with it. Windows that are not closed are also in lists, one for overdue windows and one
+//! for the others: closed windows are stored for years, and a search for open ones must not read
+//! them.
 //!
 //! - `recording`: an event that opens or ends windows, recorded with its windows
 //! - `opening`: the window that an event opens; `booking`: those whose start is far ahead; `earlier_end`: an end that came first

@@ -1,7 +1,8 @@
-//! Places: how many of something a tenant may have at a time, and who has them.
+//! Places: a limit on how many items of a kind a tenant may have at a time, and their holders.
 //!
-//! A place is taken in the transaction that uses it. Each kind of place has one item, whose generation every taking increments: of two callers
-//! who both found the last place free, the second finds another generation and counts again.
+//! A place is taken in the transaction that uses it. Each kind of place has one item, and each
+//! transaction increments its generation. If two callers find the last place free, the second one's
+//! transaction fails on the generation, and it counts again.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,32 +15,31 @@ use crate::{
 };
 use shared_domain::trail::event::Tenant;
 
-/// A kind of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
-    /// What takes them, as a word of the item's key.
+    /// What occupies the places, as it appears in the item's key.
     pub what: &'static str,
-    /// How many a tenant has.
+    /// The limit of a tenant.
     pub most: usize,
-    /// Whether one caller takes a fifth of them at most.
+    /// Whether one caller may take at most a fifth of them.
     pub are_shared: bool,
 }
 
-/// Why there is no place.
+/// Why there is no place left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// The tenant has as many as it may: so many.
+    /// The tenant has reached its limit.
     Tenant(usize),
-    /// The caller has as many as one caller may: so many.
+    /// The caller has reached the limit of one caller.
     Caller(usize),
 }
 
-/// Somebody who has a place.
+/// The holder of a place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// What takes the place.
+    /// The id of the item that occupies the place.
     pub id: String,
-    /// The caller who made it, by the token's `sub`.
+    /// The caller that created it, by the token's `sub`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -48,24 +48,24 @@ pub struct Holder {
 #[derive(Debug)]
 pub struct Taken {
     generation: Option<u64>,
-    /// Who has places, as far as the item says.
+    /// The holders that the item lists.
     pub holders: Vec<Holder>,
 }
 
 impl Taken {
-    /// Whether anybody ever took a place.
+    /// Whether no place was ever taken.
     pub fn is_new(&self) -> bool {
         self.generation.is_none()
     }
 }
 
 impl Places {
-    /// The most that one caller takes.
+    /// The limit of one caller.
     pub fn share(&self) -> usize {
         if self.are_shared { (self.most / 5).max(1) } else { self.most }
     }
 
-    /// Why `by` gets no place beside these holders; none where there is one.
+    /// Why `by` gets no place, given these holders; none if there is a free place.
     pub fn full(&self, holders: &[Holder], by: &str) -> Option<Full> {
         if holders.len() >= self.most {
             return Some(Full::Tenant(self.most));
@@ -74,7 +74,8 @@ impl Places {
         (own >= self.share()).then_some(Full::Caller(self.share()))
     }
 
-    /// What takes a place in the transaction that uses it. `holders` are kept in the item where nothing else says who has places.
+    /// The change that takes a place, for the transaction that uses it. `holders` are stored if no
+    /// other item lists them.
     pub fn take(
         &self,
         tenant: &Tenant,
@@ -92,7 +93,6 @@ impl Places {
 }
 
 impl TenantScope<'_> {
-    /// Who has places of a kind.
     pub async fn taken(&self, places: &Places) -> Result<Taken, ReadError> {
         let item = self
             .database

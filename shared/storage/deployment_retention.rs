@@ -1,8 +1,9 @@
-//! Which retention does the deployment have, and which had it before?
+//! The deployment's default retention, and its earlier values.
 //!
-//! The template's parameter counts for tenants that never chose a retention. A deploy can lower it, and no tenant decides that. So the state
-//! holds the value that was seen last. A lower value counts after seven days, as a tenant's own does, and is a finding in the trail of each
-//! tenant that records something until then.
+//! The template's parameter applies to tenants that have not chosen a retention. A deployment can
+//! lower it without a decision of the tenant, so the last known value is stored. As with a tenant's
+//! own setting, a lower value applies after seven days, and it is a finding in the trail of each
+//! tenant that records an event until then.
 
 use crate::transaction;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -33,10 +34,8 @@ fn read(item: &Item) -> Result<Settings, Damaged> {
 }
 
 impl Database {
-    /// The settings of a tenant that never chose: the template's, with the longer retentions that the deployment had before.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
+    /// The settings of a tenant that has never chosen any: the template's, with longer retentions
+    /// that the deployment had before.
     pub async fn own_settings(
         &self,
         now: Instant,
@@ -46,7 +45,8 @@ impl Database {
             return Ok(known.clone());
         }
         let item = self.state_item(keys::DEPLOYMENT.to_owned(), keys::RETENTION, deadline).await?;
-        // Until `watch` has seen the template's value it may be new: a lower one must not count at once meanwhile.
+        // Until `watch` has stored the template's value, it may be new: a lower value must not
+        // apply at once.
         let Some(before) = item.as_ref().map(read).transpose()? else {
             return Ok(self.settings.clone());
         };
@@ -57,10 +57,7 @@ impl Database {
         Ok(settings)
     }
 
-    /// Keeps the template's retention as the one that was seen last, and since when it counts.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
+    /// Stores the template's retention as the last known one, and since when it applies.
     pub async fn keep_retention(&self, deadline: Deadline) -> Result<(), ReadError> {
         if self.kept_settings.get().is_some() {
             return Ok(());
@@ -73,7 +70,7 @@ impl Database {
             .is_none_or(|before| before.retention_days != self.settings.retention_days)
         {
             transaction::replace(self, keys::DEPLOYMENT, keys::RETENTION, deadline, |item| {
-                // Another run may have kept it meanwhile.
+                // A concurrent run may have stored it.
                 let before = item.and_then(|item| read(item).ok());
                 let own = self.settings.clone();
                 let settings = before.map_or(own.clone(), |before| own.instead_of(&before, now));
@@ -87,11 +84,8 @@ impl Database {
 }
 
 impl TenantScope<'_> {
-    /// Records that the deployment's retention was shortened, while the change is less than seven days old and the tenant has no retention of its
-    /// own. Doing so again changes nothing.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// Records that the deployment's retention was shortened, for seven days after the change and
+    /// if the tenant has no retention of its own. Repeating this has no effect.
     pub async fn record_shorter_retention(&self, by: &RecordedBy) -> Result<(), ReadError> {
         let Some(settings) = self.database.kept_settings.get().filter(|_| !self.has_chosen) else {
             return Ok(());
@@ -106,7 +100,7 @@ impl TenantScope<'_> {
         let Some((rule, why)) = weakenings.find(|(rule, _)| *rule == RETENTION_SHORTENED) else {
             return Ok(());
         };
-        // From the change alone, so that whoever records it makes the same events.
+        // The event depends on the change only, so concurrent recorders write the same event.
         let (changed_at, since) = (earlier.until.minus(SHORTER_AFTER), earlier.until.to_string());
         let scope = &self.at(changed_at, self.deadline);
         let id = EventId::of_service(&self.tenant, "settings.changed", &["deployment", &since]);

@@ -1,11 +1,12 @@
-//! What is configured: settings, people, applications, packages, organisations, streams, saved searches. Each is a document of a kind, with an id
-//! and a generation that counts its changes; each change is an event that holds the old and the new content, stored in the same transaction.
+//! Configured documents: settings, people, applications, packages, organisations, streams and saved
+//! searches. Each document has a kind, an id and a generation that counts its changes. Each change
+//! is an event with the old and the new content, stored in the same transaction.
 //!
-//! A document may be known by other names. Each of those is an item of its own that says whose it is, so that no two documents
-//! of a kind can share one.
+//! A document may have aliases. Each alias is a separate item that refers to the document, so that
+//! no two documents of a kind share one.
 //!
-//! A document for which something is to be done from time to time stands in a queue (index `due`), under the time of the next time. Whoever does it
-//! keeps what they have to remember in attributes of their own, which no change of the document touches.
+//! A document with periodic work is in a queue (index `due`) under its next due time. The worker
+//! stores its progress in separate attributes, which no change of the document overwrites.
 
 use shared_domain::findings::finding_event::finding_event;
 use std::collections::BTreeSet;
@@ -35,28 +36,25 @@ use shared_domain::{
 use shared_platform::backoff::{Pauses, Unavailable};
 use strum::AsRefStr;
 
-/// What kind of thing is configured.
+/// The kind of a configured document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// The tenant's settings: one document, with the id `settings`.
     Settings,
-    /// A person.
     Person,
-    /// An application, with its directory.
+    /// An application with its directory.
     Application,
-    /// An access package, with its policies.
+    /// An access package with its policies.
     Package,
-    /// An organisation whose people may ask for packages.
+    /// An organisation whose people may request packages.
     Organisation,
-    /// A stream out to somebody else.
     Stream,
-    /// A saved search or report.
     Saved,
 }
 
 impl Kind {
-    /// The action that a change of it is.
+    /// The action of an event about a change.
     pub fn action(self) -> &'static str {
         match self {
             Self::Settings => "settings.changed",
@@ -69,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// A content as everybody may read it who may read the trail.
+    /// The content for readers of the trail.
     fn shown(self, content: Value) -> Value {
         match self {
             Self::Stream => stream::without_address(content),
@@ -86,11 +84,11 @@ impl Kind {
 /// Another name of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alias {
-    /// What kind of name, so that an id and an address that read the same are two.
+    /// The kind of name: an id and an address with the same text are different aliases.
     pub kind: char,
-    /// The name; case does not tell names apart.
+    /// The name, compared without regard to case.
     pub name: String,
-    /// Where in the document it stands.
+    /// Its JSON Pointer in the document.
     pub pointer: String,
 }
 
@@ -100,80 +98,69 @@ impl Alias {
     }
 }
 
-/// A document as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// Its id.
     pub id: String,
-    /// How often it was changed.
+    /// Number of changes.
     pub generation: u64,
-    /// Its content; none of one that was deleted.
+    /// The content; none for a deleted document.
     pub content: Option<Value>,
-    /// When something is to be done for it next.
+    /// When the document is due for processing.
     pub due_at: Option<Instant>,
-    /// Whether imports alone made it what it is.
+    /// Whether only imports have changed it.
     pub is_imported: bool,
-    /// The caller who made it, by the token's `sub`.
+    /// The caller that created it, by the token's `sub`.
     made_by: Option<String>,
-    /// The keys of its other names.
+    /// The keys of its aliases.
     aliases: Vec<String>,
 }
 
-/// How a document is to be.
+/// The requested state of a document.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Its content; none takes it away.
+    /// The content; none deletes the document.
     pub content: Option<Value>,
-    /// Its content as long as nobody configured it, for what the event tells of the first change.
+    /// The default content, which the event about the first change shows as the old one.
     pub unconfigured: Option<Value>,
-    /// Its other names.
     pub aliases: Vec<Alias>,
-    /// How the event about the change names it.
+    /// The document as a party of the event about the change.
     pub shown: Option<Party>,
-    /// When something is to be done for it next.
+    /// When the document is due for processing.
     pub due: Due,
-    /// How many of its kind a tenant may have, where that is bounded.
+    /// The limit of such documents per tenant, if there is one.
     pub places: Option<Places>,
-    /// Whether it is what an import says, and nobody configured it by hand.
+    /// Whether the change is an import, and nobody configured the document by hand.
     pub is_import: bool,
-    /// Findings that the change itself is: the rule and what is wrong.
+    /// Findings about the change: the rule and what is wrong.
     pub findings: Vec<(&'static str, String)>,
-    /// Another event about the change: its action, its reason, its details.
+    /// Another event about the change: action, reason and details.
     pub also: Option<(&'static str, String, Value)>,
 }
 
-/// When something is to be done for a document that changes.
+/// When a changed document is due for processing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Due {
-    /// When it was before, if it was.
+    /// At the same time as before, if any.
     #[default]
     AsBefore,
-    /// Then.
     At(Instant),
-    /// Never.
     Never,
 }
 
-/// What a change came to.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Configured {
-    /// It was not there before.
+    /// The document is new.
     Created,
-    /// It was there and is different now.
     Changed,
-    /// It was there as it is.
     Unchanged,
-    /// Another document has that name: the alias and that document's id.
+    /// Another document has that name: the alias and the other document's id.
     Taken(Alias, String),
-    /// The tenant, or the caller, has as many of the kind as they may.
+    /// The tenant or the caller has reached the limit.
     Full(Full),
 }
 
 impl Document {
-    /// The content.
-    ///
-    /// # Errors
-    /// It is not as this service writes it.
     pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, ReadError> {
         let read = self.content.as_ref().map(T::deserialize).transpose();
         read.map_err(|_| Damaged::new(&self.id, "content").into())
@@ -198,7 +185,8 @@ impl Document {
         };
         Ok(Self {
             generation: item.number("generation").ok_or_else(|| damaged("generation"))?,
-            // A deleted one keeps its place, so that its generations go on and no event of it is ever written twice.
+            // A deleted document keeps its item, so that its generations continue and no event id is
+            // used twice.
             content: content.filter(|content| !content.is_null()),
             due_at: item.parsed("due_at"),
             is_imported: item.get("imported") == Some(&AttributeValue::Bool(true)),
@@ -210,10 +198,7 @@ impl Document {
 }
 
 impl TenantScope<'_> {
-    /// The document of that id. One that was deleted has no content.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
+    /// The document with that id. A deleted document has no content.
     pub async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, ReadError> {
         let item = self
             .database
@@ -222,10 +207,7 @@ impl TenantScope<'_> {
         Ok(item.map(Document::of).transpose()?)
     }
 
-    /// The document that is known by a name of that kind.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// The document with that alias.
     pub async fn document_known_as(
         &self,
         kind: Kind,
@@ -239,10 +221,7 @@ impl TenantScope<'_> {
         }
     }
 
-    /// The documents of a kind in the order of their ids, those after `after`; and whether there may be more.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// The documents of a kind after `after`, by id, and whether there may be more.
     pub async fn documents(
         &self,
         kind: Kind,
@@ -262,10 +241,12 @@ impl TenantScope<'_> {
         Ok(items.into_iter().map(Document::of).collect::<Result<_, _>>()?)
     }
 
-    /// Makes a document as `want` wants it, who is asked anew where somebody else changed it meanwhile.
+    /// Changes a document to the state that `want` returns. After a concurrent change `want` is
+    /// called again.
     ///
     /// # Errors
-    /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+    /// The error of `want`, or an error of the storage. After the latter, the change may or may not
+    /// be stored; a retry is safe.
     pub async fn configure<E: From<ReadError>>(
         &self,
         kind: Kind,
@@ -276,7 +257,7 @@ impl TenantScope<'_> {
         Ok(self.configure_to_version(kind, id, by, want).await?.0)
     }
 
-    /// The same, with the generation that the document has by then.
+    /// Like [`Self::configure`], and returns the document's generation after the change.
     pub async fn configure_to_version<E: From<ReadError>>(
         &self,
         kind: Kind,
@@ -285,7 +266,7 @@ impl TenantScope<'_> {
         mut want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
     ) -> Result<(Configured, u64), E> {
         let mut pauses = Pauses::until(self.deadline);
-        // The last generation that the trail is known to tell of.
+        // The last generation for which the trail contains events.
         let mut told = 0;
         loop {
             let before = self.document(kind, id).await?;
@@ -306,7 +287,7 @@ impl TenantScope<'_> {
             let events = step.events(self);
             let mut changes = step.changes(&self.tenant);
             if let Some(places) = wanted.places.filter(|_| step.is_new()) {
-                // Read before who has places, so that nobody is passed over who takes one meanwhile.
+                // Read before the holders, so that a concurrently taken place is noticed.
                 let taken = self.taken(&places).await?;
                 if let Some(full) = places.full(&self.holders(kind).await?, &by.sub) {
                     return Ok((Configured::Full(full), there));
@@ -318,8 +299,8 @@ impl TenantScope<'_> {
                     return Ok((Configured::Created, generation));
                 }
                 Commit::Done(_) => return Ok((Configured::Changed, generation)),
-                // Somebody else was quicker: what is there now decides. Where the state was restored from a backup, the trail is
-                // ahead of it, and its generations are passed over.
+                // Another run was first: the change is decided again. Or the state was restored
+                // from a backup and the trail is ahead of it: those generations are skipped.
                 Commit::Taken(_) => told = generation,
                 Commit::Stale => {}
             }
@@ -328,14 +309,14 @@ impl TenantScope<'_> {
         }
     }
 
-    /// The documents of a kind that are there, with who made them.
+    /// The existing documents of a kind, with their creators.
     async fn holders(&self, kind: Kind) -> Result<Vec<Holder>, ReadError> {
         let documents = self.all_documents(kind).await?;
         let there = documents.into_iter().filter(|document| document.content.is_some());
         Ok(there.map(|document| Holder { id: document.id, by: document.made_by }).collect())
     }
 
-    /// The id of the document with that name.
+    /// The id of the document with that alias.
     async fn owner(&self, kind: Kind, alias: &Alias) -> Result<Option<String>, ReadError> {
         let item = self
             .database
@@ -346,10 +327,7 @@ impl TenantScope<'_> {
 }
 
 impl Database {
-    /// The documents of a kind for which something is to be done until a time.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// The documents of a kind that are due at a time.
     pub async fn due_documents(
         &self,
         kind: Kind,
@@ -360,11 +338,9 @@ impl Database {
     }
 }
 
-/// One change of a document.
 struct Step<'s> {
     kind: Kind,
     id: &'s str,
-    /// The generation it makes.
     generation: u64,
     before: Option<&'s Document>,
     wanted: &'s Wanted,
@@ -372,12 +348,13 @@ struct Step<'s> {
 }
 
 impl Step<'_> {
-    /// Whether it makes a document that was not there.
+    /// Whether it creates a document.
     fn is_new(&self) -> bool {
         self.wanted.content.is_some() && self.before.is_none_or(|before| before.content.is_none())
     }
 
-    /// What the trail tells of it. Who changed something is the subject of what is wrong with the change, and so not the one to settle it.
+    /// The events about the change. The person who made it is the subject of a finding about it,
+    /// and so may not resolve it.
     fn events(&self, scope: &TenantScope<'_>) -> Vec<Event> {
         let Self { kind, id, generation, wanted, by, .. } = *self;
         let scope = scope.at(scope.database.clock.now(), scope.deadline);
@@ -417,7 +394,7 @@ impl Step<'_> {
         [changed].into_iter().chain(also).chain(findings).collect()
     }
 
-    /// The event that holds the old and the new content.
+    /// The event with the old and the new content.
     fn event(&self, scope: &TenantScope<'_>) -> Event {
         let Self { kind, id, generation, before, wanted, by } = *self;
         let action = kind.action();
@@ -434,12 +411,12 @@ impl Step<'_> {
         event
     }
 
-    /// What it does to the state.
+    /// The changes of the state.
     fn changes(&self, tenant: &Tenant) -> Vec<Change> {
         let Self { kind, id, generation, before, wanted, by } = *self;
         let Wanted { content, aliases, .. } = wanted;
         let (pk, alias_pk) = (keys::documents(kind, tenant), keys::aliases(kind, tenant));
-        // In a fixed order, so that the same change is the same transaction.
+        // In a fixed order, so that a retry is the identical transaction.
         let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
         let had: BTreeSet<String> =
             before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
@@ -451,7 +428,8 @@ impl Step<'_> {
         if self.is_new() {
             set.push(("made_by", text(&by.sub)));
         }
-        // What somebody configured by hand stays theirs, also where an import by an administrator changes it.
+        // A document that was configured by hand remains so, even if an administrator's import
+        // changes it.
         let was_imported = self.is_new() || before.is_some_and(|before| before.is_imported);
         set.push(("imported", AttributeValue::Bool(wanted.is_import && was_imported)));
         let mut remove: &[&str] = &[];
@@ -460,7 +438,7 @@ impl Step<'_> {
             Due::At(at) => {
                 set.push(("due", text(keys::documents_due(kind, tenant, id))));
                 set.push(("due_at", text(at)));
-                // Whoever does what is due counts their steps from here.
+                // The worker that processes due documents counts its steps from here.
                 set.extend(before.is_none().then(|| ("step", number(0))));
             }
             Due::Never => remove = &["due", "due_at"],

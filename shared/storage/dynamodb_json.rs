@@ -1,10 +1,11 @@
-//! Items straight from DynamoDB's JSON.
+//! Parses items directly from DynamoDB's JSON.
 //!
-//! The SDK builds a map of maps for every item, which takes most of the time of reading a page. It still signs, sends and
-//! judges each call; only the body of a success is read here instead, into a list of attributes.
+//! The SDK builds a nested map for each item, which takes most of the time of reading a page. The
+//! SDK still signs and sends each call and handles errors. Only the body of a successful response
+//! is parsed here, into a list of attributes.
 //!
-//! An interceptor puts our deserializer before the operation's own, for successes. What it reads waits in the interceptor, since
-//! the operation can only give back its own type.
+//! An interceptor installs this deserializer for successful responses. The parsed items are stored
+//! in the interceptor, because the operation can only return its own type.
 
 use std::{
     collections::HashMap,
@@ -44,19 +45,17 @@ use serde::{
 
 use crate::event_item::Item;
 
-/// A key, as the SDK takes it.
+/// A key in the SDK's format.
 pub type Key = HashMap<String, AttributeValue>;
 
-/// What a query found.
 #[derive(Debug)]
 pub struct Page {
-    /// The items.
     pub items: Vec<Item>,
-    /// Where it goes on, if it does.
+    /// The start of the next page, if there is one.
     pub next: Option<Key>,
 }
 
-/// Sends a query and reads its items.
+/// Sends a query and parses its items.
 pub async fn query(call: QueryFluentBuilder) -> Result<Page, SdkError<QueryError>> {
     let reader = Reader::<Found>::new(|| Output::erase(QueryOutput::builder().build()));
     call.customize().interceptor(reader.clone()).send().await?;
@@ -64,7 +63,7 @@ pub async fn query(call: QueryFluentBuilder) -> Result<Page, SdkError<QueryError
     Ok(Page { items: found.items, next: found.last_evaluated_key.map(Item::into_key) })
 }
 
-/// Sends a read of many keys of one table and reads its items; with them the keys that were left undone.
+/// Sends a batch read of one table and parses its items. Also returns the unprocessed keys.
 pub async fn batch_get(
     call: BatchGetItemFluentBuilder,
 ) -> Result<(Vec<Item>, Vec<Key>), SdkError<BatchGetItemError>> {
@@ -81,7 +80,8 @@ pub async fn batch_get(
     Ok((items, undone))
 }
 
-/// The answer to Query. One without items is an error, lest it look like an empty page.
+/// The response to Query. A response without items is an error, so that it is not taken for an
+/// empty page.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Found {
@@ -89,7 +89,6 @@ struct Found {
     last_evaluated_key: Option<Item>,
 }
 
-/// The answer to BatchGetItem.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Got {
@@ -104,10 +103,10 @@ struct Undone {
     keys: Vec<Item>,
 }
 
-/// Reads the body of a success.
+/// Parses the body of a successful response.
 struct Reader<Body> {
     read: Arc<Mutex<Option<Body>>>,
-    /// The operation's answer, empty.
+    /// An empty response of the operation.
     empty: fn() -> Output,
 }
 
@@ -149,7 +148,7 @@ impl<Body: DeserializeOwned + Send + 'static> Intercept for Reader<Body> {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // A refusal is left to the operation's own deserializer.
+        // The operation's own deserializer handles errors.
         if context.response().status().as_u16() == 200 {
             config.interceptor_state().store_put(SharedResponseDeserializer::new(self.clone()));
         }
@@ -182,7 +181,7 @@ impl<'de> Deserialize<'de> for Item {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
-                // As many as an event has, mostly.
+                // Enough for most events.
                 let mut attributes = Vec::with_capacity(32);
                 while let Some((name, Value(value))) = map.next_entry::<String, Value>()? {
                     attributes.push((name, value));
@@ -194,7 +193,7 @@ impl<'de> Deserialize<'de> for Item {
     }
 }
 
-/// A value with its type, `{"S": "text"}`: the types that this service stores.
+/// A typed value such as `{"S": "text"}`, in the types that this service stores.
 struct Value(AttributeValue);
 
 impl<'de> Deserialize<'de> for Value {
@@ -228,7 +227,8 @@ impl<'de> Deserialize<'de> for Value {
                             whole.into_iter().map(|(name, Value(value))| (name, value)).collect(),
                         )
                     }
-                    // Written by somebody else; whoever wants this attribute will find it damaged.
+                    // A type that this service does not write. Reading this attribute reports it as
+                    // damaged.
                     Some(Type::Other) => {
                         map.next_value::<IgnoredAny>()?;
                         AttributeValue::Null(true)

@@ -1,8 +1,10 @@
-//! On which days does a tenant have events? A listing reads a partition a day, so days without events must cost nothing.
+//! The days on which a tenant has events. A listing reads one partition per day, so days without
+//! events must cost nothing.
 //!
-//! A marker names one day of one index and lane. It is written before the first event of that day, so no event can be stored on a day that
-//! has no marker. Markers count only once the deployment's trail is known to have one for each of its days: [`Database::mark_past_days`]
-//! does that. Until then a listing reads every day.
+//! A marker stands for one day of an index and a lane. It is written before the first event of that
+//! day, so no event is on a day without a marker. Markers are used only once every day with events
+//! has one; [`Database::mark_past_days`] ensures that after an upgrade. Until then a listing reads
+//! every day.
 
 use crate::transaction;
 use std::{
@@ -33,12 +35,12 @@ use shared_domain::{
 };
 use shared_platform::backoff::Unavailable;
 
-/// Markers that a process remembers. Beyond that it forgets all of them and writes some once more.
+/// Number of markers that a process caches. Then it clears the cache and writes some again.
 const REMEMBERED: usize = 10_000;
-/// Events read at a time while the past is marked.
+/// Events read at a time while past days are marked.
 const SCANNED: i32 = 1000;
 
-/// What this process knows of markers.
+/// The markers that this process knows.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     written: Arc<Mutex<HashSet<[String; 2]>>>,
@@ -60,7 +62,8 @@ impl Known {
 }
 
 impl TenantScope<'_> {
-    /// The time to stamp events with that are about to be stored, once their days are marked.
+    /// Marks the days of events that are about to be stored, and returns the time with which they
+    /// are stamped.
     ///
     /// # Errors
     /// The storage did not answer. The events must not be stored.
@@ -86,10 +89,11 @@ impl TenantScope<'_> {
         }
     }
 
-    /// Marks the days of events that were stored. Whoever stores one has marked them, but for an older version during a deploy.
+    /// Marks the days of stored events. Only needed for events that an older version stores during
+    /// a deployment.
     ///
     /// # Errors
-    /// The storage did not answer. Some may be marked.
+    /// After an error, some changes may be stored.
     pub async fn mark_days_of(&self, events: &[Recorded]) -> Result<(), Unavailable> {
         let markers = events.iter().flat_map(|recorded| {
             let lane = Lane::of(&recorded.event);
@@ -101,11 +105,8 @@ impl TenantScope<'_> {
         self.database.mark(markers.collect(), self.deadline).await
     }
 
-    /// The days of `first..=last` that may hold events, in that order, `limit` of them at most; and whether more follow. None where
-    /// markers do not say it, so that each day has to be read.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// The days in `first..=last` that may have events, in that order, at most `limit`; and whether
+    /// more follow. None if the markers are incomplete, so that each day has to be read.
     pub async fn days_with_events(
         &self,
         (index, lane): (DayIndex, Lane),
@@ -121,7 +122,7 @@ impl TenantScope<'_> {
             let [_, sort_key] = DayMarker { index, lane, day }.key(&self.tenant);
             sort_key
         };
-        // The marker of an event that is there is there: it was written before.
+        // A marker is written before its event, so a consistent read finds it.
         let partition = Partition::new(partition)
             .between(sort_key(first), sort_key(last))
             .in_order(order)
@@ -141,7 +142,7 @@ impl Database {
         let new: Vec<_> = markers.into_iter().filter(|marker| !self.days.has(marker)).collect();
         let writes = new.iter().map(|[pk, sk]| async move {
             let item = vec![("pk", text(pk)), ("sk", text(sk))];
-            // Whoever wrote it first, it is there.
+            // It exists, whoever wrote it first.
             self.alone(Change::Insert(item), deadline, &mut false).await
         });
         futures::future::try_join_all(writes).await?;
@@ -151,7 +152,7 @@ impl Database {
         Ok(())
     }
 
-    /// Whether each day of each tenant that has events has its markers.
+    /// Whether each day with events has a marker, for all tenants.
     async fn are_days_complete(&self, deadline: Deadline) -> Result<bool, Unavailable> {
         if self.days.are_complete.load(Ordering::Relaxed) {
             return Ok(true);
@@ -162,11 +163,9 @@ impl Database {
         Ok(are_complete)
     }
 
-    /// Marks the days of events that were stored before there were markers, as far as the time allows; whether all of them are marked.
-    /// A deployment that has no event yet is done at once. The place is kept, so that the next call goes on there.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// Marks the days of events from before markers, within the time limit. Returns whether all are
+    /// marked. A deployment without events is complete at once. The position is stored, so the next
+    /// call continues there.
     pub async fn mark_past_days(
         &self,
         until: Deadline,

@@ -1,8 +1,9 @@
-//! Items: an event as flat attributes, and back.
+//! Conversion of an event to the attributes of an item, and back.
 //!
-//! Only facts are stored; label, sentence, category and state are derived when it is read. Tenant, id and both times stand in
-//! the keys alone, and what is the default is left out, so that an event of S1 stays within 1,024 bytes: attribute names
-//! count, and every started kilobyte is paid for again in each full copy.
+//! Only facts are stored; label, sentence, category and state are derived on reading. Tenant, id
+//! and both times are only in the keys, and default values are left out, so that a typical event
+//! stays within 1,024 bytes: attribute names count, and each started kilobyte is paid again in each
+//! full copy.
 
 use std::collections::HashMap;
 
@@ -21,23 +22,23 @@ use shared_domain::{
     },
 };
 
-/// An item's attributes. A list serves better than a map: an item has some thirty, each is looked for once and then gone.
+/// An item's attributes. A list is faster than a map here: an item has some thirty attributes, and
+/// each is read once and removed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Item(Vec<(String, AttributeValue)>);
 
 impl Item {
-    /// Takes an attribute out.
+    /// Removes and returns an attribute.
     pub fn remove(&mut self, name: &str) -> Option<AttributeValue> {
         let place = self.0.iter().position(|(other, _)| other == name)?;
         Some(self.0.swap_remove(place).1)
     }
 
-    /// An attribute.
     pub fn get(&self, name: &str) -> Option<&AttributeValue> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// The attributes as a key that a call takes.
+    /// The attributes as a key for a DynamoDB call.
     pub fn into_key(self) -> HashMap<String, AttributeValue> {
         self.0.into_iter().collect()
     }
@@ -55,7 +56,7 @@ impl From<HashMap<String, AttributeValue>> for Item {
     }
 }
 
-/// An item that is not as this service writes it.
+/// An item that does not have the format of this service.
 #[derive(Debug, thiserror::Error)]
 #[error("the item {key} cannot be read: {why}")]
 pub struct Damaged {
@@ -64,7 +65,6 @@ pub struct Damaged {
 }
 
 impl Damaged {
-    /// An attribute of the item with that key.
     pub fn new(key: &str, attribute: &'static str) -> Self {
         Self::because(key, format_args!("attribute {attribute} is missing or wrong"))
     }
@@ -75,7 +75,7 @@ impl Damaged {
     }
 }
 
-/// The names of a party's four attributes.
+/// The names of the four attributes of a party.
 struct PartyNames {
     kind: &'static str,
     id: &'static str,
@@ -100,7 +100,7 @@ const ACCOUNT: PartyNames = party_names!("account");
 const TARGET: PartyNames = party_names!("target");
 const APPROVER: PartyNames = party_names!("approver");
 
-/// The attributes of an event, in a fixed order.
+/// The attributes of an event in a fixed order.
 pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     let Recorded { event, recorded_at, recorded_by, digest, opened, expires_at } = recorded;
     let mut attributes = attributes_of(event, *digest, recorded_by, *recorded_at, *expires_at);
@@ -114,7 +114,7 @@ pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     attributes
 }
 
-/// The same of an event that is still to be recorded, then by somebody and to be kept until a time.
+/// Like [`attributes`] for an event that is not stored yet.
 pub fn attributes_of(
     event: &Event,
     digest: Digest,
@@ -194,7 +194,7 @@ pub fn attributes_of(
         Some(AskedWindow::Until(at)) => out.text("window_until", at.to_string()),
     }
     if let Some(source) = &event.source {
-        // Kept even where it is empty: it was sent.
+        // Stored even if it is empty, because the sender sent it.
         out.0.push(("source", AttributeValue::Bool(true)));
         out.maybe("source_ip", source.ip.clone());
         out.maybe("source_agent", source.user_agent.clone());
@@ -258,20 +258,18 @@ pub fn key_of(row: &mut Item) -> Option<String> {
     }
 }
 
-/// The event of an item as a stream's record holds it.
-///
-/// # Errors
-/// As of [`read`].
+/// The event in the image of a DynamoDB stream record.
 pub fn of_image(image: &Value) -> Result<Recorded, Damaged> {
     let item: Item =
         serde_json::from_str(&image.to_string()).map_err(|_| Damaged::new("", "NewImage"))?;
     read(item)
 }
 
-/// The event of an item.
+/// The event in an item.
 ///
 /// # Errors
-/// An attribute is missing or wrong. The trail is append only, so this says that somebody else wrote to the table.
+/// An attribute is missing or wrong. The trail is append-only, so another program wrote to the
+/// table.
 pub fn read(item: Item) -> Result<Recorded, Damaged> {
     let key = match item.get("pk") {
         Some(AttributeValue::S(key)) => key.clone(),
@@ -394,7 +392,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Notes the attribute as damaged where there is no value.
+    /// Records the attribute as damaged if there is no value.
     fn sound<T>(&mut self, name: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.damaged.get_or_insert(name);

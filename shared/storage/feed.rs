@@ -1,8 +1,10 @@
-//! What was recorded since a place? For collectors, live tail and streams.
+//! The feed: what was recorded since a position, for collectors, the live tail and streams.
 //!
-//! It stays `FeedLag` behind, and behind what `watch` has seen (`feed_gate.rs`). A write is stamped with its time and given up well within that,
-//! so what is recorded before the feed's end is there when the feed reads it. What is not, because the index or a clock was slower, is on the
-//! list of late events (`late_events.rs`), which the feed reads too.
+//! The feed ends `FeedLag` ago, and at the time up to which `watch` has seen the trail
+//! (`feed_gate.rs`). A write is stamped with its time and abandoned well within that lag, so
+//! everything recorded before the feed's end is there when the feed reads it. If the index or a
+//! clock is slower, the event goes on the list of late events (`late_events.rs`), which the feed
+//! also reads.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,22 +26,21 @@ use shared_domain::{
     },
 };
 
-/// Events that are looked for on the list of late events together.
+/// Events that are looked up together on the list of late events.
 const TOGETHER: usize = 100;
 
-/// Which events somebody wants.
+/// The events that a reader wants.
 #[derive(Clone, Debug, Default)]
 pub struct Wants {
-    /// Those that it matches.
+    /// Events that match the filter.
     pub filter: Option<Filter>,
-    /// Those that hold every word.
+    /// Events that contain every word.
     pub words: Option<FreeText>,
-    /// The service's own as well.
+    /// Also the service's own events.
     pub include_service: bool,
 }
 
 impl Wants {
-    /// Whether an event is wanted.
     pub fn wants(&self, recorded: &Recorded) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
             && self.words.as_ref().is_none_or(|words| words.matches(recorded))
@@ -52,48 +53,43 @@ impl Wants {
     }
 }
 
-/// An event of the feed.
 #[derive(Clone, Debug)]
 pub struct Fed {
-    /// The event.
     pub recorded: Recorded,
-    /// Whether it comes late: from the list, after what was recorded after it.
+    /// Whether the event is late: it comes from the list, after events that were recorded later.
     pub is_late: bool,
-    /// The place behind it.
+    /// The position after it.
     pub place: FeedPlace,
 }
 
-/// Reads the feed: late events first, then what was recorded, but for what is on the list of late events.
+/// Reads the feed: late events first, then recorded events except those on the list of late events.
 pub struct FeedReader<'t> {
     scope: TenantScope<'t>,
     listing: Listing<'t>,
-    /// The first moment that it does not read.
+    /// The end, exclusive.
     end: Instant,
     include_service: bool,
-    /// Events judged together.
+    /// Events that are checked together.
     together: usize,
     place: FeedPlace,
-    /// Events that were read and not taken yet.
+    /// Events that were read but not returned yet.
     ready: VecDeque<Fed>,
-    /// Whether late events were read to the end.
+    /// Whether all late events were read.
     is_past_late: bool,
 }
 
 impl FeedReader<'_> {
-    /// The first moment that it does not read.
+    /// The end, exclusive.
     pub fn end(&self) -> Instant {
         self.end
     }
 
-    /// The place behind what was taken.
+    /// The position after the last returned event.
     pub fn place(&self) -> &FeedPlace {
         &self.place
     }
 
     /// The next event, wanted or not; none at the end.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
     pub async fn next(&mut self) -> Result<Option<Fed>, ReadError> {
         loop {
             if let Some(fed) = self.ready.pop_front() {
@@ -156,7 +152,7 @@ impl FeedReader<'_> {
         }
         let Some((last, _)) = read.last() else { return Ok(false) };
         let end = FeedPlace { position: last.clone(), late: self.place.late };
-        // After the index: what is put on the list later is there in time to be found here.
+        // Read after the index: an event that the index shows later is on the list by then.
         let positions: Vec<Position> = read.iter().map(|(position, _)| position.clone()).collect();
         let listed = self.scope.listed_among(&positions).await?;
         for (position, recorded) in read {
@@ -173,16 +169,13 @@ impl FeedReader<'_> {
 }
 
 impl TenantScope<'_> {
-    /// The first moment that the feed does not hold yet, however far `watch` is.
+    /// The end of the feed, exclusive, by `FeedLag` alone.
     pub fn feed_end(&self) -> Instant {
         self.now.minus(self.feed_lag())
     }
 
-    /// The events recorded after `after` and before the feed's end, wanted or not, in the order recorded; before them the late events after
-    /// `after`.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// The events recorded after `after` and before the feed's end, wanted or not, in recording
+    /// order; before them the late events after `after`.
     pub async fn feed(
         &self,
         after: &FeedPlace,
@@ -190,7 +183,7 @@ impl TenantScope<'_> {
         pace: Pace,
     ) -> Result<FeedReader<'_>, ReadError> {
         let end = self.feed_end();
-        // Before anything is read: what it lets through is in the index or on the list by now.
+        // Read first: events up to the gate are in the index or on the list by now.
         let end = end.min(self.passable(self.now).await?.plus(Duration::from_millis(1)));
         let listing =
             self.list(Index::ByRecorded, since(&after.position, end), pace, wants.lanes());
@@ -210,10 +203,8 @@ impl TenantScope<'_> {
         })
     }
 
-    /// When the oldest event was recorded that stands after `after`, wanted or not; those that the feed does not hold yet are among them.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// When the oldest event after `after` was recorded, wanted or not, including events beyond the
+    /// feed's end.
     pub async fn recorded_after(
         &self,
         after: &FeedPlace,
@@ -239,7 +230,7 @@ impl TenantScope<'_> {
 }
 
 fn since(after: &Position, end: Instant) -> Range {
-    // A clock that was set back must not make the feed repeat itself.
+    // A clock that was set back must not make the feed repeat events.
     Range {
         since: after.at,
         until: end.max(after.at),

@@ -1,11 +1,13 @@
-//! How far may the feed read?
+//! The gate: the time up to which the feed may be read.
 //!
-//! Not past what `watch` has seen: until then nobody knows whether the index shows it. `watch` moves a tenant's gate on after each batch, and
-//! readers stop at it. So a batch that comes late, or again, finds that nobody has passed its events.
+//! Events that `watch` has not seen may be missing in the index. `watch` advances a tenant's gate
+//! after each batch, and readers stop there. So when `watch` processes a late or repeated batch, no
+//! reader has passed its events.
 //!
-//! Batches run side by side, and events of one moment come in several of them. A batch that is behind shows that others may be as far behind. The
-//! gate then opens later, by the time that this batch was behind, for all that is seen until the others had their time. A gate that does not
-//! move (`watch` is down) holds readers for [`HOLD`] times `FeedLag`.
+//! Batches run concurrently, and events of the same moment are in several batches. A delayed batch
+//! shows that others may be delayed as long. The gate then opens later, by that delay, until the
+//! other batches had their time. If the gate does not advance (`watch` is down), readers are held
+//! back for [`HOLD`] times `FeedLag`.
 
 use std::time::Duration;
 
@@ -19,37 +21,38 @@ use crate::{
 use shared_domain::time::timestamp::Instant;
 use shared_platform::backoff::Pauses;
 
-/// How many times `FeedLag` an event is held at most.
+/// The longest time for which an event is held back, as a multiple of `FeedLag`.
 const HOLD: u32 = 30;
 
-/// A tenant's gate. What was seen goes on to `next` and then to `open`, and waits for a slack at least.
+/// A tenant's gate. What `watch` has seen advances to `next` and then to `open`, and waits for at
+/// least one slack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Gate {
-    /// Readers may pass what was recorded up to then.
+    /// Readers may pass events recorded up to this time.
     open: Instant,
-    /// Up to then, a `slack` after `since`.
+    /// The value of `open` one `slack` after `since`.
     next: Instant,
-    /// Up to then, two of them after `since`.
+    /// The value of `open` two slacks after `since`.
     seen: Instant,
-    /// When it was last moved on.
+    /// When the gate was last advanced.
     since: Instant,
-    /// How far batches were behind.
+    /// The delay of batches.
     slack: Duration,
-    /// Until then, no batch opens it at once: others may still be behind.
+    /// Until this time no batch opens the gate at once, because other batches may still be delayed.
     uneven_until: Instant,
 }
 
 impl Gate {
-    /// Of a tenant of which nothing was seen yet.
+    /// The gate of a tenant without events.
     fn shut() -> Self {
         let start = Instant::from_millis(0);
         let slack = Duration::ZERO;
         Self { open: start, next: start, seen: start, since: start, slack, uneven_until: start }
     }
 
-    /// What it is at a time: it moves on as time passes.
+    /// The gate at a later time.
     fn at(self, now: Instant) -> Self {
-        // Whatever a clock wrote that was ahead.
+        // A clock that was ahead may have written later times.
         let since = self.since.min(now);
         let uneven_until = self.uneven_until.min(now.plus(self.slack * 2));
         let it = Self { since, uneven_until, ..self };
@@ -62,11 +65,13 @@ impl Gate {
         }
     }
 
-    /// The same after what was recorded up to a time was seen. It opens at once where neither this batch nor one shortly before it was behind.
+    /// The gate after events up to `to` were seen. It opens at once if neither this batch nor a
+    /// recent one was delayed.
     fn reached(self, to: Instant, now: Instant, feed_lag: Duration) -> Self {
         let mut gate = self.at(now);
         if now >= gate.uneven_until {
-            // All had their time. Without it the next slack would count from long ago.
+            // All delayed batches had their time. Without this, the next slack would count from
+            // long ago.
             gate = Self { open: gate.seen, next: gate.seen, since: now, ..gate };
         }
         if now > to.plus(feed_lag / 4) {
@@ -85,16 +90,14 @@ impl Gate {
 }
 
 impl TenantScope<'_> {
-    /// Up to when events may have been passed by readers at a time.
+    /// The time up to which readers may have passed events.
     pub async fn passable(&self, now: Instant) -> Result<Instant, ReadError> {
         let gate = self.gate().await?.map_or_else(Gate::shut, |(gate, _)| gate);
         Ok(gate.at(now).open.max(now.minus(self.feed_lag() * HOLD)))
     }
 
-    /// Lets readers pass what was recorded up to a time: `watch` has seen it, and listed what the index did not show. Doing so twice is safe.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the gate is damaged.
+    /// Opens the gate up to `to`: `watch` has seen these events and listed those that the index did
+    /// not show. Repeating this is safe.
     pub async fn let_pass(&self, to: Instant) -> Result<(), ReadError> {
         let mut pauses = Pauses::until(self.deadline);
         loop {
@@ -102,7 +105,7 @@ impl TenantScope<'_> {
             let there = self.gate().await?;
             let gate = there.map_or_else(Gate::shut, |(gate, _)| gate);
             let reached = gate.reached(to, now, self.feed_lag());
-            // One that is behind says so, though all of it may be passed already.
+            // A delayed batch is recorded, even if readers may have passed its events.
             if gate.open >= to && reached.uneven_until == gate.uneven_until {
                 return Ok(());
             }
@@ -126,12 +129,12 @@ impl TenantScope<'_> {
             if self.database.alone(change, self.deadline, &mut false).await? {
                 return Ok(());
             }
-            // Another batch moved it, or an attempt that went unanswered did.
+            // Another batch advanced the gate, or an unanswered attempt did.
             pauses.after_conflict("the gate of the feed").await?;
         }
     }
 
-    /// The gate as it is stored, with its generation; none where nothing was seen yet.
+    /// The stored gate and its generation; none before the first event.
     async fn gate(&self) -> Result<Option<(Gate, u64)>, ReadError> {
         let item =
             self.database.state_item(keys::late(&self.tenant), keys::GATE, self.deadline).await?;
@@ -168,7 +171,7 @@ mod tests {
     fn what_is_seen_in_time_is_let_through_at_once_and_what_is_late_after_a_slack() {
         let gate = Gate::shut().reached(at(1000), at(1010), LAG);
         assert_eq!(gate.at(at(1010)).open, at(1000));
-        // 106 ms behind.
+        // 106 ms late.
         let gate = gate.reached(at(1005), at(1111), LAG);
         assert_eq!(gate.at(at(1111)).open, at(1000));
         assert_eq!(gate.at(at(1400)).open, at(1005));
@@ -196,14 +199,14 @@ mod tests {
         let gate = late.reached(at(1590), at(1600), LAG);
         assert_eq!(gate.at(at(1600)).open, at(0));
         assert!(gate.at(at(1999)).open < at(1000));
-        // Twice as long as the one was behind.
+        // Twice the delay of the late batch.
         let gate = gate.reached(at(2490), at(2500), LAG);
         assert_eq!(gate.at(at(2500)).open, at(2490));
     }
 
     proptest! {
-        /// The gate never closes for what it let through, opens for nothing that was seen late before the slack is over, and in the end for
-        /// everything.
+        /// The gate never closes again for events it has let through, does not open before the
+        /// slack is over for events seen late, and finally opens for everything.
         #[test]
         fn a_gate_opens_in_one_direction_and_not_too_early(
             steps in prop::collection::vec((1i64..300, 0i64..500), 1..40),

@@ -1,4 +1,4 @@
-//! Which events have these ids?
+//! Reads events by id.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,9 +19,6 @@ pub const KEYS: usize = 100;
 
 impl TenantScope<'_> {
     /// The tenant's event with that id, unless it is past its retention.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
     pub async fn event(&self, id: &EventId) -> Result<Option<Recorded>, ReadError> {
         let Database { client, events, .. } = self.database;
         let key = AttributeValue::S(keys::event(&self.tenant, id));
@@ -31,17 +28,14 @@ impl TenantScope<'_> {
         Ok(recorded.filter(|recorded| self.shows(recorded)))
     }
 
-    /// The tenant's events with those ids, past their retention or not; those that are not there are left out.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// The tenant's events with these ids, even past their retention; missing ones are left out.
     pub async fn events_of(&self, ids: &[EventId]) -> Result<Vec<Recorded>, ReadError> {
-        // A call that names a key twice is refused.
+        // DynamoDB rejects a request that contains a key twice.
         let all: BTreeSet<String> = ids.iter().map(|id| keys::event(&self.tenant, id)).collect();
         Ok(self.events_by_key(all.into_iter().collect()).await?.into_values().collect())
     }
 
-    /// The events with those keys, by key; those that are not there are left out.
+    /// The events with these keys; missing ones are left out.
     pub async fn events_by_key(
         &self,
         all: Vec<String>,
@@ -61,7 +55,7 @@ impl TenantScope<'_> {
 }
 
 impl Database {
-    /// The items of a table with those keys, [`KEYS`] at most; those that are not there are left out.
+    /// The items of a table with these keys, at most [`KEYS`]; missing ones are left out.
     pub async fn items(
         &self,
         table: &str,
@@ -71,7 +65,7 @@ impl Database {
         let mut found = Vec::with_capacity(keys.len());
         let mut pauses = Pauses::until(deadline);
         while !keys.is_empty() {
-            // The builder refuses a request without keys, and there are some.
+            // The builder only fails without keys.
             #[allow(clippy::expect_used)]
             let wanted = KeysAndAttributes::builder()
                 .set_keys(Some(keys))

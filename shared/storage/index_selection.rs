@@ -1,5 +1,5 @@
-//! Which index is the narrowest that cannot miss an event? The answer never depends on the choice, only its speed: every
-//! event is still judged by the whole filter.
+//! Chooses the narrowest index that contains every matching event. The choice affects only the
+//! speed, because the whole filter is applied to each event.
 
 use crate::{
     keys::{self, PERSON, Part, THING},
@@ -14,26 +14,25 @@ use shared_domain::{
     },
 };
 
-/// Where to look: an index, and the range of time outside which the filter cannot be met.
+/// An index and the time range in which events may match the filter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The index.
     pub index: Index,
-    /// The first moment that can meet the filter.
+    /// Start of the range, inclusive.
     pub since: Option<Instant>,
-    /// The first moment after those that can.
+    /// End of the range, exclusive.
     pub until: Option<Instant>,
-    /// Whether what is found there mostly meets the filter: nothing but index and range was asked.
+    /// Whether the filter restricts only index and range, so most events that are read match.
     pub is_exact: bool,
 }
 
-/// What an index of something involved is asked by.
+/// The attributes that an index by party uses.
 struct Involved {
     name: &'static str,
     key: &'static str,
     /// The prefix of its attributes' paths.
     field: &'static str,
-    /// What its keys are made of, the first that is there.
+    /// Its keys use the first of these parts that the event has.
     order: &'static [Part],
 }
 
@@ -46,13 +45,14 @@ const INDEXES: [Involved; 5] = [
     Involved { name: "by_target", key: "target_key", field: "target", order: &THING },
 ];
 
-/// Chooses for events that have to meet `filter`.
+/// The best plan for events that match `filter`.
 pub fn plan(tenant: &Tenant, filter: Option<&Filter>) -> Plan {
     let mut plans = plans(tenant, filter);
     plans.swap_remove(0)
 }
 
-/// Every way that cannot miss an event which meets `filter`, the narrowest first; the last reads all of the range.
+/// All plans that find every match of `filter`, the narrowest first; the last one reads the whole
+/// range.
 pub fn plans(tenant: &Tenant, filter: Option<&Filter>) -> Vec<Plan> {
     let terms = match filter {
         Some(Filter::And(all)) => all.as_slice(),
@@ -93,13 +93,14 @@ pub fn plans(tenant: &Tenant, filter: Option<&Filter>) -> Vec<Plan> {
 }
 
 impl Involved {
-    /// The partition that holds every event which meets all of `terms`, if there is one. A key is made of the first part that
-    /// an event has, so a later part can be asked for only where the earlier ones are ruled out.
+    /// The partition that contains every event that matches all of `terms`, if there is one. A key
+    /// uses the first part that an event has, so a later part is usable only if the filter excludes
+    /// the earlier ones.
     fn covering(&self, tenant: &Tenant, terms: &[Filter]) -> Option<Index> {
         for part in self.order {
             let path = format!("{}.{}", self.field, member(*part));
             let asked = terms.iter().find_map(|term| match term {
-                // Longer than any name can be, however it is folded: DynamoDB would refuse it as a key.
+                // Longer than any folded name: DynamoDB would reject it as a key.
                 Filter::Compare(attribute, Operator::Eq, Operand::Text(value))
                     if attribute.path == path && value.len() <= 4 * NAME_BYTES =>
                 {
@@ -136,7 +137,7 @@ fn member(part: Part) -> &'static str {
     }
 }
 
-/// Whether `index` holds the event: what a test of the choice asks.
+/// Whether `index` contains the event.
 #[cfg(test)]
 pub fn holds(index: &Index, recorded: &shared_domain::trail::event::Recorded) -> bool {
     match index {
@@ -212,8 +213,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Any conjunction of equalities and absences, their values taken from the event or its neighbours: what meets it stands
-        /// in the chosen partition and range.
+        /// For any conjunction of equalities and absences, with values from the event or its
+        /// neighbours, the chosen partition and range contain each match.
         #[test]
         fn what_meets_the_filter_is_where_the_plan_looks(
             event in events(), at in instant(), picks in proptest::collection::vec((0usize..16, any::<bool>()), 1..6)

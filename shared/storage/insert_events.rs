@@ -1,7 +1,7 @@
-//! Put these events into the trail, unless they are there.
+//! Stores events in the trail, unless they exist.
 //!
-//! PartiQL INSERT is put-if-absent and can do nothing else, so no role of ours needs a right that could overwrite. 25
-//! statements go in one call, each with an answer of its own.
+//! A PartiQL INSERT stores an item only if it does not exist, so no role of this service needs a
+//! permission to overwrite. A call contains 25 statements and returns a result for each.
 
 use std::collections::HashMap;
 
@@ -25,49 +25,50 @@ use shared_platform::backoff::{Pauses, Unavailable};
 
 /// DynamoDB's limit for one BatchExecuteStatement.
 const STATEMENTS: usize = 25;
-/// Calls under way at once for one request.
+/// Concurrent calls for one request.
 const CALLS: usize = 8;
 
-/// What became of one event.
+/// The result for one event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Insertion {
-    /// It is in the trail now.
+    /// The event is stored.
     Created(Recorded),
-    /// It was there already, the same.
+    /// The same event was stored before.
     Duplicate(Recorded),
-    /// Another event has its id: the one sent, and the one that is there.
+    /// Another event has its id: the sent event and the stored one.
     Conflict(Box<Event>, Recorded),
-    /// No item can hold it, however often it is sent; why.
+    /// The event fits into no item; the text says why. A retry cannot succeed.
     TooLarge(String),
-    /// The storage did not say. It may be stored or not; sending it again is safe.
+    /// The result is unknown: the event may or may not be stored. A retry is safe.
     Unavailable,
 }
 
 struct Pending {
     event: Event,
     digest: Digest,
-    /// The times of the attempts that were not acknowledged. An event found in the trail with one of them is ours: the
-    /// attempt that looked like a failure had stored it.
+    /// The times of unconfirmed attempts. A stored event with one of these times is ours: the
+    /// attempt that seemed to fail succeeded.
     unacknowledged: Vec<Instant>,
 }
 
 enum Answer {
     Inserted(Instant),
     Exists,
-    /// The storage will not take it however often it is sent: our fault, or a right that is missing.
+    /// A retry cannot succeed: an error in our request, or a missing permission.
     Refused,
-    /// No item can hold it, so it was not sent.
+    /// The event fits into no item and was not sent.
     TooLarge(String),
     Retry,
 }
 
 impl TenantScope<'_> {
-    /// Inserts `events`, all of this trail's tenant, and says of each, in their order, what became of it. Of an id that comes twice
-    /// the first is written and the others are judged against it.
+    /// Stores `events`, all of this tenant, and returns the result of each, in their order. If an
+    /// id occurs twice, the first event is stored and the others are compared with it.
     pub async fn insert(&self, events: Vec<Event>, recorded_by: &RecordedBy) -> Vec<Insertion> {
         let mut first_of: HashMap<EventId, usize> = HashMap::with_capacity(events.len());
         let mut unique = Vec::with_capacity(events.len());
-        // Of each that repeats an id: its place, that of the unique one it is judged by, itself and its digest.
+        // For each repeated id: its index, the index of the first event with the id, the event and
+        // its digest.
         let mut repeated = Vec::new();
         for (place, event) in events.into_iter().enumerate() {
             let digest = event.digest();
@@ -93,14 +94,15 @@ impl TenantScope<'_> {
                 (place, insertion)
             })
             .collect();
-        // In the order of their places, so that each comes to stand at its own.
+        // In the order of their indexes, so that each is inserted at its own.
         for (place, insertion) in judged {
             insertions.insert(place, insertion);
         }
         insertions
     }
 
-    /// Inserts one of the service's own events. It is there once however often it is tried, since its id says what it is about.
+    /// Stores one of the service's own events. Its id derives from its subject, so a retry stores
+    /// it only once.
     ///
     /// # Errors
     /// The storage did not confirm it.
@@ -116,7 +118,7 @@ impl TenantScope<'_> {
         mut events: Vec<Pending>,
         recorded_by: &RecordedBy,
     ) -> Vec<Insertion> {
-        // Of each the time of the attempt that stored it.
+        // For each event, the time of the attempt that stored it.
         let mut stored: Vec<Option<Instant>> = vec![None; events.len()];
         let mut existing = Vec::new();
         let mut too_large: HashMap<usize, String> = HashMap::new();
@@ -170,7 +172,8 @@ impl TenantScope<'_> {
         events.into_iter().enumerate().map(insertion).collect()
     }
 
-    /// One call for up to 25 events; the time they were stamped with, and an answer for each.
+    /// One call for up to 25 events. Returns the time with which they were stamped, and a result
+    /// for each.
     async fn attempt(
         &self,
         events: &[Pending],
@@ -179,7 +182,7 @@ impl TenantScope<'_> {
     ) -> (Instant, Vec<Answer>) {
         let at = match self.stamp(chunk.iter().map(|index| &events[*index].event)).await {
             Ok(at) => at,
-            // Nothing was sent, so no event can be found with this time.
+            // Nothing was sent, so no stored event has this time.
             Err(_) => {
                 return (self.database.clock.now(), chunk.iter().map(|_| Answer::Retry).collect());
             }
@@ -194,7 +197,7 @@ impl TenantScope<'_> {
                 .statement(statement)
                 .set_parameters(Some(parameters))
                 .build();
-            // The builder refuses a request without a statement, and there is one.
+            // The builder only fails without a statement.
             #[allow(clippy::expect_used)]
             Ok(built.expect("a statement is given"))
         };
@@ -205,7 +208,7 @@ impl TenantScope<'_> {
         }
         let mut answers =
             if statements.is_empty() { Vec::new() } else { self.send(statements, at).await };
-        // In the order of the events again, with those that were not sent among them.
+        // In the order of the events, including those that were not sent.
         let mut answers = answers.drain(..);
         let answer = |sent: Result<(), TooLarge>| match sent {
             Ok(()) => answers.next().unwrap_or(Answer::Retry),
@@ -214,12 +217,13 @@ impl TenantScope<'_> {
         (at, sent.into_iter().map(answer).collect())
     }
 
-    /// Sends statements that were stamped with a time, and gives an answer for each.
+    /// Sends statements stamped with `at` and returns a result for each.
     async fn send(&self, statements: Vec<BatchStatementRequest>, at: Instant) -> Vec<Answer> {
         let count = statements.len();
         let call =
             self.database.client.batch_execute_statement().set_statements(Some(statements)).send();
-        // Calls wait for each other, so the time may be over before one begins: then it times out at once.
+        // Calls wait for each other, so the deadline may pass before one starts. It then times out
+        // at once.
         let until = self.deadline.min(Deadline::now() + self.database.attempt);
         let failure = match tokio::time::timeout_at(until, call).await {
             Ok(Ok(output)) => return answers(output, count, at),
@@ -230,8 +234,8 @@ impl TenantScope<'_> {
         (0..count).map(|_| Answer::Retry).collect()
     }
 
-    /// What is there under the ids that are taken, by the place of who wanted it. One that is gone again has expired this moment;
-    /// the caller may send it once more.
+    /// The stored events with ids that exist already, by index. An event that is gone has just
+    /// expired; the caller may send it again.
     async fn existing(&self, events: &[Pending], taken: &[usize]) -> HashMap<usize, Recorded> {
         let key_of =
             |&index: &usize| keys::event(&events[index].event.tenant, &events[index].event.id);
@@ -248,7 +252,7 @@ impl TenantScope<'_> {
     }
 }
 
-/// The statement that puts an item into `table` if none has its key, and its parameters.
+/// The statement that inserts an item into `table` if its key does not exist, and its parameters.
 pub fn statement(
     table: &str,
     attributes: Vec<(&'static str, AttributeValue)>,
@@ -266,14 +270,14 @@ pub fn statement(
 }
 
 impl Insertion {
-    /// What becomes of an event whose id another has.
+    /// The result for an event whose id exists already.
     pub fn judged(sent: Event, there: Recorded) -> Self {
         let digest = sent.digest();
         judged(sent, digest, there)
     }
 }
 
-/// The same facts make a duplicate, anything else a conflict.
+/// The same facts are a duplicate, anything else is a conflict.
 fn judged(sent: Event, digest: Digest, there: Recorded) -> Insertion {
     if digest == there.digest {
         Insertion::Duplicate(there)
@@ -282,7 +286,8 @@ fn judged(sent: Event, digest: Digest, there: Recorded) -> Insertion {
     }
 }
 
-/// One answer a statement. A statement without one, or with an error that may pass, is tried again.
+/// One result per statement. A statement without a result, or with a transient error, is tried
+/// again.
 fn answers(output: BatchExecuteStatementOutput, statements: usize, at: Instant) -> Vec<Answer> {
     let mut responses = output.responses.unwrap_or_default().into_iter();
     (0..statements)

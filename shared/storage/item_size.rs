@@ -1,13 +1,13 @@
-//! Does an item fit? DynamoDB refuses keys and items that are too large, however often they are sent, so they are refused here, for good and
-//! in words that help, whichever engine is behind.
+//! Whether an item fits. DynamoDB rejects keys and items that are too large. They are rejected here
+//! first, with a clear message, whatever the engine.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// Most bytes of a partition key, of a table or an index.
+/// Longest partition key of a table or index, in bytes.
 const PARTITION_BYTES: usize = 2048;
-/// Most bytes of a sort key.
+/// Longest sort key, in bytes.
 pub const SORT_BYTES: usize = 1024;
-/// Most bytes of an item: 400 KB, and some room for how the engine counts.
+/// Largest item, in bytes: 400 KB, with room for differences in counting.
 const ITEM_BYTES: usize = 400_000;
 
 const PARTITIONS: [&str; 9] = [
@@ -23,13 +23,12 @@ const PARTITIONS: [&str; 9] = [
 ];
 const SORTS: [&str; 4] = ["sk", "at", "recorded", "due_at"];
 
-/// Something that no item can hold.
+/// The reason why no item can contain something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TooLarge(String);
 
-/// # Errors
-/// The attributes are no item that the engine takes.
+/// Checks the attributes against the limits of keys and items.
 pub fn check<'a>(
     attributes: impl IntoIterator<Item = &'a (&'static str, AttributeValue)>,
 ) -> Result<(), TooLarge> {
@@ -56,7 +55,7 @@ pub fn check<'a>(
     Ok(())
 }
 
-/// Whether any item can have that key.
+/// Whether an item can have that key.
 pub fn is_key(pk: &str, sk: &str) -> bool {
     pk.len() <= PARTITION_BYTES && sk.len() <= SORT_BYTES
 }
@@ -66,7 +65,6 @@ fn size(value: &AttributeValue) -> usize {
         AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
         AttributeValue::B(blob) => blob.as_ref().len(),
         AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + size(value)).sum::<usize>(),
-        // No other type is stored.
         _ => 1,
     }
 }

@@ -1,4 +1,4 @@
-//! Keys: the one place that builds or reads them.
+//! The only module that builds and parses keys.
 //!
 //! | item | pk | sk | index: partition / sort |
 //! |---|---|---|---|
@@ -7,46 +7,48 @@
 //! | | | | `by_actor`, `by_subject`: `<field>_key` `tenant#e:value#0` (e-mail, else `i:` id, else `n:` name) / `at` |
 //! | | | | `by_account`, `by_target`: `<field>_key` `tenant#n:value#0` (name, else `i:` id, else `e:` e-mail) / `at` |
 //! | | | | `by_session`: `session_key` `tenant#i:session#0`, of an event that names none `tenant#r:request_id#0` / `at` |
-//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while something is to be done for it (streams, saved searches with a schedule); of a stream that rests or is worked on `stream_rests#0` |
-//! | a document's other name | `kind_alias#tenant` | `e:value` | |
-//! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while something is to be done for it |
-//! | open window of an account | `window_open#tenant` | `account#directory`; of the directory's own id `id#directory#id`; of a name that windows may share `account#directory#window` | |
+//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while it has work to do (streams, saved searches with a schedule); `stream_rests#0` for a stream that rests or is being processed |
+//! | alias of a document | `kind_alias#tenant` | `e:value` | |
+//! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while it has work to do |
+//! | open window of an account | `window_open#tenant` | `account#directory`; `id#directory#id` for the directory's own id; `account#directory#window` for a name that windows may share | |
 //! | open window of a session | `window_session#tenant` | `session#window` | |
-//! | window that is neither closed nor overdue, in the list of those | `window_live#tenant` | its id; `~complete` where no window is missing in this list and the next | |
-//! | window that is overdue, in the list of those | `window_overdue#tenant` | its id | |
+//! | list entry of a window that is neither closed nor overdue | `window_live#tenant` | its id; `~complete` once this list and the next are complete | |
+//! | list entry of an overdue window | `window_overdue#tenant` | its id | |
 //! | order to end windows | `window_order#tenant` | its id | `due`: `due` `window_orders` / `due_at` a time, until it is done |
 //! | window that an order ended | `window_ended#tenant#its id` | the window's id | |
-//! | whether a session has ended, for whatever opens a window of it later | `session_end#tenant` | session | |
+//! | end of a session, for windows that are opened later | `session_end#tenant` | session | |
 //! | event whose window opens later | `booking#tenant` | its id | `due`: `due` `bookings` / `due_at` the time at which its window opens |
 //! | tenant that has applications | `tenants` | tenant | |
 //! | day on which a tenant has events | `days#tenant` | `occurred#0#2026-11-22` or `recorded#0#…`: index, lane, day | |
-//! | whether each such day is marked | `days` | `complete` | |
-//! | lease of the sweep | `lease` | `disable` | |
-//! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
-//! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
-//! | who has places, of which a tenant has only so many | `places#tenant` | what takes them: `exports`, `scheduled_exports`, `stream`, `saved` | |
+//! | whether all such days are marked | `days` | `complete` | |
+//! | lease for processing due windows | `lease` | `disable` | |
+//! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while it has work to do |
+//! | idempotency key of a job | `export_key#tenant` | `sub#key` | |
+//! | limited places and their holders | `places#tenant` | the kind: `exports`, `scheduled_exports`, `stream`, `saved` | |
 //! | run of a saved search | `saved_run#tenant#its id` | its time`#`the job's id | |
-//! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while it is to be looked at again |
-//! | row of a day's figures | `day_row#tenant#2026-11` | `22#`its key | |
+//! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while a refresh is due |
+//! | row of a day's totals | `day_row#tenant#2026-11` | `22#`its key | |
 //! | review | `review#tenant` | its id | `due`: as a projection's, while it is open |
 //! | item of a review | `review_item#tenant#review#place` | its id: of an access, of package`/`policy | |
 //! | its place in a list | `access_list#tenant#list` | a time`#`its key | |
-//! | lease of those that send alerts | `lease` | `alerts` | |
-//! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts#tenant#channel` / `due_at` when it was queued, until it has left; to the channel as it was before a change `past_alerts#tenant#channel` / when it was tried last |
-//! | queue of a channel | `alert_lane#tenant` | channel | `due`: `due` `alert_lanes` / `due_at` a time at which it is to be looked into |
+//! | lease for sending alerts | `lease` | `alerts` | |
+//! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts#tenant#channel` / `due_at` when it was queued, until it is sent; `past_alerts#tenant#channel` / time of the last attempt for a channel's earlier address |
+//! | queue of a channel | `alert_lane#tenant` | channel | `due`: `due` `alert_lanes` / `due_at` when it is due |
 //! | number of the last late event | `late#tenant` | `last` | |
-//! | how far the feed may read | `late#tenant` | `gate` | |
+//! | gate of the feed | `late#tenant` | `gate` | |
 //! | late event | `late#tenant` | `n#`its number | |
-//! | the same by when it was recorded | `late_recorded#tenant` | `recorded_at#id` | |
-//! | the deployment's own retention, as it was seen last | `deployment` | `retention` |
-//! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
+//! | late event by recording time | `late_recorded#tenant` | `recorded_at#id` | |
+//! | last known retention of the deployment | `deployment` | `retention` |
+//! | rate limit of writes to a directory | `budget` | `entra:client#directory` | |
 //!
-//! A tenant holds no `#`, so a key of one can never be a key of another.
-//! The last part is the lane. `0` holds what a listing shows; the service's own hidden events, of which every search adds one,
-//! stand in lane `s`, where nobody has to read past them. More lanes can split a busy tenant from a coming day on without
-//! moving what is there. Values are case-folded and say which attribute they hold. What stands first is what is asked for: people by
-//! their e-mail, accounts and things by their name. Only the first can be asked of the index alone, since an event that has
-//! both stands under the first.
+//! A tenant contains no `#`, so keys of different tenants never collide. The last part of a
+//! partition is the lane. Lane `0` has the events of normal listings. Lane `s` has the service's
+//! own hidden events, of which each search adds one, so that listings need not skip them. More
+//! lanes could split a busy tenant from a future day on without moving existing items. Values are
+//! case-folded and start with the attribute they come from. A key uses the attribute that people
+//! search by: the e-mail address of a person, the name of an account or thing. Only that attribute
+//! can be searched through the index alone, because an event that has several is stored under the
+//! first.
 
 use crate::documents::Kind;
 use shared_domain::{
@@ -66,17 +68,17 @@ pub fn read_event(key: &str) -> Option<(Tenant, EventId)> {
     Some((Tenant::new(tenant)?, EventId::new(id)?))
 }
 
-/// Part of a partition: a listing reads the lanes it needs side by side and puts their events in order.
+/// A part of a partition. A listing reads the lanes that it needs concurrently and merges their
+/// events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// What a listing shows.
+    /// Events in normal listings.
     Shown,
-    /// The service's own events, hidden unless asked for.
+    /// The service's own events, which are hidden by default.
     Service,
 }
 
 impl Lane {
-    /// The lane that an event stands in.
     pub fn of(event: &Event) -> Self {
         if event.catalogued().is_some_and(|action| action.is_hidden()) {
             Self::Service
@@ -86,7 +88,6 @@ impl Lane {
     }
 }
 
-/// The partition of a lane.
 pub fn in_lane(partition: &str, lane: Lane) -> String {
     let lane = match lane {
         Lane::Shown => '0',
@@ -95,7 +96,7 @@ pub fn in_lane(partition: &str, lane: Lane) -> String {
     format!("{partition}#{lane}")
 }
 
-/// One UTC day, by its number since 1970; each lane of it is a partition.
+/// The partition of one UTC day, numbered from 1970, without a lane.
 pub fn day(tenant: &Tenant, day: i64) -> String {
     format!("{tenant}#{}", date(day))
 }
@@ -104,33 +105,29 @@ fn date(day: i64) -> String {
     Instant::of_day(day).to_string()[..10].to_owned()
 }
 
-/// The partition that says how far the days of the deployment's events are marked.
+/// The partition of the state of day markers.
 pub const DAYS: &str = "days";
-/// The one item in it.
+/// Its only item.
 pub const DAYS_COMPLETE: &str = "complete";
 
-/// An index whose partitions are days.
+/// An index with one partition per day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DayIndex {
-    /// `by_time`.
     Occurred,
-    /// `by_recorded`.
     Recorded,
 }
 
-/// What says that a tenant has events on a day.
+/// A marker for a day on which a tenant has events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayMarker {
-    /// In which index.
     pub index: DayIndex,
-    /// In which lane of it.
     pub lane: Lane,
-    /// The UTC day, by its number since 1970.
+    /// The UTC day, numbered from 1970.
     pub day: i64,
 }
 
 impl DayMarker {
-    /// The marker's key, which sorts by day within index and lane.
+    /// The marker's key. It sorts by day within index and lane.
     pub fn key(self, tenant: &Tenant) -> [String; 2] {
         let partition = in_lane(&day(tenant, self.day), self.lane);
         marker(
@@ -150,14 +147,14 @@ fn marker(tenant: &Tenant, index: DayIndex, lane: &str, date: &str) -> [String; 
     [format!("{DAYS}#{tenant}"), format!("{index}#{lane}#{date}")]
 }
 
-/// The key of the marker of a partition of that index, as [`in_lane`] makes them of days.
+/// The key of the marker for a partition that [`in_lane`] returned for a day.
 pub fn marker_of_partition(partition: &str, index: DayIndex) -> Option<[String; 2]> {
     let mut parts = partition.split('#');
     let (tenant, date, lane) = (Tenant::new(parts.next()?)?, parts.next()?, parts.next()?);
     Some(marker(&tenant, index, lane, date))
 }
 
-/// The day that the sort key of a marker names.
+/// The day in the sort key of a marker.
 pub fn day_of_marker(sort_key: &str) -> Option<i64> {
     let (_, date) = sort_key.rsplit_once('#')?;
     Some(format!("{date}T00:00:00Z").parse::<Instant>().ok()?.day_number())
@@ -174,17 +171,18 @@ pub fn documents(kind: Kind, tenant: &Tenant) -> String {
     format!("{}#{tenant}", kind.as_ref())
 }
 
-/// The partition of the queue that a document stands in while something is to be done for it.
+/// The partition of the queue that contains a due document.
 pub fn documents_due(kind: Kind, tenant: &Tenant, id: &str) -> String {
     documents_due_in(kind, due_shard(&format!("{tenant}#{id}")))
 }
 
-/// One of the partitions of that queue, of which there are [`DUE_SHARDS`].
+/// One of the [`DUE_SHARDS`] partitions of that queue.
 pub fn documents_due_in(kind: Kind, shard: u64) -> String {
     format!("{}#{shard}", kind.as_ref())
 }
 
-/// The partition of the queue of streams that nobody has to come to on the second: those that wait for what is recorded, or are worked on.
+/// The partition of the queue of streams without an urgent due time: those that wait for events, or
+/// are being processed.
 pub fn stream_rests(tenant: &Tenant, id: &str) -> String {
     stream_rests_in(due_shard(&format!("{tenant}#{id}")))
 }
@@ -194,12 +192,12 @@ pub fn stream_rests_in(shard: u64) -> String {
     format!("stream_rests#{shard}")
 }
 
-/// The partition of their other names.
+/// The partition of the aliases of documents.
 pub fn aliases(kind: Kind, tenant: &Tenant) -> String {
     format!("{}_alias#{tenant}", kind.as_ref())
 }
 
-/// The partition that lists the tenants whose directories are looked after.
+/// The partition of the tenants with directories to check.
 pub const TENANTS: &str = "tenants";
 
 /// The partition of a tenant's windows.
@@ -207,22 +205,24 @@ pub fn windows(tenant: &Tenant) -> String {
     format!("window#{tenant}")
 }
 
-/// The partition that says which window of an account is open.
+/// The partition of the open windows of accounts.
 pub fn open_windows(tenant: &Tenant) -> String {
     format!("window_open#{tenant}")
 }
 
-/// How its keys begin for an account. What follows holds no `#`, so a key says one account and one directory.
+/// The start of its keys for an account. The rest contains no `#`, so a key identifies one account
+/// and one directory.
 pub fn account(account: &str) -> String {
     format!("{account}#")
 }
 
-/// The partition that lists the windows that are neither closed nor overdue, by their ids.
+/// The partition that lists windows that are neither closed nor overdue, by id.
 pub fn live_windows(tenant: &Tenant) -> String {
     format!("window_live#{tenant}")
 }
 
-/// The key in that partition which says that no window is missing there or among the overdue ones. It stands behind all ids.
+/// The key in that partition that marks this list and that of overdue windows as complete. It sorts
+/// after all ids.
 pub const ALL_ARE_LISTED: &str = "~complete";
 
 /// The partition that lists the windows that are overdue, by their ids.
@@ -230,12 +230,12 @@ pub fn overdue_windows(tenant: &Tenant) -> String {
     format!("window_overdue#{tenant}")
 }
 
-/// The partition that says which open windows a session has.
+/// The partition of the open windows of sessions.
 pub fn session_windows(tenant: &Tenant) -> String {
     format!("window_session#{tenant}")
 }
 
-/// How its keys begin for a session. What follows, a window's id, holds no `#`.
+/// The start of its keys for a session. The rest, a window's id, contains no `#`.
 pub fn session(session: &str) -> String {
     format!("{session}#")
 }
@@ -245,15 +245,15 @@ pub fn window_orders(tenant: &Tenant) -> String {
     format!("window_order#{tenant}")
 }
 
-/// The partition that says which windows an order ended.
+/// The partition of the windows that an order ended.
 pub fn windows_ended_by(tenant: &Tenant, order: &str) -> String {
     format!("window_ended#{tenant}#{order}")
 }
 
-/// The partition of the queue that orders stand in.
+/// The partition of the queue of orders.
 pub const WINDOW_ORDERS_DUE: &str = "window_orders";
 
-/// The partition that says which sessions have ended.
+/// The partition of the ends of sessions.
 pub fn session_ends(tenant: &Tenant) -> String {
     format!("session_end#{tenant}")
 }
@@ -263,18 +263,19 @@ pub fn bookings(tenant: &Tenant) -> String {
     format!("booking#{tenant}")
 }
 
-/// The partition of the queue that bookings stand in.
+/// The partition of the queue of bookings.
 pub const BOOKINGS_DUE: &str = "bookings";
 
-/// How many partitions the queue of what is due has. One takes a thousand writes a second.
+/// Number of partitions of the queue of due items. One partition accepts a thousand writes a
+/// second.
 pub const DUE_SHARDS: u64 = 4;
 
-/// The partition of the queue that a window stands in.
+/// A partition of the queue of windows.
 pub fn due(shard: u64) -> String {
     format!("due#{shard}")
 }
 
-/// Which of them that is: a tenant's windows are spread over all.
+/// The partition for a window. A tenant's windows are spread over all of them.
 pub fn due_shard(window: &str) -> u64 {
     window.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
         % DUE_SHARDS
@@ -290,12 +291,12 @@ pub fn list(kind: &str, tenant: &Tenant, list: &str) -> String {
     format!("{kind}_list#{tenant}#{list}")
 }
 
-/// The partition of a review's items, of those that were gathered together.
+/// The partition of a review's items that were collected together.
 pub fn review_items(tenant: &Tenant, review: &str, place: &str) -> String {
     format!("review_item#{tenant}#{review}#{place}")
 }
 
-/// The partition of the queue that a projection stands in while it is to be looked at again.
+/// A partition of the queue of projections that are due for a refresh.
 pub fn watch_due(shard: u64) -> String {
     format!("watch#{shard}")
 }
@@ -305,27 +306,28 @@ pub fn exports(tenant: &Tenant) -> String {
     format!("export#{tenant}")
 }
 
-/// The partition that says which job was asked for by which key.
+/// The partition of the idempotency keys of jobs.
 pub fn export_keys(tenant: &Tenant) -> String {
     format!("export_key#{tenant}")
 }
 
-/// The partition of a saved search's runs. A tenant holds no `#`, so whatever an id holds, a key says one tenant and one id.
+/// The partition of a saved search's runs. A tenant contains no `#`, so a key identifies one tenant
+/// and one id.
 pub fn saved_runs(tenant: &Tenant, id: &str) -> String {
     format!("saved_run#{tenant}#{id}")
 }
 
-/// A run's key among them: the time it is for, and the job that it made, if it made one.
+/// The key of a run: its planned time, and its job if there is one.
 pub fn saved_run(at: Instant, job: Option<&str>) -> String {
     format!("{at}#{}", job.unwrap_or_default())
 }
 
-/// The partition that says who has places, of which a tenant has only so many.
+/// The partition of limited places and their holders.
 pub fn places(tenant: &Tenant) -> String {
     format!("places#{tenant}")
 }
 
-/// The partition of the queue that jobs stand in.
+/// The partition of the queue of jobs.
 pub const EXPORTS_DUE: &str = "exports";
 
 /// The partition of a tenant's alerts.
@@ -333,10 +335,10 @@ pub fn alerts(tenant: &Tenant) -> String {
     format!("alert#{tenant}")
 }
 
-/// The partition of the one queue in which older versions had the alerts to all channels.
+/// The partition of the queue of all alerts in older versions.
 pub const ALERTS_OF_OLD: &str = "alerts";
 
-/// The partition of the figures of a day's month, and how the keys of the day's rows begin there.
+/// The partition with a day's totals, one for each month, and the prefix of the day's rows.
 pub fn day_rows(tenant: &Tenant, day: i64) -> [String; 2] {
     let date = Instant::of_day(day).to_string();
     [format!("day_row#{tenant}#{}", &date[..7]), format!("{}#", &date[8..10])]
@@ -347,23 +349,22 @@ pub fn late(tenant: &Tenant) -> String {
     format!("late#{tenant}")
 }
 
-/// The key there of the number of the last.
+/// The key of the number of the last late event.
 pub const LATE_HEAD: &str = "last";
 
-/// The key there of how far the feed may read.
+/// The key of the feed's gate.
 pub const GATE: &str = "gate";
 
-/// The key there of a late event, by its number; of twenty digits, as many as a number can have.
+/// The key of a late event, by its number with 20 digits, as many as any number has.
 pub fn late_entry(number: u64) -> String {
     format!("n#{number:020}")
 }
 
-/// The number of that key.
 pub fn read_late_entry(key: &str) -> Option<u64> {
     key.strip_prefix("n#")?.parse().ok()
 }
 
-/// The partition of a tenant's late events by when they were recorded; each stands at its position.
+/// The partition of a tenant's late events by recording time; the sort key is the position.
 pub fn late_recorded(tenant: &Tenant) -> String {
     format!("late_recorded#{tenant}")
 }
@@ -373,49 +374,46 @@ pub const ALERTS_LEADER: &str = "alerts";
 /// Who leads the ending of windows.
 pub const WINDOWS_LEADER: &str = "disable";
 
-/// The partition of the queue that the alerts to a channel stand in.
+/// The partition of the queue of alerts to a channel.
 pub fn alerts_to(tenant: &Tenant, channel: &str) -> String {
     format!("alerts#{tenant}#{channel}")
 }
 
-/// The same for those that go to the channel as it was before a change.
+/// The same for alerts to the channel's earlier address.
 pub fn alerts_to_past(tenant: &Tenant, channel: &str) -> String {
     format!("past_alerts#{tenant}#{channel}")
 }
 
-/// The partition of the queues of a tenant's channels.
+/// The partition of the lanes of a tenant's channels.
 pub fn alert_lanes(tenant: &Tenant) -> String {
     format!("alert_lane#{tenant}")
 }
 
-/// The partition that those queues stand in.
+/// The partition of the queue of due lanes.
 pub const ALERT_LANES_DUE: &str = "alert_lanes";
 
-/// The partition of what the deployment itself is.
+/// The partition of facts about the deployment.
 pub const DEPLOYMENT: &str = "deployment";
-/// The item in it that holds the retention.
+/// The item with the deployment's retention.
 pub const RETENTION: &str = "retention";
 
-/// The partition that says which run leads.
+/// The partition of leases.
 pub const LEASES: &str = "lease";
 
-/// The attributes a person's key is made of, the first that is there. With each the letter that says so.
+/// A person's key uses the first of these parts that the event has.
 pub const PERSON: [Part; 3] = [Part::Email, Part::Id, Part::Name];
-/// The attributes a thing's key is made of.
+/// The same for things.
 pub const THING: [Part; 3] = [Part::Name, Part::Id, Part::Email];
 
-/// What a key of somebody or something is made of.
+/// The part of a party that a key uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The e-mail address.
     Email,
-    /// The id.
     Id,
-    /// The name.
     Name,
 }
 
-/// Everything that involves somebody or something whose `part` is `value`; each lane of it is a partition.
+/// The partition of the events that involve a party whose `part` is `value`, without a lane.
 pub fn involved(tenant: &Tenant, part: Part, value: &str) -> String {
     let letter = match part {
         Part::Email => 'e',
@@ -425,12 +423,13 @@ pub fn involved(tenant: &Tenant, part: Part, value: &str) -> String {
     format!("{tenant}#{letter}:{}", fold(value))
 }
 
-/// Everything that belongs to a request of that id and to no session; each lane of it is a partition.
+/// The partition of the events with that request id and without a session, without a lane.
 pub fn request(tenant: &Tenant, id: &str) -> String {
     format!("{tenant}#r:{}", fold(id))
 }
 
-/// The same for what an event says of them, by the first of `order` that it says. None where it says none.
+/// The partition for a party of an event, by the first part in `order` that it has. None if it has
+/// none.
 pub fn first_of(
     tenant: &Tenant,
     order: [Part; 3],

@@ -1,13 +1,16 @@
-//! Which events may a reader of the feed have missed?
+//! The list of late events: those that a reader of the feed may have missed.
 //!
-//! The feed reads the index `by_recorded` up to `FeedLag` ago, and no further than `watch` has seen (`feed_gate.rs`). `watch` sees each event that the
-//! table took. An event goes on the tenant's list of late events where the index does not show it, and where readers may have passed its time before
-//! `watch` saw it: the index or the clock of the function that wrote it may have been slow. Readers take an event on the list from the list, and pass
-//! over it in the index: so each comes once, whenever the index shows it. Only an event that other batches left behind by more than the gate
-//! allows for may come twice: that is better than never.
+//! The feed reads the index `by_recorded` up to `FeedLag` ago, and no further than `watch` has seen
+//! (`feed_gate.rs`). `watch` sees every event that the table stores. It adds an event to the
+//! tenant's list of late events if the index does not show it, or if readers may have passed its
+//! time before: the index or the clock of the writing function may have been slow. Readers take
+//! such an event from the list and skip it in the index, so each event is delivered once, whenever
+//! the index shows it. Only an event that is delayed by more than the gate allows may be delivered
+//! twice, which is better than never.
 //!
-//! The list is numbered. An entry and the number of the last one change in one transaction, so a reader that is at a number has missed none
-//! before it. A second item finds an entry by when its event was recorded.
+//! The list is numbered. An entry and the number of the last entry are written in one transaction,
+//! so a reader at a number has missed no earlier entry. A second item finds an entry by recording
+//! time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,23 +38,19 @@ use shared_domain::{
 };
 use shared_platform::backoff::Pauses;
 
-/// Entries that are put on the list together: each is two of the hundred statements of a transaction.
+/// Entries stored together: each takes two of the hundred statements of a transaction.
 const TOGETHER: usize = 40;
-/// Entries read at a time.
 const PAGE: i32 = 500;
-/// The longest that an event is waited for that the index does not show yet.
+/// The longest wait for an event that the index does not show yet.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause between two looks into the index.
+/// The interval between two reads of the index.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Events that were recorded no further apart are looked for together.
+/// Events that were recorded within this time of each other are looked up together.
 const APART: Duration = Duration::from_secs(1);
 
-/// An entry of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its number.
     pub number: u64,
-    /// The event.
     pub id: EventId,
 }
 
@@ -60,7 +59,8 @@ fn position_of(recorded: &Recorded) -> Position {
 }
 
 impl TenantScope<'_> {
-    /// Puts those of the events on the list that a reader of the feed may miss; how many that were. Doing so twice is safe.
+    /// Adds the events that a reader of the feed may miss to the list. Returns their number.
+    /// Repeating this is safe.
     ///
     /// # Errors
     /// The storage did not answer. Some may be on the list.
@@ -68,13 +68,14 @@ impl TenantScope<'_> {
         let clock = &self.database.clock;
         let patience = PATIENCE.min(self.feed_lag() / 4);
         let now = clock.now();
-        // What is past its retention has left the index.
+        // Events past their retention are no longer in the index.
         let scope = self.at(now, self.deadline);
         let mut waiting: Vec<&Recorded> = taken.iter().filter(|it| scope.shows(it)).collect();
         let mut late: Vec<&Recorded> = Vec::new();
         loop {
             let shown = self.shown_by_index(&waiting).await?;
-            // After the index: a reader that gets past an event later finds it there. Their clocks may be a little ahead.
+            // Read after the index: a reader that passes an event later finds it there. The
+            // reader's clock may be slightly ahead.
             let now = clock.now().plus(patience);
             let may_be_passed =
                 |at: Instant, passable: Instant| at <= passable && at.plus(self.feed_lag()) <= now;
@@ -82,7 +83,7 @@ impl TenantScope<'_> {
                 |it: &&Recorded| may_be_passed(it.recorded_at, Instant::from_millis(i64::MAX));
             let passable = match waiting.iter().any(is_old) {
                 true => self.passable(now).await?,
-                // The feed is not as far.
+                // The feed has not reached this time.
                 false => now,
             };
             let mut hidden = Vec::new();
@@ -109,7 +110,7 @@ impl TenantScope<'_> {
         Ok(count)
     }
 
-    /// Those of the events that the index shows.
+    /// The events that the index shows.
     async fn shown_by_index(&self, taken: &[&Recorded]) -> Result<BTreeSet<Position>, ReadError> {
         let mut partitions: BTreeMap<String, Vec<Position>> = BTreeMap::new();
         for it in taken {
@@ -130,7 +131,7 @@ impl TenantScope<'_> {
         Ok(shown)
     }
 
-    /// Where the rows of the index stand from one place to another.
+    /// The positions of the index rows in a range.
     async fn rows_between(
         &self,
         partition: &str,
@@ -160,7 +161,7 @@ impl TenantScope<'_> {
         }
     }
 
-    /// Puts events on the list, those that are not on it; how many.
+    /// Adds events that are not on the list yet. Returns their number.
     async fn put_on_list(&self, late: &[&Recorded]) -> Result<usize, ReadError> {
         let mut pauses = Pauses::until(self.deadline);
         loop {
@@ -200,12 +201,12 @@ impl TenantScope<'_> {
             if self.database.together(changes, self.deadline, &mut false).await? {
                 return Ok(new.len());
             }
-            // Others put something on it at the same time, or an attempt that went unanswered had done it.
+            // Another run added entries at the same time, or an unanswered attempt had succeeded.
             pauses.after_conflict("the list of late events").await?;
         }
     }
 
-    /// The number of the last entry; none while there is no list.
+    /// The number of the last entry; none if there is no list.
     async fn last_late(&self) -> Result<Option<u64>, ReadError> {
         let item = self
             .database
@@ -216,7 +217,7 @@ impl TenantScope<'_> {
         Ok(last.transpose()?)
     }
 
-    /// A page of the entries after a number; and whether there may be more.
+    /// A page of entries after a number, and whether there may be more.
     pub async fn late_after(&self, after: u64) -> Result<(Vec<Entry>, bool), ReadError> {
         let partition = Partition::new(keys::late(&self.tenant))
             .between(keys::late_entry(after + 1), keys::late_entry(u64::MAX))
@@ -233,7 +234,7 @@ impl TenantScope<'_> {
         Ok((entries.collect::<Result<_, _>>()?, page.next.is_some()))
     }
 
-    /// Those of the places, in order or not, whose events are on the list.
+    /// The positions whose events are on the list.
     pub async fn listed_among(&self, places: &[Position]) -> Result<BTreeSet<Position>, ReadError> {
         let (Some(first), Some(last)) = (places.iter().min(), places.iter().max()) else {
             return Ok(BTreeSet::new());
@@ -242,22 +243,23 @@ impl TenantScope<'_> {
         Ok(found.into_iter().map(|(position, _)| position).collect())
     }
 
-    /// The number after which a reader begins that wants what is recorded after a place: nothing that stands before it is left out.
+    /// The number after which a reader starts that wants events recorded after a position, without
+    /// missing any.
     pub async fn late_start(&self, place: &Position) -> Result<u64, ReadError> {
-        // In this order: what is put on the list meanwhile has a higher number.
+        // In this order: an entry that is added meanwhile has a higher number.
         let last = self.last_late().await?.unwrap_or(0);
         let listed = self.late_between(place, None).await?;
         let before = listed.into_iter().map(|(_, number)| number.saturating_sub(1)).min();
         Ok(before.map_or(last, |before| before.min(last)))
     }
 
-    /// Entries by when their events were recorded, from one place to another.
+    /// Entries by recording time, within a range of positions.
     async fn late_between(
         &self,
         first: &Position,
         last: Option<&Position>,
     ) -> Result<Vec<(Position, u64)>, ReadError> {
-        // What stands behind every time.
+        // This sorts after every time.
         let last = last.map_or_else(|| "~".to_owned(), ToString::to_string);
         let partition = Partition::new(keys::late_recorded(&self.tenant)).between(first, last);
         let items = self.all(&partition).await?;

@@ -34,11 +34,10 @@ pub trait Content: Clone + PartialEq + Serialize + DeserializeOwned {
 /// An item with its lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leased<T> {
-    /// Whose it is.
     pub tenant: Tenant,
     /// Its id: the sort key.
     pub id: String,
-    /// The run that has it, if one has.
+    /// The run that holds the lease, if any.
     pub run: Option<String>,
     /// Where it is found when something is to be done for it.
     pub queued: Option<Queued>,
@@ -117,7 +116,7 @@ impl<T: Content> Leased<T> {
         self.queued.as_ref().map(|queued| queued.at)
     }
 
-    /// Whether a run has it and may still be at work.
+    /// Whether a run holds the lease.
     pub fn is_held(&self, now: Instant) -> bool {
         self.run.is_some() && self.due_at().is_some_and(|due_at| now < due_at)
     }
@@ -216,11 +215,8 @@ pub mod json {
 /// Something that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Whose it is.
     pub tenant: Tenant,
-    /// Its id.
     pub id: String,
-    /// When.
     pub at: Instant,
 }
 

@@ -74,68 +74,65 @@ use shared_platform::{
     environment::{ConfigError, Variables},
 };
 
-/// The two tables, behind the AWS SDK.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// The client of DynamoDB.
     pub client: Client,
     events: String,
-    /// The name of the state table.
     pub state: String,
-    /// How long one attempt to write may take. An attempt that is given up may still land, with the time it was stamped
-    /// with; the feed stays `FeedLag` behind so that it cannot be passed by then.
+    /// Time limit of one write attempt. An abandoned attempt may still be stored, with the time
+    /// with which it was stamped. The feed ends `FeedLag` ago, so readers cannot have passed that
+    /// time.
     attempt: Duration,
     feed_lag: Duration,
     /// The template's settings.
     settings: Settings,
-    /// The same with the longer retentions that the deployment had before, once the state holds them.
+    /// The same with longer retentions that the deployment had before, once they are read from the
+    /// state table.
     kept_settings: Arc<OnceLock<Settings>>,
-    /// What tells the time.
     pub clock: Clock,
     days: event_days::Known,
-    /// Who is known to be on record as a reader.
+    /// Cache of the readers whose access is recorded.
     pub remembered: Arc<read_audit::Remembered>,
 }
 
-/// One tenant's trail, as one request sees it.
+/// One tenant's data in one request.
 #[derive(Clone, Debug)]
 pub struct TenantScope<'s> {
-    /// The tables.
     pub database: &'s Database,
-    /// Whose trail it is.
     pub tenant: Tenant,
-    /// What the tenant chose, or else the deployment's.
+    /// The tenant's settings, or otherwise the deployment's.
     pub settings: Settings,
-    /// Whether the tenant chose.
+    /// Whether the tenant has its own settings.
     has_chosen: bool,
-    /// Our clock when the request began.
+    /// The time at which the request began.
     pub now: Instant,
-    /// When the request stops working.
+    /// When the request stops.
     pub deadline: Deadline,
 }
 
-/// How long one call may take before it is given up and made again: a connection that hangs must not use up a request's time.
+/// Time limit of one call, which is then repeated: a hanging connection must not use up the time of
+/// a request.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Why reading failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It may work when asked again.
+    /// A retry may succeed.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// An item is not as this service writes it.
+    /// An item does not have the format of this service.
     #[error(transparent)]
     Damaged(#[from] event_item::Damaged),
-    /// No item can hold what is to be written, however often it is tried.
+    /// The data fits into no item; a retry cannot succeed.
     #[error(transparent)]
     TooLarge(#[from] item_size::TooLarge),
 }
 
 impl Database {
-    /// A store over the tables that the environment names.
+    /// Creates a client of the tables that the environment names.
     ///
     /// # Errors
-    /// A variable is missing or unusable.
+    /// A variable is missing or invalid.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let feed_lag = Duration::from_secs(variables.parsed("FEED_LAG_SECONDS")?);
         let zone = variables.text("ZONE")?.to_owned();
@@ -146,7 +143,7 @@ impl Database {
             ..Settings::default()
         };
         let config = aws_sdk_dynamodb::config::Builder::from(aws)
-            // Every attempt of ours is stamped anew, so none may be repeated unseen.
+            // Each attempt gets a new time stamp, so the SDK must not repeat one.
             .retry_config(RetryConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder().connect_timeout(Duration::from_secs(2)).build(),
@@ -166,27 +163,21 @@ impl Database {
         })
     }
 
-    /// The same store by another clock.
     #[must_use]
     pub fn by(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// What tells it the time.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The template's settings.
     pub fn default_settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The tenant's trail for a request that began `now` and stops working at `deadline`. Its settings are read anew for each
-    /// request.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the settings are damaged.
+    /// The tenant's scope for a request that began at `now` and stops at `deadline`. The settings
+    /// are read for each request.
     pub async fn scope(
         &self,
         tenant: &Tenant,
@@ -214,7 +205,7 @@ impl Database {
         Ok(scope)
     }
 
-    /// A page of what stands in a queue until a time, the first due first; `limit` at most.
+    /// A page of a queue's items that are due at a time, the earliest first, at most `limit`.
     pub async fn due_page(
         &self,
         queue: &str,
@@ -236,7 +227,6 @@ impl Database {
         retry(deadline, || dynamodb_json::query(call.clone())).await
     }
 
-    /// One item of the state table, if it is there.
     pub async fn state_item(
         &self,
         pk: String,
@@ -258,36 +248,36 @@ impl Database {
 }
 
 impl TenantScope<'_> {
-    /// The same trail for what begins `now` and stops at `deadline`, with the settings that were read.
+    /// The same scope with another time and deadline, and the settings that were read.
     #[must_use]
     pub fn at(&self, now: Instant, deadline: Deadline) -> Self {
         Self { now, deadline, ..self.clone() }
     }
 
-    /// How far behind the feed stays.
+    /// The time by which the feed is behind.
     pub fn feed_lag(&self) -> Duration {
         self.database.feed_lag
     }
 
-    /// Whether an event still shows: until the end that was fixed when it was stored. DynamoDB removes expired items up to days late.
+    /// Whether an event is within its retention, as fixed when it was stored. DynamoDB removes
+    /// expired items up to days later.
     fn shows(&self, recorded: &Recorded) -> bool {
         self.now < recorded.expires_at && self.oldest() <= recorded.event.occurred_at
     }
 
-    /// When the oldest event can have occurred that still shows.
+    /// The earliest time of an event that is not past its retention.
     pub fn oldest(&self) -> Instant {
         self.now.minus(self.settings.reach(self.now))
     }
 
-    /// Until when an event is kept that is recorded now, as the tenant chose.
+    /// When an event that is recorded now expires.
     fn expiry(&self, event: &Event) -> Instant {
-        // TTL counts whole seconds; the one that is begun is kept.
+        // DynamoDB's TTL has a resolution of seconds; the last second is kept.
         Instant::from_millis(
             (event.occurred_at.plus(self.settings.kept_at(self.now)).seconds() + 1) * 1000,
         )
     }
 
-    /// The event as it was recorded.
     pub fn recorded(
         &self,
         event: Event,
@@ -307,7 +297,7 @@ impl TenantScope<'_> {
     }
 }
 
-/// Runs `call` until it succeeds, fails for good or the time is over.
+/// Calls `call` until it succeeds, fails with a final error, or the deadline passes.
 pub async fn retry<T, E, R, Call>(
     deadline: Deadline,
     mut call: impl FnMut() -> Call,
@@ -336,7 +326,7 @@ where
     }
 }
 
-/// Whether a call is refused however often it is made: our fault, or a right that is missing.
+/// Whether a retry cannot succeed: an error in our request, or a missing permission.
 fn is_final(error: &impl ProvideErrorMetadata) -> bool {
     matches!(
         error.code(),

@@ -1,4 +1,4 @@
-//! Which events, in which order, through which index? One reader serves listings, searches and the feed.
+//! Lists events through an index. Listings, searches and the feed use the same reader.
 
 use shared_domain::trail::search::{Order, Range};
 use std::{collections::VecDeque, time::Duration};
@@ -19,36 +19,40 @@ use shared_domain::{
     trail::{event::Recorded, event_validation::MAX_AHEAD, position::Position},
 };
 
-/// Partitions read side by side at most. A range begins with one, which is mostly enough, and doubles while they are thin.
+/// Maximum number of partitions read concurrently. A range starts with one, which is usually
+/// enough, and doubles while partitions have few events.
 const AT_ONCE: usize = 32;
-/// Rows asked for side by side at most, so that memory stays bounded.
+/// Maximum number of rows requested concurrently, to bound memory.
 const ROWS_AT_ONCE: usize = 4096;
-/// The same where whole megabytes are read of each, so that memory stays bounded.
+/// Maximum number of concurrent partitions when whole megabytes are read from each, to bound
+/// memory.
 const LARGE_AT_ONCE: usize = 4;
-/// The same while days hold next to nothing: ten quiet years are thousands of them.
+/// The same while days have hardly any events: ten quiet years are thousands of days.
 const THIN_AT_ONCE: usize = 16;
-/// Rows read at a time where all are wanted: what is on its way takes several times the length of a page.
+/// Rows of a page when all are wanted. Pages in flight take several times their length in memory.
 const ROWS_OF_ALL: i32 = 512;
-/// So few days are read without asking which of them hold events.
+/// A range of at most this many days is read without looking up which days have events.
 const FEW_DAYS: i64 = 4;
-/// Days with events asked for at first, and then: a page mostly ends within the first of them.
+/// Days with events that are looked up first, and afterwards. A page mostly ends within the first
+/// ones.
 const SOME_DAYS: i32 = 32;
 const MANY_DAYS: i32 = 1000;
-/// Fewer rows than this are next to nothing.
+/// Fewer rows than this are hardly any.
 const THIN: usize = 16;
 
-/// Events judged before reads under way get their turn: a function has one thread.
+/// Events that are checked before concurrent reads continue: a function has one thread.
 const JUDGED_AT_ONCE: u64 = 64;
 
-/// How far ahead of our clock events can be: what intake lets in, and a minute by which two of our clocks may differ.
+/// How far events may be ahead of our clock: the tolerance of ingestion and one minute between two
+/// of our clocks.
 const LATEST: Duration = MAX_AHEAD.saturating_add(Duration::from_secs(60));
 
-/// Which way events are found.
+/// How events are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Index {
-    /// All of them by when they occurred; the index holds them whole.
+    /// All events by time of occurrence; the index contains whole events.
     ByTime,
-    /// All of them by when they were recorded.
+    /// All events by time of recording.
     ByRecorded,
     /// Those that involve somebody or something, by when they occurred.
     Involved {
@@ -64,56 +68,57 @@ pub enum Index {
 /// How much is read at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// About so many events are wanted, and most that are read will be.
+    /// About this many events are wanted, and most of the events that are read.
     Items(usize),
-    /// Most that is read will not be wanted: as much at a time as DynamoDB gives.
+    /// Few of the events that are read are wanted: pages are as large as DynamoDB allows.
     Megabytes,
-    /// All of it is wanted, by somebody who has little memory and more to do with a row than to read it.
+    /// All events are wanted, by a consumer with little memory that takes longer for a row than the
+    /// read does.
     All,
 }
 
-/// Events of one range, read in order as far as they are wanted. Nothing added meanwhile shifts what is still to come.
+/// Events of a range, read in order on demand. Events that are added meanwhile do not shift later
+/// ones.
 pub struct Listing<'t> {
     lanes: Vec<InLane<'t>>,
-    /// Events taken so far, shown or not.
+    /// Events returned so far, shown or not.
     pub scanned: u64,
-    /// Where the last event taken stands.
+    /// The position of the last returned event.
     pub position: Option<Position>,
 }
 
-/// The events of one lane.
 struct InLane<'t> {
     scope: &'t TenantScope<'t>,
     index: Index,
-    /// The bounds of the sort key, both within it.
+    /// The bounds of the sort key, both inclusive.
     low: String,
     high: String,
     order: Order,
     after: Option<Position>,
     pace: Pace,
     lane: Lane,
-    /// Those of which nothing is read yet.
+    /// Partitions of which nothing is read yet.
     partitions: VecDeque<String>,
-    /// The first and the last of the days behind those, where the index has a partition a day.
+    /// The first and last day after those, for an index by day.
     days: Option<(i64, i64)>,
-    /// How many days have become partitions so far.
+    /// Number of days that have become partitions so far.
     days_read: usize,
     at_once: usize,
-    /// Whether the last page held next to nothing.
+    /// Whether the last page had hardly any rows.
     is_thin: bool,
-    /// Reads of partitions that were begun, in their order.
+    /// Started reads of partitions, in order.
     ahead: VecDeque<Reading>,
-    /// The rest of the partition whose rows are being taken.
+    /// The rest of the current partition.
     rest: Option<Rest>,
-    /// Keys of the next events, which are still to be read.
+    /// Keys of the next events, which are not read yet.
     keys: VecDeque<String>,
     ready: VecDeque<Recorded>,
-    /// The next event, where it was looked at before it was taken.
+    /// The next event, if it was looked at already.
     head: Option<(Position, Recorded)>,
 }
 
-/// A partition that is being read. That goes on while events are judged, a page or two ahead of them, and ends when nobody
-/// wants it any more.
+/// A partition that is being read. Reading continues a page or two ahead of the checks, and stops
+/// when the reader is dropped.
 struct Reading {
     partition: String,
     pages: mpsc::Receiver<Result<Rows, ReadError>>,
@@ -122,24 +127,22 @@ struct Reading {
 
 /// A page of a partition.
 struct Rows {
-    /// Events, where the index holds them whole; they take half the memory of the items that they are read from.
+    /// Events, if the index contains whole events. They take half the memory of their items.
     events: Vec<Recorded>,
-    /// Else their keys.
+    /// Otherwise their keys.
     keys: Vec<String>,
-    /// Where it goes on, if it does.
+    /// The start of the next page, if there is one.
     next: Option<Key>,
 }
 
-/// What follows in the partition whose rows are being taken.
+/// The rest of the current partition.
 enum Rest {
-    /// It is read when it is asked for.
+    /// Read on demand.
     Unread(String, Key),
-    /// It is being read.
     Reading(Reading),
 }
 
 impl TenantScope<'_> {
-    /// Reads the tenant's events of `range` through `index`.
     pub fn list(&self, index: Index, range: Range, pace: Pace, lanes: &[Lane]) -> Listing<'_> {
         let lanes = lanes
             .iter()
@@ -150,7 +153,8 @@ impl TenantScope<'_> {
 
     fn list_lane(&self, index: Index, range: Range, pace: Pace, lane: Lane) -> InLane<'_> {
         let Self { now, settings, .. } = self;
-        // What is past its retention is not even read. Nothing is recorded before it occurred but by a clock that is ahead.
+        // Events past their retention are not read. An event cannot be recorded before it occurs,
+        // except with a clock that is ahead.
         let mut since = range.since.max(now.minus(settings.reach(*now)).minus(LATEST));
         let mut until = range.until.min(now.plus(LATEST));
         if let Some(after) = &range.after {
@@ -177,7 +181,8 @@ impl TenantScope<'_> {
         InLane {
             scope: self,
             index,
-            // A sort key is a time, `#` and an id, so a bare time stands before all events of its millisecond.
+            // A sort key is a time, `#` and an id, so a time alone sorts before all events of its
+            // millisecond.
             low: since.to_string(),
             high: until.to_string(),
             order: range.order,
@@ -199,18 +204,14 @@ impl TenantScope<'_> {
 }
 
 impl Listing<'_> {
-    /// Which way it goes.
     pub fn order(&self) -> Order {
         self.lanes.first().map_or(Order::Descending, |lane| lane.order)
     }
 
-    /// The next event, none at the end.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// The next event; none at the end.
     pub async fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
         loop {
-            // The lane whose next event comes first.
+            // The lane with the first next event.
             let mut first: Option<(usize, Position)> = None;
             for (place, lane) in self.lanes.iter_mut().enumerate() {
                 let order = lane.order;
@@ -238,10 +239,7 @@ impl Listing<'_> {
         }
     }
 
-    /// Whether anything follows, wanted or not, without reading it whole.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// Whether more events follow, without reading them fully.
     pub async fn goes_on(&mut self) -> Result<bool, ReadError> {
         for lane in &mut self.lanes {
             if lane.head.is_some() || lane.has_rows().await? {
@@ -253,7 +251,7 @@ impl Listing<'_> {
 }
 
 impl Rows {
-    /// What a page of an index holds: whole events or keys.
+    /// The content of an index page: whole events or keys.
     fn of(page: Page, is_whole: bool) -> Result<Self, ReadError> {
         let Page { items, next } = page;
         if is_whole {
@@ -266,7 +264,7 @@ impl Rows {
 }
 
 impl InLane<'_> {
-    /// Where the next event stands, none at the end.
+    /// The position of the next event; none at the end.
     async fn peek(&mut self) -> Result<Option<&Position>, ReadError> {
         while self.head.is_none() {
             if let Some(recorded) = self.ready.pop_front() {
@@ -295,16 +293,16 @@ impl InLane<'_> {
         })
     }
 
-    /// Reads the events of the next keys, in their order.
+    /// Reads the events of the next keys, in order.
     async fn take_keys(&mut self) -> Result<VecDeque<Recorded>, ReadError> {
         let count = self.keys.len().min(crate::get_events::KEYS);
         let keys: Vec<_> = self.keys.drain(..count).collect();
         let mut found = self.scope.events_by_key(keys.clone()).await?;
-        // What the index still names and the table no longer holds has expired meanwhile.
+        // An event that is in the index but not in the table has just expired.
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
     }
 
-    /// Reads rows until there are some; false at the end.
+    /// Reads until there are rows; false at the end.
     async fn has_rows(&mut self) -> Result<bool, ReadError> {
         while self.ready.is_empty() && self.keys.is_empty() {
             let reading = match self.rest.take() {
@@ -321,7 +319,8 @@ impl InLane<'_> {
             };
             let Reading { partition, mut pages, task } = reading;
             let Some(page) = pages.recv().await else {
-                // It is read to its end, unless it ended by a panic: that must not look like an end.
+                // The partition was read to its end, or the task panicked. A panic must not look
+                // like an end.
                 if let Err(panic) = task.await {
                     std::panic::resume_unwind(panic.into_panic());
                 }
@@ -335,7 +334,7 @@ impl InLane<'_> {
                 Pace::Items(_) => self.rest = next.map(|next| Rest::Unread(partition, next)),
                 Pace::Megabytes | Pace::All => {
                     self.rest = Some(Rest::Reading(Reading { partition, pages, task }));
-                    // All of it is wanted, so the storage works while these rows are judged.
+                    // All events are wanted, so further reads run while these rows are processed.
                     self.find_days().await?;
                     self.read_ahead();
                 }
@@ -344,12 +343,14 @@ impl InLane<'_> {
         Ok(true)
     }
 
-    /// Makes partitions of the next days that may hold events, when those found before are all being read.
+    /// Adds partitions for the next days that may have events, once reads of all earlier ones are
+    /// started.
     async fn find_days(&mut self) -> Result<(), ReadError> {
         while self.partitions.is_empty()
             && let Some((first, last)) = self.days.take()
         {
-            // The newest days mostly hold what a listing asks for, and a few more cost less than to ask which of them hold any.
+            // The newest days usually contain what a listing needs, and reading a few more costs
+            // less than looking up which days have events.
             let count = last - first + 1;
             let today = self.scope.now.day_number();
             let (from, to) = match self.order {
@@ -401,7 +402,7 @@ impl InLane<'_> {
         self.partitions.extend(days.into_iter().map(partition));
     }
 
-    /// Begins to read the next partitions: one, then as many as are worth it, doubling.
+    /// Starts reading the next partitions: one first, then doubling.
     fn read_ahead(&mut self) {
         let most = match self.pace {
             Pace::Megabytes if self.is_thin => THIN_AT_ONCE,
@@ -418,7 +419,7 @@ impl InLane<'_> {
         self.at_once = (self.at_once * 2).min(most);
     }
 
-    /// Begins to read a partition: one page of it, or all where that is wanted.
+    /// Starts reading a partition: one page, or all of it in [`Pace::All`].
     fn read(&self, partition: String, start: Option<Key>) -> Reading {
         let (index, key, sort) = match &self.index {
             Index::ByTime => ("by_time", "day", "at"),
@@ -438,9 +439,9 @@ impl InLane<'_> {
             .expression_attribute_values(":high", text(&self.high))
             .scan_index_forward(self.order == Order::Ascending)
             .set_limit(match self.pace {
-                // One more than wanted tells whether anything follows, and the one where an earlier page ended comes once
-                // more. A partition that goes on after that holds much that was not wanted, so as much is read of it as
-                // DynamoDB gives at a time.
+                // One more than wanted shows whether anything follows, and the row at which an
+                // earlier page ended is read again. If a partition continues after that, few of its
+                // events match, so the next page is as large as DynamoDB allows.
                 Pace::Items(count) if start.is_none() => {
                     i32::try_from(count + 1 + usize::from(self.after.is_some())).ok()
                 }
@@ -453,7 +454,7 @@ impl InLane<'_> {
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut start = start;
             loop {
-                // Whoever has little memory has one page on its way, not two.
+                // With little memory there is only one page in flight, not two.
                 if pace == Pace::All && sender.reserve().await.is_err() {
                     break;
                 }

@@ -31,7 +31,6 @@ enum Bounds {
 /// Some of the items of a partition.
 #[derive(Debug)]
 pub struct Page {
-    /// The items.
     pub items: Vec<Item>,
     /// The sort key after which there may be more.
     pub next: Option<String>,

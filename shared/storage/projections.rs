@@ -1,9 +1,10 @@
-//! What do events come to? Projections: what is computed from events and can be computed from them again.
+//! Projections: data computed from events, which can be computed again.
 //!
-//! A projection has a key and a content, places in lists, and perhaps a time at which it is to be looked at again. Its content changes from
-//! the generation that was read, so that what two have learnt at the same time is put together and not overwritten. A place in a list is
-//! written before the projection that stands there and taken away after it has left, and ends no earlier than it does: a list may name what is
-//! not there (any more), and never misses what is. Whoever reads a list judges the projections themselves.
+//! A projection has a key, a content, places in lists, and possibly a due time. Its content is
+//! changed on condition of its generation, so that concurrent changes are merged and not
+//! overwritten. A place in a list is written before the projection that it refers to, removed after
+//! it, and expires no earlier. A list may therefore contain outdated places, but never misses a
+//! projection; readers of a list check the projections themselves.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -30,35 +31,36 @@ use strum::{AsRefStr, VariantArray};
 
 /// DynamoDB's limit for one BatchWriteItem.
 const WRITES: usize = 25;
-/// Places of a list read at a time: a page of a report needs a hundred, not the ten thousand that are a megabyte.
+/// Places of a list read at a time: a page of a report needs a hundred; a full megabyte has ten
+/// thousand.
 const PLACES: i32 = 500;
-/// Most bytes of a content; DynamoDB's limit for an item is 400 KB.
+/// Largest content, in bytes. DynamoDB's limit for an item is 400 KB.
 const MOST_BYTES: usize = 380_000;
-/// Reads of many keys under way at a time.
+/// Concurrent batch reads.
 const READS: usize = 8;
 
-/// What is due that is read at a time, how often in a row, and how much of one part of the queue is taken …
+/// The size of a page of due items, the number of pages, and the maximum number of items from one
+/// part of the queue.
 const DUE: i32 = 100;
 const DUE_PAGES: usize = 20;
 const MOST_DUE: usize = 100;
-/// … of one tenant.
+/// The same maximum for one tenant.
 const DUE_OF_TENANT: usize = 25;
 
-/// What kind of thing events come to.
+/// The kind of a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, AsRefStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
-    /// An access.
     Access,
-    /// A finding.
     Finding,
-    /// What a rule watches besides accesses: a use of an account, the approvals of somebody in a month.
+    /// The state of a rule about something other than an access record: a use of an account, or an
+    /// approver's month.
     Concern,
-    /// The figures of a day.
+    /// The totals of a day.
     Day,
-    /// A review, which people change: each change is made with its event, and not computed from events.
+    /// A review. It is changed by people, each time with an event, and is not computed from events.
     Review,
-    /// Events that are still to be followed.
+    /// Deferred events.
     Later,
 }
 
@@ -70,36 +72,32 @@ impl Kind {
     }
 }
 
-/// A place in a list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The list.
     pub list: String,
-    /// The time that it is ordered by.
+    /// The time by which the list is ordered.
     pub at: Instant,
 }
 
-/// How a projection is to be kept.
+/// The new state of a projection.
 #[derive(Clone, Debug)]
 pub struct Kept<'k, T> {
-    /// Its key.
     pub key: &'k str,
-    /// Its content.
     pub content: &'k T,
-    /// Where it stands.
+    /// The lists that contain it.
     pub places: BTreeSet<Place>,
-    /// When it is to be looked at again.
+    /// When it is due for a refresh.
     pub due: Option<Instant>,
-    /// From when on nothing of it is retained any more. None while that is not known.
+    /// When all of its data is past retention. None while that is unknown.
     pub expires_at: Option<Instant>,
 }
 
 impl<T: Serialize> Kept<'_, T> {
-    /// Its content as it is written.
+    /// The serialised content.
     fn written(&self) -> Result<String, Damaged> {
         let written =
             serde_json::to_string(self.content).map_err(|_| Damaged::new(self.key, "content"))?;
-        // What no item holds would be refused for ever, and hold up everything behind it.
+        // An item that is too large would be rejected forever and block everything behind it.
         let places: usize = self.places.iter().map(|place| place.list.len() + 32).sum();
         if written.len() + places > MOST_BYTES {
             return Err(Damaged::new(self.key, "content, which is too large to be kept"));
@@ -108,55 +106,41 @@ impl<T: Serialize> Kept<'_, T> {
     }
 }
 
-/// A projection as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
-    /// Its key.
     pub key: String,
-    /// When it is to be looked at again.
+    /// When it is due for a refresh.
     pub due: Option<Instant>,
-    /// How often it was changed.
+    /// Number of changes.
     pub generation: u64,
     content: String,
     places: BTreeSet<Place>,
-    /// The second from which on it is past its retention.
+    /// When it is past its retention, in seconds since 1970.
     ttl: Option<i64>,
-    /// Whether its lists may still name it where, or for longer than, they should; and the places that it has left.
+    /// Whether lists may still contain outdated places or expiry times of it; and the places that
+    /// it has left.
     is_unsettled: bool,
     left: BTreeSet<Place>,
 }
 
-/// One that is to be looked at again.
+/// A projection that is due for a refresh.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Due {
-    /// Whose it is.
     pub tenant: Tenant,
-    /// What kind it is.
     pub kind: Kind,
-    /// Its key.
     pub key: String,
-    /// When.
     pub at: Instant,
 }
 
 impl Projection {
-    /// Its content.
-    ///
-    /// # Errors
-    /// It is not as this service writes it.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ReadError> {
         serde_json::from_str(&self.content).map_err(|_| Damaged::new(&self.key, "content").into())
     }
 
-    /// Where it stands.
     pub fn places(&self) -> &BTreeSet<Place> {
         &self.places
     }
 
-    /// The projection that an item holds.
-    ///
-    /// # Errors
-    /// The item is not as this service writes it.
     pub fn of(mut item: Item) -> Result<Self, Damaged> {
         let key = item.take_text("sk").unwrap_or_default();
         let damaged = |attribute| Damaged::new(&key, attribute);
@@ -194,20 +178,14 @@ fn read_place(text: &str) -> Option<Place> {
 }
 
 impl TenantScope<'_> {
-    /// The projection of that key.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
+    /// The projection with that key.
     pub async fn projection(&self, kind: Kind, key: &str) -> Result<Option<Projection>, ReadError> {
         let pk = keys::projections(kind.as_ref(), &self.tenant);
         let item = self.database.state_item(pk, key, self.deadline).await?;
         Ok(item.map(Projection::of).transpose()?)
     }
 
-    /// The projections of those keys, in their order; those that are not there are left out.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// The projections with these keys, in order; missing ones are left out.
     pub async fn projections(
         &self,
         kind: Kind,
@@ -228,11 +206,8 @@ impl TenantScope<'_> {
         Ok(wanted.iter().filter_map(|key| found.remove(key)).collect())
     }
 
-    /// The contents of those keys, in no order. What is not there is left out, and so is what is damaged: whoever looks through many
-    /// things is not held up by one of them.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// The contents of the projections with these keys, in any order. Missing and damaged ones are
+    /// left out, so that one damaged item does not block a list.
     pub async fn readable<T: DeserializeOwned>(
         &self,
         kind: Kind,
@@ -273,13 +248,13 @@ impl TenantScope<'_> {
         Ok(self.database.items(&self.database.state, keys, self.deadline).await?)
     }
 
-    /// Keeps a projection as it is to be, where it is still as it was read; false where it is not.
+    /// Stores a projection, on condition that it is as it was read; otherwise returns false.
     ///
-    /// Its places in lists are written before it and taken away after it, and end no earlier than it does. Where this run dies in between, who
-    /// keeps it next sees that its places are not settled.
+    /// Its places in lists are written before it and removed after it, and expire no earlier. If
+    /// this run stops in between, the next change notices that the places are not settled.
     ///
     /// # Errors
-    /// The storage did not answer. It may be kept or not; computing it again is safe.
+    /// After an error, the change may or may not be stored. A retry is safe.
     pub async fn keep<T: Serialize>(
         &self,
         kind: Kind,
@@ -289,7 +264,7 @@ impl TenantScope<'_> {
         self.keep_with(kind, before, kept, Vec::new()).await
     }
 
-    /// The same, and makes changes of other items with it, all or none.
+    /// Like [`Self::keep`], together with changes of other items in the same transaction.
     pub async fn keep_with<T: Serialize>(
         &self,
         kind: Kind,
@@ -335,13 +310,14 @@ impl TenantScope<'_> {
                     .await?
             }
         };
-        // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
+        // An unanswered attempt may have stored this state; the next read finds it as wanted.
         if is_done && unsettled.is_some() {
             self.write_places(kind, key, left.iter(), None, false).await?;
             if is_shortened {
                 self.write_places(kind, key, places.iter(), ttl, true).await?;
             }
-            // Somebody may have put it back there meanwhile, or for longer, before it was changed here.
+            // A concurrent run may have put it back into a list, or extended its retention, before
+            // the change here.
             if let Some(now) = self.projection(kind, key).await? {
                 let is_moved = |place: &&Place| left.contains(place) || now.ttl != ttl;
                 self.write_places(kind, key, now.places.iter().filter(is_moved), now.ttl, true)
@@ -359,7 +335,8 @@ impl TenantScope<'_> {
         Ok(is_done)
     }
 
-    /// What makes a projection as it is to be, in a generation, where it is still as it was read. Its places are written apart.
+    /// The change that stores a projection in a generation, on condition that it is as it was read.
+    /// Its places are written separately.
     pub fn becoming<T: Serialize>(
         &self,
         kind: Kind,
@@ -405,10 +382,7 @@ impl TenantScope<'_> {
         Change::step([pk, (*key).to_owned()], expected, set, remove)
     }
 
-    /// Puts a key into lists that no projection of its own keeps.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// Adds a key without a projection of its own to lists.
     pub async fn put_into_lists(
         &self,
         kind: Kind,
@@ -420,7 +394,7 @@ impl TenantScope<'_> {
         self.write_places(kind, key, places.iter(), Some(expires_at.seconds()), true).await
     }
 
-    /// Puts a projection into places of lists, or takes it away from them.
+    /// Adds a projection to lists or removes it from them.
     async fn write_places(
         &self,
         kind: Kind,
@@ -433,7 +407,7 @@ impl TenantScope<'_> {
             let pk = keys::list(kind.as_ref(), &self.tenant, &place.list);
             let mut attributes = self::key(&pk, &format!("{}#{key}", place.at));
             attributes.extend(ttl.map(|ttl| ("ttl".to_owned(), number(ttl))));
-            // The builders refuse a request without what is given here.
+            // The builders only fail without these values.
             #[allow(clippy::expect_used)]
             if is_put {
                 let put = PutRequest::builder()
@@ -452,7 +426,7 @@ impl TenantScope<'_> {
         self.write_all(&places.map(request).collect::<Vec<_>>()).await
     }
 
-    /// Writes to the state table whatever stands there; each write is safe to repeat.
+    /// Writes to the state table without a condition; each write is idempotent.
     pub async fn write_all(&self, requests: &[WriteRequest]) -> Result<(), ReadError> {
         let Database { client, state, .. } = self.database;
         for chunk in requests.chunks(WRITES) {
@@ -473,11 +447,9 @@ impl TenantScope<'_> {
         Ok(())
     }
 
-    /// The keys of a page of a list from `since` on and before `until`, those after `after` (a place as this answers it); and where it
-    /// goes on, if it does. Not each of them is necessarily there.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// A page of a list's keys in a time range, after the position `after` that an earlier call
+    /// returned. Also the position of the next page, if there is one. Not every key necessarily has
+    /// a projection.
     pub async fn listed(
         &self,
         kind: Kind,
@@ -503,10 +475,7 @@ impl TenantScope<'_> {
 }
 
 impl Database {
-    /// Lets one that was due at a time be due at another, or not any more, unless something else has moved it.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// Moves a due time, or removes it, unless it was changed meanwhile.
     pub async fn postpone(
         &self,
         due: &Due,
@@ -530,10 +499,8 @@ impl Database {
         Ok(())
     }
 
-    /// The projections of all tenants that are to be looked at again by `until`, the first of each tenant in each part of the queue.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// The projections of all tenants that are due by `until`: the first ones of each tenant in
+    /// each part of the queue.
     pub async fn due_projections(
         &self,
         until: Instant,
@@ -551,7 +518,7 @@ impl Database {
             for _ in 0..DUE_PAGES {
                 let page = self.due_page(&queue, until, Some(DUE), start, deadline).await?;
                 let due = page.items.iter().filter_map(read);
-                // However much of one tenant stands in front, the others come too.
+                // No tenant blocks the others, however many due items it has.
                 first.extend(due.filter(|due| {
                     let count = tenants.entry(due.tenant.clone()).or_default();
                     *count += 1;

@@ -1,4 +1,4 @@
-//! Which readings of the hour are known to be on record?
+//! Cache of the read accesses that are recorded for the current hour.
 
 use std::{
     collections::HashSet,
@@ -7,21 +7,19 @@ use std::{
 
 use shared_domain::trail::event::EventId;
 
-/// Most records of the hour that an execution remembers. Beyond them it asks the trail again.
+/// Maximum number of cached records. Beyond it, the trail is read again.
 const MOST_REMEMBERED: usize = 10_000;
 
-/// The records of the hour that are known to be in the trail.
+/// The records of an hour that the trail is known to contain.
 #[derive(Debug, Default)]
 pub struct Remembered(Mutex<(i64, HashSet<EventId>)>);
 
 impl Remembered {
-    /// Whether the record of the hour is there.
     pub fn has(&self, hour: i64, id: &EventId) -> bool {
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.0 == hour && remembered.1.contains(id)
     }
 
-    /// Remembers the record of the hour.
     pub fn add(&self, hour: i64, id: EventId) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.0 != hour || remembered.1.len() >= MOST_REMEMBERED {

@@ -1,4 +1,4 @@
-//! What is looked for in a trail. Listing, feed, export, report and alert judge every event by the same code.
+//! Searches the trail. Listings, feed, exports, reports and alerts check events with the same code.
 
 use crate::{
     TenantScope,
@@ -10,13 +10,13 @@ use shared_domain::trail::search::Range;
 use shared_domain::trail::search::Search;
 
 impl TenantScope<'_> {
-    /// Reads what may hold what is looked for, through the narrowest index. About `count` are wanted at a time. Each event is
-    /// still to be judged.
+    /// Reads candidates through the narrowest index; about `count` are wanted at a time. The caller
+    /// has to apply the filter to each event.
     pub fn search(&self, search: &Search, count: usize) -> Listing<'_> {
         self.search_by(&index_selection::plan(&self.tenant, search.filter.as_ref()), search, count)
     }
 
-    /// Reads all that may hold what is looked for. Each event is still to be judged.
+    /// Reads all candidates. The caller has to apply the filter to each event.
     pub fn search_all(&self, search: &Search) -> Listing<'_> {
         self.search_at(
             &index_selection::plan(&self.tenant, search.filter.as_ref()),
@@ -25,7 +25,7 @@ impl TenantScope<'_> {
         )
     }
 
-    /// The same by a plan of the caller's choice.
+    /// Like [`Self::search`] with a given plan.
     pub fn search_by(&self, plan: &Plan, search: &Search, count: usize) -> Listing<'_> {
         let pace = if plan.is_exact && search.words.is_none() {
             Pace::Items(count)

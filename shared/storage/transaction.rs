@@ -1,8 +1,8 @@
-//! Events and what they change, together or not at all.
+//! Writes events and changes of the state in one transaction.
 //!
-//! PartiQL has no upsert, so whoever changes state reads it first and says what it then expects to find: no item at all
-//! ([`Change::Insert`]), or an item of that generation ([`Change::Update`], [`Change::Delete`]). Where that is not so any more,
-//! nothing is done and the caller reads again.
+//! PartiQL has no upsert. The caller therefore reads the state first and states what it expects: no
+//! item ([`Change::Insert`]) or an item of that generation ([`Change::Update`],
+//! [`Change::Delete`]). If that no longer holds, nothing is written and the caller reads again.
 
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
@@ -26,45 +26,42 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 
-/// How DynamoDB Local begins to say DuplicateItem.
+/// The start of DynamoDB Local's message for DuplicateItem.
 const DUPLICATE_KEY: &str = "Duplicate primary key";
 
-/// One attribute with its value.
 pub type Attribute = (&'static str, AttributeValue);
 
-/// What is done to one item of the state table. Its key is among the attributes of an insertion.
+/// A change of one item of the state table. An insertion contains the key among its attributes.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// There is none; then there is this.
+    /// Inserts an item that must not exist.
     Insert(Vec<Attribute>),
-    /// `expected` holds of it; then these attributes are set, and those are gone.
+    /// Sets and removes attributes, on condition that `expected` holds.
     Update {
         /// pk and sk.
         key: [String; 2],
-        /// Attributes to set.
         set: Vec<Attribute>,
-        /// Attributes to take away.
         remove: &'static [&'static str],
-        /// What has to stand there.
+        /// The attribute that must have this value.
         expected: Attribute,
     },
-    /// `expected` holds of it; then it is gone.
+    /// Deletes the item, on condition that `expected` holds.
     Delete {
         /// pk and sk.
         key: [String; 2],
-        /// What has to stand there.
+        /// The attribute that must have this value.
         expected: Attribute,
     },
 }
 
-/// What became of a transaction.
+/// The result of a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Commit {
-    /// All of it was done; the first event as it is recorded.
+    /// Everything was written; the first event as recorded.
     Done(Box<Recorded>),
-    /// Nothing was done: the trail holds another event with the id of one of them, this one.
+    /// Nothing was written: the trail contains this other event with the id of one of the events.
     Taken(Box<Recorded>),
-    /// Nothing was done: the state is not as expected any more.
+    /// Nothing was written: the state is not as expected.
     Stale,
 }
 
@@ -86,8 +83,7 @@ impl Change {
         }
     }
 
-    /// # Errors
-    /// It would make an item that the engine does not take.
+    /// Checks the size of the resulting item.
     fn check(&self) -> Result<(), TooLarge> {
         match self {
             Self::Insert(attributes) => item_size::check(attributes),
@@ -96,12 +92,12 @@ impl Change {
                     [("pk", AttributeValue::S(pk.clone())), ("sk", AttributeValue::S(sk.clone()))];
                 item_size::check(key.iter().chain(set))
             }
-            // It only takes away.
+            // A deletion adds nothing.
             Self::Delete { .. } => Ok(()),
         }
     }
 
-    /// The statement that makes it, and its parameters.
+    /// The PartiQL statement and its parameters.
     pub fn statement(self, table: &str) -> (String, Vec<AttributeValue>) {
         match self {
             Self::Insert(attributes) => insert_events::statement(table, attributes),
@@ -126,7 +122,7 @@ impl Change {
 }
 
 fn parameterized((statement, parameters): (String, Vec<AttributeValue>)) -> ParameterizedStatement {
-    // The builder refuses a request without a statement, and there is one.
+    // The builder only fails without a statement.
     #[allow(clippy::expect_used)]
     ParameterizedStatement::builder()
         .statement(statement)
@@ -136,10 +132,11 @@ fn parameterized((statement, parameters): (String, Vec<AttributeValue>)) -> Para
 }
 
 impl TenantScope<'_> {
-    /// Puts `events` into the trail, the first of which opens a window or not, and makes `changes`, or does nothing.
+    /// Stores `events`, the first of which may open a window, and makes `changes`, all or nothing.
     ///
     /// # Errors
-    /// The storage did not say what it did. It may be done or not; beginning again from what is there is safe.
+    /// After an error, the transaction may or may not be done. It is safe to read the state and
+    /// start again.
     pub async fn commit(
         &self,
         events: Vec<Event>,
@@ -202,7 +199,7 @@ impl TenantScope<'_> {
                     let mut there = self.events_by_key(keys.clone()).await?;
                     for (recorded, key) in records.iter().zip(&keys) {
                         if let Some(there) = there.remove(key) {
-                            // The attempt that looked like a failure had done it.
+                            // The attempt that seemed to fail succeeded.
                             let is_ours = there.digest == recorded.digest
                                 && unacknowledged.contains(&there.recorded_at);
                             let there = Box::new(there);
@@ -235,8 +232,8 @@ impl TenantScope<'_> {
 }
 
 impl Database {
-    /// Makes changes of the state table by themselves, all or none; false where what one of them expects is not so. `is_repeated` says
-    /// whether an attempt went unanswered.
+    /// Makes changes of the state table, all or nothing. False if a condition does not hold.
+    /// `is_repeated` is set if an attempt got no answer.
     pub async fn together(
         &self,
         mut changes: Vec<Change>,
@@ -276,8 +273,8 @@ impl Database {
         }
     }
 
-    /// Makes one change of the state table by itself; false where what it expects is not so. `is_repeated` says whether an attempt
-    /// went unanswered.
+    /// Makes one change of the state table. False if its condition does not hold. `is_repeated` is
+    /// set if an attempt got no answer.
     pub async fn alone(
         &self,
         change: Change,
@@ -297,7 +294,7 @@ impl Database {
                     let is_unexpected = service.is_some_and(|error| {
                         error.is_conditional_check_failed_exception()
                             || error.is_duplicate_item_exception()
-                            // How DynamoDB Local says DuplicateItem.
+                            // DynamoDB Local's form of DuplicateItem.
                             || error.message().is_some_and(|said| said.starts_with(DUPLICATE_KEY))
                     });
                     if is_unexpected {
@@ -321,7 +318,7 @@ impl Database {
     }
 }
 
-/// Whether the transaction was not done because something else was found than it expected.
+/// Whether the transaction failed because a condition did not hold.
 fn is_unexpected(error: &SdkError<ExecuteTransactionError>) -> bool {
     let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) =
         error.as_service_error()
@@ -330,7 +327,7 @@ fn is_unexpected(error: &SdkError<ExecuteTransactionError>) -> bool {
     };
     canceled.cancellation_reasons().iter().any(|reason| match reason.code() {
         Some("ConditionalCheckFailed" | "DuplicateItem") => true,
-        // How DynamoDB Local says DuplicateItem.
+        // DynamoDB Local's form of DuplicateItem.
         Some("ValidationError") => {
             reason.message().is_some_and(|message| message.starts_with(DUPLICATE_KEY))
         }
@@ -338,7 +335,7 @@ fn is_unexpected(error: &SdkError<ExecuteTransactionError>) -> bool {
     })
 }
 
-/// Whether the storage will not take it however often it is sent: our fault, or a right that is missing.
+/// Whether a retry cannot succeed: an error in our request, or a missing permission.
 fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
     if let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) =
         error.as_service_error()
@@ -350,7 +347,7 @@ fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
     super::is_final(error)
 }
 
-/// Sets attributes of an item that counts its changes, as `want` wants them of what is there.
+/// Sets attributes of an item with a generation. `want` returns them for the current item.
 pub async fn replace(
     database: &Database,
     pk: &str,

@@ -1,4 +1,4 @@
-//! What is due now, or will be shortly.
+//! Reads the work that is due, now or shortly.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,23 +22,23 @@ use crate::{
     lanes::{WAITING, lane_of},
 };
 
-/// How far ahead it looks then, so that what falls due in between is known by then.
+/// How far ahead it reads, so that work that falls due before the next read is in memory.
 const LOOKS_AHEAD: Duration = Duration::from_secs(4);
 
-/// How long one look may take.
+/// Time limit of one read.
 pub(crate) const READING: Duration = Duration::from_secs(10);
 
-/// What is due, and whether this run goes on.
+/// The work that is due, and whether this run continues.
 pub(crate) struct DueWork {
     pub(crate) due: Vec<(Tenant, Stored)>,
     pub(crate) orders: Vec<Due>,
-    /// Whether this run still leads.
+    /// Whether this run is still the leader.
     pub(crate) leads: bool,
-    /// Whether anything ends soon enough to stay for.
+    /// Whether a window ends soon enough for the run to stay.
     pub(crate) ends_soon: bool,
 }
 
-/// Reads what is due, or will be shortly.
+/// Reads the work that is due, now or shortly.
 pub(crate) async fn find_due_work(function: &Disable, run: &str) -> Result<DueWork, ReadError> {
     let database = &function.database;
     let deadline = Deadline::now() + READING;
@@ -46,7 +46,8 @@ pub(crate) async fn find_due_work(function: &Disable, run: &str) -> Result<DueWo
     let until = database.clock().now().plus(LOOKS_AHEAD);
     let shards = futures::future::join_all((0..DUE_SHARDS).map(|shard| async move {
         let (mut found, mut start) = (Vec::new(), None::<DuePlace>);
-        // However many one directory has that is down, what stands behind them is reached, and no more is held than lanes take.
+        // If one directory is down and has very many windows, those behind them are still reached,
+        // and memory stays bounded by the lanes.
         let mut of_lane: BTreeMap<String, usize> = BTreeMap::new();
         loop {
             let (page, next) = windows::due(database, shard, until, start, None, deadline).await?;
@@ -57,7 +58,7 @@ pub(crate) async fn find_due_work(function: &Disable, run: &str) -> Result<DueWo
                     found.push((tenant, stored));
                 }
             }
-            // What could not be read in time is read when the first of them are done.
+            // The rest is read after the first ones are done.
             if next.is_none() || Deadline::now() + READING / 2 > deadline {
                 return Ok::<_, ReadError>(found);
             }
@@ -76,7 +77,7 @@ pub(crate) async fn find_due_work(function: &Disable, run: &str) -> Result<DueWo
     Ok(DueWork { due, orders, leads, ends_soon })
 }
 
-/// Whether a window is due until then.
+/// Whether a window is due until `until`.
 async fn is_any_due(
     function: &Disable,
     until: Instant,
@@ -86,7 +87,7 @@ async fn is_any_due(
     let shards =
         (0..DUE_SHARDS).map(|shard| windows::due(database, shard, until, None, Some(1), deadline));
     for page in futures::future::join_all(shards).await {
-        // One that cannot be read is passed over, and others may stand behind it.
+        // An unreadable window is skipped; others may follow it.
         let (found, next) = page?;
         if !found.is_empty() || next.is_some() {
             return Ok(true);

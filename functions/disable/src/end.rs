@@ -1,4 +1,5 @@
-//! The end of one window: claimed, disabled, read back, closed with the events that say so.
+//! Ends one window: takes its lease, disables the account, verifies that, and closes the window
+//! with its events.
 
 use std::time::Duration;
 
@@ -18,40 +19,38 @@ use crate::{
     resolve::{self, Applications},
 };
 
-/// How long one call to the storage is tried.
+/// Time limit of one call to the storage.
 pub const STORAGE: Duration = Duration::from_secs(10);
 
-/// What came of one window.
+/// The result for one window.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Its account is disabled, so long after the planned end.
+    /// Its account is disabled; the duration is the delay after the planned end.
     Disabled(Duration),
-    /// The trail tells something about it, or it is left for later; the directory was not asked.
+    /// An event was recorded, or the window was left for later; the directory was not called.
     Noted {
-        /// Whether that is that it is overdue.
+        /// Whether the event says that the window is overdue.
         is_overdue: bool,
     },
-    /// The directory says which account it covers.
+    /// The directory has resolved the window's account.
     Resolved,
-    /// The directory does not say which account it covers; it is asked again later.
+    /// The directory could not resolve the window's account; a retry follows.
     Unresolved(Failure),
-    /// It could not be disabled; it stands in the queue for another try.
+    /// The account could not be disabled; the window is in the queue for a retry.
     Failed(Failure),
-    /// The directory may be asked again after this.
+    /// The rate limit allows the next call after this time.
     Paced(Duration),
-    /// Somebody else has it, or changed it: what is there now will be read again.
+    /// Another run holds the window or has changed it. It will be read again.
     Passed,
 }
 
-/// By whom the trail says that its own events were recorded.
+/// The recorder of the service's own events.
 pub fn recorder() -> RecordedBy {
     RecordedBy { sub: "jit-audit/disable".to_owned(), client_id: None }
 }
 
-/// Does what is due for a window now. Nothing is done that somebody else's change has made wrong: every step is made from what was read.
-///
-/// # Errors
-/// The storage did not answer.
+/// Does what is due for a window. A concurrent change makes a step fail without effect: each step
+/// is conditional on the generation that was read.
 pub async fn end(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -80,14 +79,15 @@ pub async fn end(
     }
 }
 
-/// Disables the account of a window that has ended, with the credentials of each application whose requests hold it, until some work.
+/// Disables the account of a window that has ended. Tries the credentials of each application whose
+/// requests are in the window, until some work.
 async fn disable(
     function: &Disable,
     scope: &TenantScope<'_>,
     run: &str,
     mut stored: Stored,
 ) -> Result<Outcome, ReadError> {
-    // First of all, which account it is.
+    // The account has to be resolved first.
     while stored.window.resolve_at().is_some() {
         match resolve::settle(function, scope, &stored).await? {
             Ok(Some(settled))
@@ -137,10 +137,7 @@ async fn disable(
     }
 }
 
-/// Leaves for another try a window over whose directory's answer this run panicked.
-///
-/// # Errors
-/// The storage did not answer.
+/// Schedules a retry for a window whose directory's response caused a panic.
 pub async fn panicked(
     function: &Disable,
     scope: &TenantScope<'_>,

@@ -1,4 +1,5 @@
-//! A window that this run has for itself: its account is disabled and read back, and the window closed, or left for another try.
+//! A window whose lease this run holds: its account is disabled and verified, and the window is
+//! closed or left for a retry.
 
 use std::time::Duration;
 
@@ -25,30 +26,30 @@ use crate::{
     retry_pause::{BACKOFF, pause},
 };
 
-/// How long a run has a window for itself.
+/// The duration of a lease on a window.
 const LEASE: Duration = Duration::from_secs(30);
-/// What of that has to be left before the directory is asked for something that takes a while.
+/// The part of it that must be left before a slow call to the directory.
 const LEFT: Duration = Duration::from_secs(15);
-/// When an account is read back: at once, and again where it still says enabled.
+/// When an account is read back, in seconds: at once, and again while it is still enabled.
 const READ_BACK: [u64; 5] = [0, 1, 2, 4, 8];
 
-/// A window that this run has for itself.
+/// A window whose lease this run holds.
 pub(crate) struct HeldWindow<'h> {
     pub(crate) function: &'h Disable,
     pub(crate) scope: &'h TenantScope<'h>,
     pub(crate) run: &'h str,
     pub(crate) stored: Stored,
-    /// Whether the directory was asked to turn the account off.
+    /// Whether the directory was told to disable the account.
     pub(crate) was_turned_off: bool,
 }
 
-/// Why a window is not gone on with.
+/// Why the work on a window stops.
 pub(crate) enum Stop {
-    /// It is somebody else's by now, or a request for it goes on.
+    /// The lease is lost, or another request keeps the account enabled.
     Lost,
     /// The directory does not find the account.
     Missing,
-    /// The directory, or the storage.
+    /// The directory or the storage failed.
     Failed(Failure),
 }
 
@@ -70,12 +71,12 @@ impl HeldWindow<'_> {
         self.function.database.clock().now()
     }
 
-    /// The tenant's trail, for one call more.
+    /// The tenant's scope with a new deadline for one call.
     pub(crate) fn scope(&self) -> TenantScope<'_> {
         self.scope.at(self.now(), Deadline::now() + STORAGE)
     }
 
-    /// Takes the window for this run, unless it has it. False where somebody else changed it.
+    /// Takes the window's lease, unless this run holds it. False after a concurrent change.
     pub(crate) async fn claim(&mut self) -> Result<bool, ReadError> {
         if self.stored.window.lease.as_ref().is_some_and(|lease| lease.run == self.run) {
             return Ok(true);
@@ -91,7 +92,7 @@ impl HeldWindow<'_> {
         Ok(true)
     }
 
-    /// Turns the account off, and looks whether it is.
+    /// Disables the account and verifies it.
     pub(crate) async fn disable(&mut self, connection: &Connection<'_>) -> Result<Disabled, Stop> {
         let Some(id) = self.stored.window.resolved.as_ref().map(|account| account.id.clone())
         else {
@@ -100,7 +101,8 @@ impl HeldWindow<'_> {
         let Some(account) = connection.account(&id).await? else { return Err(Stop::Missing) };
         self.join_others(&account).await?;
         self.keep().await?;
-        // Nothing that is sent may arrive when somebody else has the window.
+        // The lease must outlast the request, so that nothing arrives while another run holds the
+        // window.
         let left = self
             .stored
             .window
@@ -125,8 +127,8 @@ impl HeldWindow<'_> {
         self.is_off(connection, &account).await
     }
 
-    /// Other open windows that are about this account: the directory could not be asked about them yet, or only some of their requests have moved.
-    /// All of these count before it is turned off.
+    /// Joins other open windows of this account: the directory could not resolve them yet, or only
+    /// some of their requests. All of these requests count before the account is disabled.
     async fn join_others(&mut self, account: &Account) -> Result<(), Stop> {
         let (now, names) = (self.now(), account.names());
         for other in windows::open_windows_called(&self.scope(), &names).await? {
@@ -139,7 +141,7 @@ impl HeldWindow<'_> {
         Ok(())
     }
 
-    /// Asks until the account reads as disabled.
+    /// Reads the account until it is disabled.
     async fn is_off(
         &mut self,
         connection: &Connection<'_>,
@@ -163,10 +165,11 @@ impl HeldWindow<'_> {
         Err(Failure { kind: "not_disabled", detail, is_refusal: false, retry_after: None }.into())
     }
 
-    /// Makes sure that the window is still this run's, for long enough, and that nobody changed when it ends.
+    /// Verifies that this run still holds the lease for long enough, and that the window's end is
+    /// unchanged.
     async fn keep(&mut self) -> Result<(), Stop> {
         let now = self.now();
-        // A request that was to begin later may have begun.
+        // A request with a later start may have started.
         if !self.was_turned_off && self.stored.window.claims.iter().any(|claim| claim.goes_on(now))
         {
             let mut after = self.stored.window.clone();
@@ -189,7 +192,7 @@ impl HeldWindow<'_> {
         if there.as_ref() == Some(&self.stored) { Ok(()) } else { Err(Stop::Lost) }
     }
 
-    /// Closes the window, with the events that say that its account is disabled.
+    /// Closes the window, with the events that its account is disabled.
     pub(crate) async fn close(self, how: &Disabled) -> Result<Outcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
@@ -206,8 +209,8 @@ impl HeldWindow<'_> {
         self.tell_if_inside().await
     }
 
-    /// Somebody changed the window while the account was turned off. We never turn one on: where the window goes on, somebody has to
-    /// know.
+    /// The window was changed while the account was disabled. The service never enables an account,
+    /// so if the window continues, this is recorded for an operator.
     pub(crate) async fn tell_if_inside(self) -> Result<Outcome, ReadError> {
         if self.was_turned_off {
             let now = self.now();
@@ -219,7 +222,7 @@ impl HeldWindow<'_> {
         Ok(Outcome::Passed)
     }
 
-    /// The directory does not find the account: one such answer proves nothing.
+    /// The directory does not find the account. A single such response proves nothing.
     pub(crate) async fn miss(mut self, connection: &Connection<'_>) -> Result<Outcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
@@ -245,7 +248,7 @@ impl HeldWindow<'_> {
         self.postpone(failure, false).await
     }
 
-    /// Leaves the window for another try.
+    /// Leaves the window for a retry.
     pub(crate) async fn postpone(
         self,
         failure: Failure,
@@ -266,7 +269,7 @@ impl HeldWindow<'_> {
     }
 }
 
-/// Whether another window is about the account, of these names, of a window that is about to end.
+/// Whether another window belongs to the account of a window that is about to end.
 fn is_its_own(own: &Window, other: &Window, account: &Account, names: &[String]) -> bool {
     let is_of_account = match (&other.merged_into, &other.resolved) {
         (Some(older), _) if *older == own.id => true,

@@ -1,5 +1,5 @@
-//! Lanes: the windows of one directory of one tenant that wait, and how many of them are worked on at a time. A directory that is slow or
-//! down holds up no other.
+//! Lanes: the waiting windows of one tenant's directory, and the number processed concurrently. A
+//! directory that is down does not block the others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,43 +12,44 @@ use shared::{
 
 use crate::{end::Outcome, retry_pause::BACKOFF};
 
-/// Windows of one directory that are worked on at a time, at first and at most.
+/// Windows of one directory that are processed concurrently, initially and at most.
 const NARROW: usize = 4;
 const WIDE: usize = 32;
 
-/// Windows of one directory that wait in memory; those behind them are read again later.
+/// Maximum number of waiting windows of one directory in memory; the others are read again later.
 pub(crate) const WAITING: usize = 2000;
 
-/// What is added to a lane's and a window's name for the search for its account: an end never waits behind it.
+/// Suffix of the lane and window for resolving an account, so that the end of a window never waits
+/// for it.
 pub(crate) const RESOLVES: &str = " resolves";
 
-/// What is added to a lane's and a window's name for what the trail alone has to tell.
+/// Suffix of the lane and window for work that only records events.
 pub(crate) const TELLS: &str = " tells";
 
-/// The same for requests that move on to another window. No directory is asked about them, so they wait for none.
+/// Suffix for moving requests to another window. It needs no directory and waits for none.
 pub(crate) const MOVES: &str = " moves";
 
-/// A window that waits for its turn.
+/// A waiting window.
 pub(crate) struct Waiting {
-    /// What it is known by until it is done.
+    /// Its key until it is done.
     pub(crate) id: String,
     pub(crate) due_at: Instant,
     pub(crate) tenant: Tenant,
     pub(crate) stored: Stored,
 }
 
-/// The windows of one directory of one tenant.
+/// The windows of one tenant's directory.
 pub(crate) struct Lane {
     pub(crate) waiting: VecDeque<Waiting>,
     pub(crate) at_work: usize,
     pub(crate) width: usize,
-    /// Failures since it last worked.
+    /// Failures since the last success.
     pub(crate) failures: u32,
-    /// Not to be asked before then.
+    /// The end of a pause after a failure.
     pub(crate) rests_until: Option<Instant>,
 }
 
-/// Puts a window into its directory's lane, unless it is there; whether it is new there.
+/// Adds a window to its directory's lane. Returns whether it is new there.
 pub(crate) fn enqueue(
     lanes: &mut BTreeMap<String, Lane>,
     known: &mut BTreeSet<String>,
@@ -57,7 +58,7 @@ pub(crate) fn enqueue(
     stored: Stored,
 ) -> bool {
     let Some(due_at) = stored.window.due_at() else { return false };
-    // What the trail alone has to tell needs no directory, and waits for none.
+    // Work that only records events needs no directory and waits for none.
     let (key, id) = match stored.window.due(now.max(due_at)) {
         Due::Disable | Due::Resolve if stored.window.merged_into.is_some() => {
             (format!("{tenant}{MOVES}"), format!("{}{MOVES}", stored.window.id))
@@ -83,7 +84,6 @@ pub(crate) fn enqueue(
     true
 }
 
-/// The lane that a window waits in.
 pub(crate) fn lane_of(tenant: &Tenant, stored: &Stored) -> String {
     format!("{tenant} {}", stored.window.directory_key)
 }
@@ -95,7 +95,7 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// The next window whose turn it is.
+    /// The next window that may be processed.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Waiting> {
         let rests = self.rests_until.is_some_and(|until| now < until);
         let is_due = self.waiting.front().is_some_and(|waiting| waiting.due_at <= now);
@@ -106,8 +106,8 @@ impl Lane {
         self.waiting.pop_front()
     }
 
-    /// Learns from what came of a window how much the directory takes: more while it works, one at a time after a failure that is not the
-    /// account's alone, and a rest in between.
+    /// Adapts the concurrency to the result: more after a success; one at a time after a failure
+    /// that does not concern the account alone, with a pause in between.
     pub(crate) fn learn(&mut self, outcome: &Result<Outcome, ReadError>, now: Instant) {
         match outcome {
             Ok(Outcome::Disabled(_) | Outcome::Resolved) => {

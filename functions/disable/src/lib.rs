@@ -33,13 +33,12 @@ use shared::{
     storage::Database,
 };
 
-/// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Disable {
     database: Database,
     directories: Directories,
     place: Place,
-    /// Answers that do not find an account have to be spread over this time before it counts as gone.
+    /// Responses that do not find an account must span this time before the account counts as gone.
     gone_after: Duration,
 }
 
@@ -47,17 +46,17 @@ impl Disable {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// A variable is missing or unusable.
+    /// A variable is missing or invalid.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let place = environment::place(variables)?;
         let database = Database::new(variables, aws)?;
         Self::over(database, Outbound::new(place.reach()), variables, aws)
     }
 
-    /// The function over a store and a way out.
+    /// The function with a given storage and outbound client.
     ///
     /// # Errors
-    /// A variable is missing or unusable.
+    /// A variable is missing or invalid.
     pub fn over(
         database: Database,
         outbound: Outbound,
@@ -71,11 +70,11 @@ impl Disable {
     }
 }
 
-/// Runs once: for a schedule, for whoever changed a window that ends soon, or to compare directories with the open windows (`{"reconcile":
-/// true}` for every tenant, `{"reconcile": "acme"}` for one).
+/// Runs once: on a schedule, after a change of a window that ends soon, or to compare directories
+/// with the open windows (`{"reconcile": true}` for all tenants, `{"reconcile": "acme"}` for one).
 ///
 /// # Errors
-/// The storage did not answer. The next run goes on where this one ended.
+/// After an error, the next run continues where this one stopped.
 pub async fn handle(function: Arc<Disable>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let answer = match &event.payload["reconcile"] {
         Value::Bool(true) => Box::pin(reconcile::all(&function)).await?,

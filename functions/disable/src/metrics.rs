@@ -1,5 +1,6 @@
-//! Metrics of a run, in CloudWatch's embedded metric format: a line on standard output that CloudWatch Logs reads figures from ("Specification:
-//! Embedded metric format", Amazon CloudWatch user guide).
+//! The metrics of a run in CloudWatch's embedded metric format: a line on standard output from
+//! which CloudWatch Logs extracts values ("Specification: Embedded metric format", Amazon
+//! CloudWatch user guide).
 
 use std::{
     io::Write,
@@ -11,14 +12,14 @@ use shared::domain::configuration::application::Place;
 
 use crate::summary::Summary;
 
-/// The namespace that the template's alarms look into.
+/// The namespace of the template's alarms.
 const NAMESPACE: &str = "JitAudit";
 
-/// Says what a run did, and with `Heartbeat` that it saw what is due.
+/// Writes the metrics of a run, with `Heartbeat` if it has read what is due.
 pub fn emit(place: Place, summary: &Summary) {
     match place {
         Place::Deployed => {
-            // A log line that cannot be written is missed by the alarm for silence.
+            // If a line cannot be written, the alarm for a missing heartbeat notices it.
             let _ = writeln!(std::io::stdout(), "{}", line(summary, SystemTime::now()));
         }
         Place::OneMachine => tracing::debug!(?summary, "a sweep ended"),
@@ -40,7 +41,7 @@ fn line(summary: &Summary, now: SystemTime) -> Value {
                 ],
             }],
         },
-        // A run that could not see what is due has done nothing that anybody can rely on.
+        // A run that could not read what is due gives no heartbeat.
         "Heartbeat": u8::from(summary.looked),
         "Due": summary.due,
         "Disabled": summary.disabled,

@@ -1,7 +1,7 @@
-//! Orders to end windows: carried out page by page, each page remembered when it is done.
+//! Orders to end windows, carried out page by page. Each finished page is stored.
 //!
-//! A run has an order for as long as a page may take. A run that is killed leaves it in the queue; the next looks at the last page again,
-//! where nothing is left to end.
+//! A run holds the lease of an order for as long as a page may take. A run that is killed leaves
+//! the order in the queue. The next run repeats the last page, in which nothing may be left to end.
 
 use shared::services::window_orders;
 use shared::services::windows;
@@ -17,15 +17,13 @@ use tokio::time::Instant as Deadline;
 
 use crate::{Disable, end};
 
-/// How long a run has an order for itself, from page to page.
+/// The duration of a lease on an order, renewed with each page.
 const LEASE: Duration = Duration::from_secs(30);
-/// How long one page may take. It is shorter: nobody else works at the same page meanwhile.
+/// Time limit of one page. It is shorter than the lease, so no two runs work on the same page.
 const PAGE: Duration = Duration::from_secs(20);
 
-/// Carries out an order until all that it means is ended, or puts it down when the run stops.
-///
-/// # Errors
-/// The storage did not answer. The order stands in the queue, and another run goes on.
+/// Carries out an order until all matching requests have ended, or leaves it when the run stops.
+/// After an error the order is still in the queue, and another run continues.
 pub async fn carry_out(
     function: &Disable,
     run: &str,
@@ -36,7 +34,7 @@ pub async fn carry_out(
     let database = &function.database;
     let (now, deadline) = (database.clock().now(), Deadline::now() + PAGE);
     let scope = database.scope(&due.tenant, now, deadline).await?;
-    // It is done, or another run took it up since it was seen in the queue.
+    // The order is done, or another run has taken it since it was read from the queue.
     let Some(order) = window_orders::order(&scope, &due.id)
         .await?
         .filter(|it| it.due_at().is_some_and(|at| at <= now))
@@ -60,7 +58,7 @@ pub async fn carry_out(
     else {
         return Ok(());
     };
-    // Pages are read from the lists: all windows have to be in them.
+    // Pages are read from the lists, so the lists have to be complete.
     windows::list_windows(&scope, &end::recorder()).await?;
     loop {
         let scope = scope.at(database.clock().now(), Deadline::now() + PAGE);
@@ -72,7 +70,7 @@ pub async fn carry_out(
         .await?;
         let mut ended =
             window_orders::end_windows(&scope, &held.order, &meaning, &page.windows).await?;
-        // What is open now comes first.
+        // Open windows come before booked ones.
         if page.next.is_none() {
             ended += end_bookings(function, &scope, &held.order, &meaning, until).await?;
         }
@@ -91,13 +89,13 @@ pub async fn carry_out(
         let goes_on = progress.run.is_some();
         match window_orders::advance_order(&scope, &held, progress, due_at).await? {
             Some(next) if goes_on => held = next,
-            // Done, put down, or another run has it by now.
+            // Done, left for later, or taken by another run.
             _ => return Ok(()),
         }
     }
 }
 
-/// Ends what is booked for later; how many.
+/// Ends booked windows and returns their number.
 async fn end_bookings(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -121,7 +119,7 @@ async fn end_bookings(
             {
                 Ok(is_ended) => ended += usize::from(is_ended),
                 Err(ReadError::Unavailable(error)) => return Err(error.into()),
-                // One that cannot be opened must not hold up the others.
+                // A booking that cannot be opened must not block the others.
                 Err(error) => {
                     tracing::error!(%error, "booking {event} of {} cannot be ended: {error}", scope.tenant)
                 }

@@ -1,5 +1,6 @@
-//! Directories compared with the open windows: an account that is enabled without one, or disabled inside one, is a finding. It is a
-//! second, independent look, at what the directories say and not at what this service did.
+//! Reconciliation compares the directories with the open windows. An account that is enabled
+//! without a window, or disabled inside one, is a finding. This is a second, independent check: it
+//! uses the state in the directory, not the actions of this service.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,26 +32,23 @@ use tokio::time::Instant as Deadline;
 
 use crate::{Disable, end::recorder};
 
-/// The rules that are asked here: what they do not find any more is withdrawn.
+/// The rules of the reconciliation. Their findings are withdrawn when they no longer apply.
 const RULES: [&str; 2] = [rules::ENABLED_WITHOUT_WINDOW, rules::DISABLED_INSIDE_WINDOW];
-/// How long one tenant may take when all are reconciled.
+/// Time limit of one tenant when all are reconciled.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Most pages of accounts that are read of one directory for one pattern.
+/// Maximum number of pages of accounts that are read from one directory for one pattern.
 const MOST_PAGES: usize = 1000;
-/// How long the storage is tried for one call.
+/// Time limit of one call to the storage.
 const STORAGE: Duration = Duration::from_secs(20);
 
-/// Reconciles every tenant that has applications.
-///
-/// # Errors
-/// The storage did not answer.
+/// Reconciles every tenant with applications.
 pub async fn all(function: &Disable) -> Result<Value, ReadError> {
     let mut results = BTreeMap::new();
-    // In another order each day, so that where time runs out it is not always the same who miss it.
+    // In random order, so that if time runs out, different tenants are affected each day.
     let mut tenants = windows::tenants(&function.database, Deadline::now() + STORAGE).await?;
     tenants.sort_by_cached_key(|_| random::number());
     for tenant in tenants {
-        // One tenant's trouble is its own.
+        // A failure of one tenant does not affect the others.
         let reconciling = AssertUnwindSafe(one(function, &tenant)).catch_unwind();
         let result = match tokio::time::timeout(LONGEST, reconciling).await {
             Ok(Ok(Ok(result))) => result,
@@ -66,10 +64,6 @@ pub async fn all(function: &Disable) -> Result<Value, ReadError> {
     Ok(json!(results))
 }
 
-/// Reconciles one tenant.
-///
-/// # Errors
-/// The storage did not answer.
 pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError> {
     let database = &function.database;
     let now = database.clock().now();
@@ -85,7 +79,8 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
                 for account in accounts {
                     looked_at += 1;
                     if let Some((rule, why)) = judge(&account, &application, &windows, scope.now) {
-                        // It may have been disabled, or asked for, since the directory listed it.
+                        // The account may have been disabled or requested since the directory
+                        // listed it.
                         if !is_still_so(function, tenant, &application, &account).await {
                             continue;
                         }
@@ -107,7 +102,7 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
     Ok(json!({"accounts": looked_at, "findings": findings, "failures": failures}))
 }
 
-/// The application's accounts, as its directory knows them.
+/// The application's accounts in its directory.
 async fn accounts(
     function: &Disable,
     tenant: &Tenant,
@@ -133,7 +128,7 @@ async fn accounts(
     Ok(found.into_values().collect())
 }
 
-/// Whether the directory still says of an account what it said when it was listed.
+/// Whether the directory still returns the same state of an account as in the list.
 async fn is_still_so(
     function: &Disable,
     tenant: &Tenant,
@@ -149,7 +144,7 @@ async fn is_still_so(
     }
 }
 
-/// What is wrong with an account.
+/// The rule that an account violates, and the reason.
 fn judge(
     account: &Account,
     application: &Configured,
@@ -166,10 +161,11 @@ fn judge(
             None => names.contains(&window.key()),
         })
         .flat_map(|window| &window.claims)
-        // A claim that is to begin later explains nothing yet.
+        // A request with a later start does not explain an enabled account.
         .filter(|claim| !claim.is_done && claim.starts_at <= now)
         .peekable();
-    // A claim that is over and not done is being worked on, and overdue when that fails.
+    // A request that has ended but is not closed is being processed; it becomes overdue if that
+    // fails.
     let has_begun = claims.peek().is_some();
     let goes_on = claims.any(|claim| claim.goes_on(now));
     match (account.is_enabled, has_begun) {
@@ -185,7 +181,7 @@ fn judge(
     }
 }
 
-/// Tells the finding, unless it stands or somebody answers for it; the finding's id.
+/// Raises the finding, unless it is open or was resolved. Returns its id.
 async fn raise(
     scope: &TenantScope<'_>,
     application: &Configured,
@@ -224,7 +220,7 @@ async fn raise(
     Ok(finding)
 }
 
-/// Withdraws what was found in an application's directory and is not so any more.
+/// Withdraws findings about an application's directory that no longer apply.
 async fn withdraw(
     scope: &TenantScope<'_>,
     application: &Configured,

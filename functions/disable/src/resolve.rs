@@ -1,5 +1,5 @@
-//! Which account of the directory a window covers. It is asked soon after the window opens, each name by itself, and the directory's own id is kept:
-//! a rename changes nothing from then on.
+//! Resolves which account in the directory a window covers. Each name is looked up soon after the
+//! window opens, and the directory's own id is stored, so a later rename has no effect.
 
 use std::time::Duration;
 
@@ -34,38 +34,38 @@ use crate::{
     retry_pause::pause,
 };
 
-/// How long the directory may take in one try.
+/// Time limit of one attempt.
 const LOOKUPS: Duration = Duration::from_secs(20);
 /// Pauses between two tries before the window ends.
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(600) };
-/// Requests whose names are looked up in one try.
+/// Requests whose names are looked up in one attempt.
 const REQUESTS: usize = 4;
 /// Requests that are moved to another window in one transaction.
 const MOVED: usize = 8;
-/// Applications of one window whose credentials are tried.
+/// Maximum number of applications of one window whose credentials are tried.
 const MOST_APPLICATIONS: usize = 10;
 
-/// What the applications whose requests hold a window allow, as they are configured now.
+/// The applications whose requests are in a window, as they are configured now.
 pub struct Applications {
-    /// The window's directory, with the credentials of each.
+    /// The window's directory, with the credentials of each application.
     pub directories: Vec<Directory>,
-    /// Which accounts may be disabled.
+    /// The accounts that may be disabled.
     patterns: Vec<String>,
 }
 
-/// What the directory says about a window's names.
+/// The directory's results for a window's names.
 struct Found {
     account: ResolvedAccount,
     looked_up: Vec<usize>,
     foreign: Vec<ForeignName>,
-    /// A request whose key means another account by now than the one that the window covers.
+    /// A request whose key now belongs to another account than the window's.
     parted: Option<(usize, ResolvedAccount)>,
 }
 
 impl Applications {
-    /// Those of a window. One that was deleted, cannot be read, or moved to another directory, counts as it was when the window was opened, but only where there is
-    /// no other.
+    /// The applications of a window. One that was deleted, cannot be read or moved to another
+    /// directory is used as it was when the window was opened, but only if there is no other.
     pub async fn of(scope: &TenantScope<'_>, window: &Window) -> Result<Self, ReadError> {
         let opener = window.application.as_ref().map(|application| application.id.as_str());
         let mut ids: Vec<&str> = Vec::new();
@@ -85,7 +85,7 @@ impl Applications {
             let application = match read {
                 Ok(Some(application)) => application,
                 Ok(None) => continue,
-                // No window may wait until somebody mends it.
+                // No window may wait until the application is repaired.
                 Err(ReadError::Damaged(error)) => {
                     tracing::error!(%error, "the application {id} of {} cannot be read: {error}", scope.tenant);
                     continue;
@@ -108,7 +108,7 @@ impl Applications {
         Ok(applications)
     }
 
-    /// Whether one of an account's names is among those that may be disabled.
+    /// Whether the account may be disabled, by any of its names.
     pub fn allow(&self, account: &Account) -> bool {
         let names = [Some(&account.name), account.mail.as_ref(), Some(&account.id)];
         names
@@ -118,10 +118,7 @@ impl Applications {
     }
 }
 
-/// Asks the directory of a window that has not ended which account it covers.
-///
-/// # Errors
-/// The storage did not answer.
+/// Resolves the account of a window that has not ended.
 pub async fn resolve(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -138,10 +135,7 @@ pub async fn resolve(
     }
 }
 
-/// Leaves for another try the question which account a window covers.
-///
-/// # Errors
-/// The storage did not answer.
+/// Schedules another attempt to resolve a window's account.
 pub async fn postpone(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -157,11 +151,12 @@ pub async fn postpone(
     Ok(done.map_or(Outcome::Passed, |_| Outcome::Unresolved(failure)))
 }
 
-/// Asks the directory which account a window covers, and keeps what it says, in a step of its own. None where somebody else changed the window, or its
-/// requests moved to another one.
+/// Resolves the window's account in the directory and stores the result in a step of its own. None
+/// if the window was changed concurrently, or its requests moved to another window.
 ///
 /// # Errors
-/// The storage did not answer; within, why the directory does not say.
+/// The storage did not answer. The inner error says why the directory could not resolve the
+/// account.
 pub async fn settle(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -201,7 +196,7 @@ pub async fn settle(
     Ok(failed.map_or(Ok(None), Err))
 }
 
-/// What a directory says about the names of a window that it has not been asked about yet.
+/// The directory's results for the names of a window that were not looked up yet.
 async fn find(
     connection: &Connection<'_>,
     window: &Window,
@@ -272,7 +267,8 @@ async fn find(
     Ok(Found { account, looked_up, foreign, parted: None })
 }
 
-/// The account of a name that does not decide which account a window covers. Where the directory cannot say, it is none.
+/// The account of a name that does not decide which account a window covers. None if the directory
+/// cannot decide.
 async fn other(connection: &Connection<'_>, name: Name<'_>) -> Result<Option<Account>, Failure> {
     match connection.look_up(name).await {
         Err(failure) if ["ambiguous", "refused", "no_filter"].contains(&failure.kind) => Ok(None),
@@ -280,7 +276,8 @@ async fn other(connection: &Connection<'_>, name: Name<'_>) -> Result<Option<Acc
     }
 }
 
-/// That a directory has no account of a window's key, with what its other names mean.
+/// The failure if a directory has no account for a window's key, with the results for its other
+/// names.
 async fn not_found(connection: &Connection<'_>, account: &Party) -> Failure {
     let mut names = Name::all(account);
     let key = names.next().map(Name::text).unwrap_or_default();
@@ -297,7 +294,8 @@ async fn not_found(connection: &Connection<'_>, account: &Party) -> Failure {
     Failure { kind: NOT_FOUND, detail, is_refusal: false, retry_after: None }
 }
 
-/// Keeps what the directory says. Where another window of the account is open, the younger one's requests move to the older.
+/// Stores the resolved account. If another window of the account is open, the requests of the
+/// younger window move to the older one.
 async fn adopt(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -318,7 +316,7 @@ async fn adopt(
     }
 }
 
-/// Moves a request to the window of the account that its key means by now.
+/// Moves a request to the window of the account to which its key now belongs.
 async fn part(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -346,11 +344,13 @@ async fn part(
     Ok(())
 }
 
-/// An account whose id is not found any more, for so long that it counts as gone: its name may mean another account by now. Whether it does, and the window
-/// covers that one from now on.
+/// Handles an account whose id has not been found for so long that it counts as gone. Its name may
+/// belong to another account now; then the window covers that account from now on. Returns whether
+/// it does.
 ///
 /// # Errors
-/// The storage did not answer; within, why the directory does not say.
+/// The storage did not answer. The inner error says why the directory could not resolve the
+/// account.
 pub async fn is_replaced(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -373,10 +373,7 @@ pub async fn is_replaced(
     adopt(function, scope, stored, found).await.map(|_| Ok(true))
 }
 
-/// Moves more of the requests of a window that has begun to give them up. No directory is asked.
-///
-/// # Errors
-/// The storage did not answer.
+/// Moves further requests of a window that is being merged. No directory is called.
 pub async fn go_on_merging(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -387,7 +384,8 @@ pub async fn go_on_merging(
     Ok(Outcome::Noted { is_overdue: false })
 }
 
-/// Moves requests of the younger of two windows of one account to the older. False where either was changed meanwhile.
+/// Moves requests of the younger of two windows of one account to the older one. False after a
+/// concurrent change.
 pub async fn become_one(
     scope: &TenantScope<'_>,
     (stored, after, events): (&Stored, Window, Vec<WindowEvent>),
@@ -396,7 +394,7 @@ pub async fn become_one(
 ) -> Result<bool, ReadError> {
     let mut other_after = other.window.clone();
     let by = recorder();
-    // One that gives up its requests already takes none.
+    // A window that is being merged itself accepts no requests.
     if after.id < other_after.id || other_after.merged_into.is_some() {
         let (mut after, mut events) = (after, events);
         let moved = other_after.hand_over(&mut after, &mut events, MOVED, now);
@@ -420,7 +418,7 @@ pub async fn become_one(
         .await
 }
 
-/// Moves what is left to the older window.
+/// Moves the remaining requests to the older window.
 async fn move_on(
     function: &Disable,
     scope: &TenantScope<'_>,
@@ -432,7 +430,7 @@ async fn move_on(
     let mut after = stored.window.clone();
     let mut open = windows::window(&scope, older).await?.filter(|it| !it.window.is_closed());
     if let (None, Some(account)) = (&open, &after.resolved) {
-        // It ended meanwhile, and another may be open by now.
+        // The older window has ended meanwhile, and another one may be open.
         let other = windows::open_window_of(&scope, &account.id, &after.directory_key).await?;
         open = other.filter(|other| other.window.id != after.id);
     }
@@ -451,7 +449,7 @@ async fn move_on(
             .await?;
             Ok(None)
         }
-        // The rest stays here.
+        // The remaining requests stay in this window.
         None => {
             after.merged_into = None;
             windows::advance(&scope, stored, after, Vec::new(), &recorder()).await

@@ -1,4 +1,4 @@
-//! How long to wait before an account is looked up or disabled again.
+//! The pause before an account is looked up or disabled again.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub const BACKOFF: Backoff =
 
 /// How long to wait before the next try, after that many before the one that failed.
 pub(crate) fn pause(backoff: Backoff, attempts: u32, failure: &Failure) -> Duration {
-    // What somebody has to change first will hardly be changed within seconds.
+    // A problem that needs a change by a person is hardly solved within seconds.
     let backoff = match failure.is_refusal {
         true => Backoff { first: BACKOFF.longest, longest: BACKOFF.longest },
         false => backoff,

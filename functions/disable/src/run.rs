@@ -1,7 +1,8 @@
-//! One run: it leads until a newer run takes over, and does what is due at the second it falls due.
+//! One run: it leads until a newer run takes over, and does each task in the second in which it is
+//! due.
 //!
-//! What is due is read again and again, so a run that was killed, a change by somebody else and a call that never came cost some seconds
-//! and nothing else.
+//! The queue is read repeatedly. A killed run, a concurrent change or a lost call therefore costs
+//! only some seconds.
 
 use std::{
     cell::{Cell, RefCell},
@@ -32,10 +33,10 @@ use crate::{
 /// How long a run works.
 const LASTS: Duration = Duration::from_secs(150);
 
-/// The tenants' trails, with their settings as they were when this run first needed them.
+/// The tenants' scopes, with their settings when this run first needed them.
 type Scopes<'f> = RefCell<BTreeMap<String, TenantScope<'f>>>;
 
-/// What was under way and is done.
+/// A concurrent task that is done.
 enum Done {
     Looked(Result<DueWork, ReadError>),
     Listed(Tenant, Result<(), ReadError>),
@@ -44,10 +45,10 @@ enum Done {
     Ended { lane: String, id: String, outcome: Result<Outcome, ReadError> },
 }
 
-/// Works until a newer run takes over, its time is over, or nothing ends soon.
+/// Works until a newer run takes over, its time is over, or no window ends soon.
 ///
 /// # Errors
-/// The storage did not answer at all.
+/// No read of the storage succeeded.
 pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let database = &function.database;
     let run = format!("{:016x}", random::number());
@@ -57,7 +58,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let mut state = RunState::new();
     let mut listed: BTreeSet<String> = BTreeSet::new();
     let scopes = Scopes::default();
-    // Orders are put down when this run's time is over.
+    // Orders are left for the next run when this run's time is over.
     let stops = Cell::new(false);
     let mut work: FuturesUnordered<LocalBoxFuture<'_, Done>> = FuturesUnordered::new();
     work.push(async move { Done::Opened(open_bookings(function).await) }.boxed_local());
@@ -119,7 +120,8 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     }
     let summary = state.into_summary();
     if summary.looked {
-        // Who wonders whether windows end can ask when somebody last looked. It is kept when all else is done: no end waits for it.
+        // An operator can query when a run last completed a pass. It is stored last, so no end of a
+        // window waits for it.
         if let Err(error) = windows::swept(database, Deadline::now() + READING).await {
             tracing::warn!(%error, "that what is due was read could not be kept: {error}");
         }
@@ -128,7 +130,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     Ok(summary)
 }
 
-/// Sees to it that the lists of a tenant's windows name those, too, that were stored before there were lists.
+/// Adds the tenant's windows from before the lists to the lists.
 async fn list_windows(function: &Disable, tenant: Tenant) -> Done {
     let listing = async {
         let scope = function
@@ -141,7 +143,6 @@ async fn list_windows(function: &Disable, tenant: Tenant) -> Done {
     Done::Listed(tenant, listed)
 }
 
-/// Does what is due for one window.
 async fn end_one<'f>(
     function: &'f Disable,
     scopes: &Scopes<'f>,
@@ -161,7 +162,7 @@ async fn end_one<'f>(
     let outcome = match scope {
         Ok(scope) => {
             scopes.borrow_mut().insert(tenant.to_string(), scope.clone());
-            // Whatever a directory answers, it must not end what is done for others.
+            // A panic over one directory's response must not end the work for others.
             let window = stored.window.id.clone();
             let done = async {
                 if id.ends_with(RESOLVES) {
@@ -182,7 +183,8 @@ async fn end_one<'f>(
     (id, outcome)
 }
 
-/// Opens the windows whose start has come near. One that fails is tried again by the next run, and holds up no other.
+/// Opens the windows that start soon. One that fails is retried by the next run and does not block
+/// the others.
 async fn open_bookings(function: &Disable) -> Result<(), ReadError> {
     let database = &function.database;
     let now = database.clock().now();

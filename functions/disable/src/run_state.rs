@@ -20,7 +20,7 @@ use crate::{
 
 /// How often a run looks for what has fallen due.
 const LOOKS: Duration = Duration::from_secs(2);
-/// Orders to end windows that are carried out at a time.
+/// Orders that are carried out concurrently.
 const ORDERS: usize = 4;
 
 /// What a run knows of the work that is due.
@@ -39,7 +39,7 @@ pub(crate) struct RunState {
     /// Whether it is being read what is due, and when it is to be read next.
     is_looking: bool,
     looks_at: Deadline,
-    /// Whether anything ends soon enough to stay for.
+    /// Whether a window ends soon enough for the run to stay.
     pub(crate) ends_soon: bool,
 }
 
@@ -78,7 +78,7 @@ impl RunState {
     }
 
     pub(crate) fn wakes_at(&self, now: Instant) -> Deadline {
-        // Where nothing ends soon there is no next look, only what is under way.
+        // If no window ends soon, there is no further read; only started work is completed.
         let next_look = (self.ends_soon && !self.is_looking).then_some(self.looks_at);
         wakes_at(&self.lanes, now, next_look)
     }
@@ -114,9 +114,9 @@ impl RunState {
     pub(crate) fn order_done(&mut self, order: &Due, done: Result<(), ReadError>) {
         self.ordered.remove(&key_of(order));
         match done {
-            // What it ended is due, and it may stand in the queue again.
+            // The windows that it ended are due, and the order may be in the queue again.
             Ok(()) => self.looks_at = Deadline::now(),
-            // It stands in the queue still: the next look, and no earlier one, takes it up again.
+            // The order is still in the queue. The next regular read finds it.
             Err(error) => {
                 let Due { tenant, id, .. } = order;
                 tracing::warn!(%error, "the order {id} of {tenant} was not carried out, it is gone on with later: {error}");
@@ -161,13 +161,13 @@ fn key_of(order: &Due) -> String {
     format!("{} {}", order.tenant, order.id)
 }
 
-/// When there is something to do, if nothing that is under way is done before.
+/// When the next task has to start, if no running task finishes before.
 fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, next_look: Option<Deadline>) -> Deadline {
     let next = lanes.values().filter(|lane| lane.at_work < lane.width).filter_map(|lane| {
         let due_at = lane.waiting.front()?.due_at;
         Some(lane.rests_until.map_or(due_at, |until| until.max(due_at)))
     });
-    // A millisecond more than what is left of the current one.
+    // One millisecond more, because the current millisecond has started already.
     let wait = next
         .min()
         .map(|at| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0)));

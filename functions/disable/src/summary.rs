@@ -1,26 +1,23 @@
-//! What a run did, as its answer, its log and its metrics tell it.
+//! What a run did, for its response, log and metrics.
 
 use serde::Serialize;
 use shared::storage::ReadError;
 
 use crate::end::Outcome;
 
-/// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
-    /// Windows that were due.
     pub due: u64,
-    /// Accounts that are disabled.
+    /// Accounts that were disabled and verified.
     pub disabled: u64,
-    /// Tries that failed, and looks at the queue.
+    /// Failed attempts and failed reads of the queue.
     pub failed: u64,
     /// Windows whose accounts could not be disabled so far.
     pub failing: u64,
-    /// Windows that are overdue.
     pub overdue: u64,
-    /// Whether it was seen what is due.
+    /// Whether the run has read what is due.
     pub looked: bool,
-    /// How late the latest of the disabled was, in milliseconds.
+    /// The longest delay of a disabled account after its planned end, in milliseconds.
     pub lateness_ms: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Jobs as callers see them: asked for, listed, taken back, and links to their files.
+//! The API of export jobs: request, list and cancel jobs, and get links to their files.
 
 use shared::http::authorization;
 use shared::http::export_request;
@@ -30,7 +30,6 @@ use shared::{
 
 use crate::{Export, saved};
 
-/// A call for one tenant.
 pub struct Call<'c> {
     pub(crate) function: &'c Export,
     pub(crate) scope: TenantScope<'c>,
@@ -38,20 +37,19 @@ pub struct Call<'c> {
     pub(crate) caller: &'c Caller,
 }
 
-/// What answers a route. The variant says what a call without the permission leaves in the trail.
+/// The handler of a route. The variant says what a call without permission leaves in the trail.
 #[derive(Clone, Copy, Debug)]
 pub enum Handler {
     /// Nothing: the call only reads.
     Reads(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
-    /// That the caller tried to begin an export.
+    /// The attempt to start an export.
     Begins(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
-    /// That the caller tried to do something with the export that the path names.
+    /// The attempt to use the export in the path.
     Uses(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
 }
 
 use Handler::{Begins, Reads, Uses};
 
-/// The table.
 #[rustfmt::skip]
 pub const ROUTES: &[Route<Handler>] = &[
     Route::get("/v1/exports", Read, Reads(|it| Box::pin(list(it)))),
@@ -62,13 +60,10 @@ pub const ROUTES: &[Route<Handler>] = &[
     Route::post("/v1/saved/{id}/runs", Read, Begins(|it| Box::pin(saved::run(it)))),
 ];
 
-/// How long a link is good for.
+/// How long a link is valid.
 const LINK: Duration = Duration::from_secs(600);
 
-/// Answers one request.
-///
-/// # Errors
-/// What is wrong with it, as a problem. One that is refused is on record.
+/// Handles one request. Every refusal is recorded.
 pub async fn answer(
     function: &Export,
     request: &ApiGatewayV2httpRequest,
@@ -101,7 +96,7 @@ async fn record_refusal(Call { scope, request, caller, .. }: &Call<'_>, export: 
     refused(scope, request, caller, export, &reason, None).await;
 }
 
-/// Puts on record that something was refused: about an export of that id, or a new one, for which that was asked.
+/// Records a refusal, about an existing export or the request for a new one.
 async fn refused(
     scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -126,7 +121,7 @@ async fn refused(
 }
 
 /// # Errors
-/// 400 for a body that says anything: nothing that is sent may be passed over.
+/// 400 for a body that is not empty: nothing that is sent may be ignored.
 pub(crate) fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> {
     Parameters::read(request, &[])?;
     match String::from_utf8_lossy(&request::body(request)?).trim() {
@@ -135,7 +130,7 @@ pub(crate) fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> 
     }
 }
 
-/// `POST /v1/exports`: asks for an export.
+/// `POST /v1/exports`: requests an export.
 async fn create(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -146,7 +141,7 @@ async fn create(
     } else {
         request::json_members(request)?
     };
-    // As it was sent: what defaults come to may change until it is sent again.
+    // The request as it was sent, because defaults may change before it is sent again.
     let digest =
         Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
     let (columns, report) = (members.remove("columns"), members.remove("report"));
@@ -159,7 +154,7 @@ async fn create(
     )?;
 
     let recorded_by = caller.recorded_by();
-    // The same request again finds the job that it asked for, however many are under way by now.
+    // A repeated request finds its job, however many others are in progress by now.
     let key = key.map(|key| JobKey {
         name: EventId::hash_of(&scope.tenant, &recorded_by.sub, key.as_str()).to_string(),
         digest,
@@ -189,8 +184,8 @@ async fn create(
     Ok(begun(&stored.job.id, &export_job::answered(&stored.job, &stored.progress, scope.now)))
 }
 
-/// The answer where there is no place for another export, which is on record: 429 where the tenant has as many under way as it may, 409 where the
-/// caller has.
+/// The response if a limit of concurrent exports is reached, which is recorded: 429 for the
+/// tenant's limit, 409 for the caller's.
 pub(crate) async fn no_place(
     scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -214,7 +209,7 @@ pub(crate) async fn no_place(
     }
 }
 
-/// What is answered when a job was begun, with where it is found.
+/// The response for a new job, with its location.
 pub(crate) fn begun(job: &str, body: &Value) -> ApiGatewayV2httpResponse {
     let mut response = request::json(202, body);
     let location = HeaderValue::try_from(format!("/v1/exports/{job}"));
@@ -246,7 +241,7 @@ async fn one(Call { scope, request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpR
     Ok(request::json(200, &export_job::answered(&job, &progress, scope.now)))
 }
 
-/// The job that the address names.
+/// The job in the path.
 async fn named(
     scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -256,13 +251,14 @@ async fn named(
     export_jobs::export(scope, id).await?.ok_or_else(missing)
 }
 
-/// `POST /v1/exports/{id}/links`: links to the files. Who got them is on record before they are given.
+/// `POST /v1/exports/{id}/links`: links to the files. The recipient is recorded before the links
+/// are returned.
 async fn links(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
     let JobContent { job, progress } = named(scope, request).await?.content;
-    // A link lasts whole seconds.
+    // Links are valid for whole seconds.
     let state = export_job::shown_state(&progress, scope.now.plus(Duration::from_secs(1)));
     let (State::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
         return Err(match state {
@@ -320,7 +316,7 @@ async fn links(
     Ok(request::json(200, &json!({"files": files, "manifest": manifest})))
 }
 
-/// `POST /v1/exports/{id}/cancel`: takes a job back. One that is canceled already stays so.
+/// `POST /v1/exports/{id}/cancel`: cancels a job. Repeating this has no effect.
 async fn cancel(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -341,7 +337,7 @@ async fn cancel(
         let mut progress = progress.clone();
         progress.state = State::Canceled;
         progress.ended_at = Some(scope.now);
-        // What was written is deleted when no run can be writing any more.
+        // The written data is deleted when no run can still be writing.
         let due_at = stored.due_at().filter(|_| stored.is_held(scope.now)).or(Some(scope.now));
         let canceled = Next { progress, run: None, due_at };
         let mut event = export_jobs::export_event(scope, job, "export.canceled", &[], scope.now);
@@ -356,7 +352,7 @@ async fn cancel(
                     &export_job::answered(&canceled.job, &canceled.progress, scope.now),
                 ));
             }
-            // A run said how far it is in the same moment.
+            // A run stored its progress at the same moment.
             None if tokio::time::Instant::now() < scope.deadline => {}
             None => {
                 return Err(Problem::unavailable(

@@ -1,5 +1,6 @@
-//! Exports: files of the trail that an auditor can rely on. In reading order: [`handle`], [`api`] (jobs are asked for, listed, taken back, and
-//! links to their files are given), [`queue`] (which jobs are due), [`saved`] (runs of saved searches, by hand and by schedule), [`work`] (one job, from its claim to its end), [`writing`] (one file).
+//! Exports of the trail as files that an auditor can verify. In reading order: [`handle`], [`api`]
+//! (the HTTP API of jobs), [`queue`] (which jobs are due), [`saved`] (runs of saved searches, on
+//! request and by schedule), [`work`] (one job), [`writing`] (one file).
 
 pub mod api;
 pub mod queue;
@@ -30,7 +31,6 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-/// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Export {
     access: Access,
@@ -38,21 +38,20 @@ pub struct Export {
     key: DeploymentKey,
     aws: Aws,
     bucket: Bucket,
-    /// The function that works; none where that is this one.
+    /// The function that processes jobs; none if this one does.
     worker: Option<String>,
     limits: Limits,
 }
 
-/// How exports are bounded.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// How long an index may take to hold what was acknowledged.
+    /// The longest time until an index contains an acknowledged write.
     index_lag: Duration,
-    /// How long a run has a job without renewing that.
+    /// The duration of a lease on a job.
     lease: Duration,
-    /// How long files are kept.
+    /// How long files are stored.
     kept: Duration,
-    /// Most events in one file.
+    /// Maximum number of events in one file.
     rows: u64,
 }
 
@@ -60,7 +59,7 @@ impl Export {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// A variable is missing or unusable.
+    /// A variable is missing or invalid.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let days: u64 = variables.parsed("EXPORT_DAYS")?;
         Ok(Self {
@@ -79,13 +78,13 @@ impl Export {
         })
     }
 
-    /// The same by another clock.
     #[must_use]
     pub fn by(self, clock: Clock) -> Self {
         Self { database: self.database.by(clock), ..self }
     }
 
-    /// Calls the worker for a job. A call that is lost costs a minute: the schedule finds the job too.
+    /// Invokes the worker for a job. If the call is lost, the schedule finds the job a minute
+    /// later.
     async fn call_worker(&self, own_name: &str, tenant: &Tenant, id: &str) {
         let worker = self.worker.as_deref().unwrap_or(own_name);
         let event = json!({"export": {"tenant": tenant, "id": id}});
@@ -95,10 +94,11 @@ impl Export {
     }
 }
 
-/// Answers one request, works on one job (`{"export": {"tenant": "acme", "id": "…"}}`), or, called by a schedule, looks which jobs are due.
+/// Handles one request, processes one job (`{"export": {"tenant": "acme", "id": "…"}}`), or, on a
+/// schedule, finds the jobs that are due.
 ///
 /// # Errors
-/// The storage did not answer a worker. The next run goes on where this one ended.
+/// The storage did not answer a worker. The next run continues where this one stopped.
 pub async fn handle(function: Arc<Export>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let LambdaEvent { payload, context, .. } = event;
     if payload.get("requestContext").is_some() {
@@ -123,7 +123,7 @@ pub async fn handle(function: Arc<Export>, event: LambdaEvent<Value>) -> Result<
     Ok(json!({"called": called}))
 }
 
-/// When Lambda ends this invocation.
+/// The time at which Lambda ends this invocation.
 fn end_of(context: &Context) -> Deadline {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Deadline::now() + Duration::from_millis(context.deadline).saturating_sub(now)

@@ -1,5 +1,6 @@
-//! Which jobs are due, and which runs of saved searches? A schedule asks each minute; whoever asks for an export, or stops in the middle of one, calls
-//! the worker at once.
+//! Finds the jobs and scheduled runs of saved searches that are due. A schedule invokes it every
+//! minute; a request for an export, or a run that stops in the middle of one, invokes the worker at
+//! once.
 
 use shared::services::export_jobs;
 use std::{collections::HashSet, time::Duration};
@@ -9,16 +10,14 @@ use tokio::time::Instant as Deadline;
 
 use crate::{Export, saved};
 
-/// How far ahead a run looks: to the next one.
+/// How far ahead a run looks: until the next one.
 const AHEAD: Duration = Duration::from_secs(55);
-/// Shortest pause before it looks again: the index follows the table.
+/// Shortest pause before the next read, because the index lags behind the table.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Begins each run of a saved search that is due now or before the next run, and calls the worker for each job that is; how often it called. Runs
-/// that overlap, and jobs that are called for twice, are safe: a worker takes a job only if nobody has it, and a time has one run.
-///
-/// # Errors
-/// The storage did not answer.
+/// Starts each run of a saved search that is due now or before the next scheduled call, and invokes
+/// the worker for each due job. Returns the number of invocations. Overlapping runs and repeated
+/// calls are safe: a worker has to take the job's lease first, and each scheduled time has one run.
 pub async fn run(function: &Export, own_name: &str, end: Deadline) -> Result<usize, ReadError> {
     let clock = function.database.clock();
     let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(5));
@@ -31,7 +30,8 @@ pub async fn run(function: &Export, own_name: &str, end: Deadline) -> Result<usi
             function.database.due_documents(Kind::Saved, last, until.max(Deadline::now())).await?;
         let now = clock.now();
         for due in saved.iter().filter(|due| due.at <= now) {
-            // Once a minute each: the index follows the table, and what was missed is made up for a few at a time.
+            // Once a minute for each search: the index lags behind the table, and missed runs are
+            // made up for a few at a time.
             if !full.contains(&due.tenant)
                 && begun.insert((due.tenant.clone(), due.id.clone()))
                 && !saved::begin_due(function, own_name, due, end).await
@@ -44,7 +44,8 @@ pub async fn run(function: &Export, own_name: &str, end: Deadline) -> Result<usi
                 function.call_worker(own_name, &job.tenant, &job.id).await;
             }
         }
-        // A run that works on a job puts it off again and again, and then nothing is to be done here.
+        // A run that processes a job postpones its due time repeatedly; then there is nothing to do
+        // here.
         let times = due.iter().map(|job| job.at).chain(saved.iter().map(|due| due.at));
         let Some(next) = times.filter(|at| *at > now).min() else { return Ok(called.len()) };
         let pause = Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0))

@@ -1,4 +1,4 @@
-//! Runs of saved searches: those that somebody asks for, and those whose time has come. Each is an export like any other.
+//! Runs of saved searches, on request and by schedule. Each is an ordinary export.
 
 use shared::http::saved_search_request;
 use shared::platform::random;
@@ -25,10 +25,10 @@ use crate::{
     api::{Call, begun, no_body, no_place},
 };
 
-/// Runs of one saved search that are made up for at a time. Where more were missed the rest follow a minute later, so that a schedule that
-/// stood still for a year does not leave the others without workers.
+/// Missed runs of one saved search that are made up for at a time. Further ones follow a minute
+/// later, so that a schedule that has not run for a year does not take all workers.
 const AT_ONCE: usize = 5;
-/// How long the beginning of one may take.
+/// Time limit of starting one run.
 const TIME: Duration = Duration::from_secs(20);
 
 /// `POST /v1/saved/{id}/runs`: runs a saved search now.
@@ -66,8 +66,9 @@ pub async fn run(
     Ok(begun(&job.id, &run.answered(Some((&stored.job, &stored.progress)), scope.now)))
 }
 
-/// Begins the runs of a saved search whose time has come, the first first. What goes wrong is logged and holds up no other: the next minute
-/// finds it again. Whether the tenant has room for more: what is due stays so until it has.
+/// Starts the due runs of a saved search, the earliest first. Errors are logged and do not block
+/// other searches: the next minute finds the run again. Returns whether the tenant may start
+/// further exports; otherwise its runs stay due.
 pub async fn begin_due(function: &Export, own_name: &str, due: &Due, end: Deadline) -> bool {
     for _ in 0..AT_ONCE {
         match begin_first(function, own_name, due, end).await {
@@ -83,16 +84,14 @@ pub async fn begin_due(function: &Export, own_name: &str, due: &Due, end: Deadli
     true
 }
 
-/// What became of the first run that is due.
+/// The result for the first due run.
 enum First {
     Begun,
-    /// There is none.
     None,
-    /// As many as may are under way.
+    /// The limit of concurrent exports is reached.
     NoRoom,
 }
 
-/// Begins the first run that is due.
 async fn begin_first(
     function: &Export,
     own_name: &str,
@@ -125,7 +124,7 @@ async fn begin_first(
     Ok(First::Begun)
 }
 
-/// The job of a run that nobody asked for by hand.
+/// The job of a scheduled run.
 fn job(scope: &TenantScope<'_>, asked: Asked, origin: &Origin) -> Job {
     Job {
         id: random::event_id().to_string(),

@@ -32,46 +32,44 @@ use tokio::time::{Instant as Deadline, sleep_until};
 
 use crate::Export;
 
-/// Runs that may begin without anything being achieved, until the job is given up: an hour and more.
+/// Runs that may start without progress before the job fails: more than an hour.
 const MAX_TRIES: u32 = 20;
 /// Pauses between them.
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(300) };
-/// Time kept for putting work down, where a run has that much.
+/// Time reserved for storing a checkpoint, if a run has that much.
 const TIME_TO_PUT_DOWN: Duration = Duration::from_secs(40);
-/// Time kept for saying what did not work.
+/// Time reserved for storing an error.
 const TIME_TO_SAY: Duration = Duration::from_secs(5);
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There was nothing to do, or somebody else has the job.
+    /// There was nothing to do, or another run holds the job.
     Nothing,
-    /// The files are complete.
     Ready,
-    /// The job was given up.
     Failed,
-    /// Time was over; the job goes on where it stopped.
+    /// The time was over; the job continues from its checkpoint.
     Suspended,
-    /// Something did not work; the job is tried again later.
+    /// Something failed; a retry follows.
     Delayed,
-    /// What is not needed was deleted.
+    /// Unneeded data was deleted.
     Tidied,
-    /// Another run has the job, or somebody canceled it.
+    /// Another run holds the job, or a caller canceled it.
     Lost,
 }
 
 /// Why a run stops before the job is done.
 enum Stop {
-    /// The job is another's.
+    /// Another run holds the job.
     Lost,
-    /// Time is over; the work is put down, to be gone on with at once.
+    /// The time is over; the work continues at once from a checkpoint.
     Suspended,
-    /// Something does not work; the work is put down, to be gone on with later.
+    /// Something failed; the work continues later from a checkpoint.
     Delayed,
-    /// It may work later.
+    /// A retry may succeed.
     Fault(String),
-    /// It will not.
+    /// A retry cannot succeed.
     Final(String),
 }
 
@@ -82,7 +80,8 @@ impl From<ReadError> for Stop {
                 tracing::warn!(%error, "the storage did not answer an export: {error}");
                 Self::Fault("the storage did not answer".to_owned())
             }
-            // Left out it would be a row missing; the trail is append only, so it does not mend itself.
+            // Skipping the event would lose a row, and a retry cannot help, because the trail is
+            // append-only.
             ReadError::Damaged(error) => {
                 Self::Final(format!("{error}; ask for a range without its time, and report it"))
             }
@@ -94,7 +93,7 @@ impl From<ReadError> for Stop {
 impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
         tracing::warn!(%error, "S3 failed an export: {error}");
-        // Whatever S3 refuses may be a right that is missing, which somebody can give.
+        // A refusal by S3 may be a missing permission, which an administrator can grant.
         Self::Fault(if error.code.is_empty() {
             "S3 did not answer".to_owned()
         } else {
@@ -103,10 +102,7 @@ impl From<CallError> for Stop {
     }
 }
 
-/// Works on a job until it is done or `end` is near.
-///
-/// # Errors
-/// The storage did not answer.
+/// Processes a job until it is done or `end` is near.
 pub async fn work(
     function: &Export,
     tenant: &Tenant,
@@ -116,7 +112,8 @@ pub async fn work(
     let now = function.database.clock().now();
     let scope = function.database.scope(tenant, now, end).await?;
     let Some(stored) = export_jobs::export(&scope, id).await? else { return Ok(Outcome::Nothing) };
-    // What has ended has its time; what is to be done is done for as soon as nobody has it.
+    // A job that has ended has a time for its cleanup. A cancelled one is cleaned up as soon as no
+    // run holds it.
     let is_early =
         !stored.progress.state.is_under_way() && stored.due_at().is_some_and(|due_at| now < due_at);
     if stored.is_held(now) || is_early || stored.due_at().is_none() {
@@ -130,7 +127,7 @@ pub async fn work(
     let claimed = Run::claim(function, &scope, stored, stop_at, end).await?;
     let Some((mut run, given_up)) = claimed else { return Ok(Outcome::Lost) };
     let job = run.stored.job.clone();
-    // One that ends a run without a word, as too little memory would, ends every run.
+    // A job that kills its run without an error, for example by memory, does so in every run.
     if run.stored.progress.tries > MAX_TRIES {
         return run.fail(&job, "run after run ended without a word".to_owned()).await;
     }
@@ -150,23 +147,24 @@ pub async fn work(
     }
 }
 
-/// A run that has a job.
+/// A run that holds the lease of a job.
 struct Run<'r> {
     function: &'r Export,
-    /// For what is said of the job.
+    /// The scope for storing the job's state.
     scope: &'r TenantScope<'r>,
     name: String,
-    /// The job as this run left it.
+    /// The job as this run last stored it.
     stored: StoredJob,
     renew_at: Deadline,
-    /// When to put work down.
+    /// When to store a checkpoint.
     stop_at: Deadline,
-    /// When S3 has to have answered, so that it can be said that it did not.
+    /// When S3 must have answered, so that a failure can still be stored.
     end: Deadline,
 }
 
 impl<'r> Run<'r> {
-    /// Takes a job, with the uploads that are to be given up for that; none where another run was quicker.
+    /// Takes a job, with the uploads that are to be aborted for that; none if another run was
+    /// first.
     async fn claim(
         function: &'r Export,
         scope: &'r TenantScope<'r>,
@@ -191,7 +189,7 @@ impl<'r> Run<'r> {
         progress.state = State::Running;
         progress.started_at.get_or_insert(now);
         progress.tries += 1;
-        // Until the indexes hold the snapshot there is nothing to renew for.
+        // Until the indexes contain the snapshot, there is nothing to renew the lease for.
         let due_at =
             now.max(snapshot::settled_at(function, scope, &stored.job)).plus(function.limits.lease);
         let claimed = Next { progress, run: Some(name.clone()), due_at: Some(due_at) };
@@ -203,7 +201,7 @@ impl<'r> Run<'r> {
         Ok(Some((Self { function, scope, name, stored, renew_at, stop_at, end }, given_up)))
     }
 
-    /// Does what is still to be done for the job.
+    /// Does the remaining work of the job.
     async fn work(&mut self, job: &Job, given_up: Vec<Upload>) -> Result<(), Stop> {
         let (function, end) = (self.function, self.end);
         for Upload { key, id, .. } in given_up {
@@ -212,7 +210,7 @@ impl<'r> Run<'r> {
         self.write(job).await
     }
 
-    /// Waits for something that S3 does, renewing the job meanwhile.
+    /// Waits for a call to S3 and renews the lease meanwhile.
     async fn held<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
         let mut work = pin!(work);
         loop {
@@ -224,7 +222,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Changes what is said of the job, and renews it.
+    /// Stores the job's state and renews the lease.
     async fn save(&mut self, progress: Progress) -> Result<(), Stop> {
         let now = self.function.database.clock().now();
         let due_at = Some(now.plus(self.function.limits.lease));
@@ -237,7 +235,7 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    /// Lets the job be tried again later.
+    /// Schedules a retry of the job.
     async fn delay(self, reason: String) -> Result<Outcome, ReadError> {
         tracing::warn!(%reason, "export {} is delayed: {reason}", self.stored.job.id);
         let now = self.function.database.clock().now();
@@ -249,7 +247,7 @@ impl<'r> Run<'r> {
         Ok(if stored.is_some() { Outcome::Delayed } else { Outcome::Lost })
     }
 
-    /// Gives the job up.
+    /// Ends the job as failed.
     async fn fail(self, job: &Job, reason: String) -> Result<Outcome, ReadError> {
         tracing::error!(%reason, "export {} failed: {reason}", job.id);
         let now = self.function.database.clock().now();

@@ -1,5 +1,5 @@
-//! One file being written: its bytes gather to parts, and each part is uploaded while the next one gathers, so that memory is bounded
-//! whatever the file's length.
+//! Writes one file in parts. Each part is uploaded while the next one is collected, so memory is
+//! bounded, whatever the file's length.
 
 use std::io::{self, Write as _};
 
@@ -18,9 +18,10 @@ use shared::{
 };
 use tokio::{task::JoinHandle, time::Instant as Deadline};
 
-/// Bytes that make a part. S3 takes ten thousand parts, and the least of five megabytes.
+/// Size of a part, in bytes. S3 accepts at most ten thousand parts, each of at least five
+/// megabytes.
 const PART: usize = SMALLEST_PART;
-/// Room for what comes on top: the last row, and what the encoder gives out in one piece.
+/// Extra room for the last row and for what the encoder returns at once.
 const ROOM: usize = 128 * 1024;
 
 /// A file that is being written.
@@ -28,20 +29,20 @@ const ROOM: usize = 128 * 1024;
 pub struct Writing {
     form: Form,
     gathered: Gathered,
-    /// Of what is handed to an upload.
+    /// The hash of the bytes that were passed to the upload.
     hash: Sha256,
     bytes: u64,
     upload: Option<Upload>,
-    /// The part that is under way.
+    /// The part that is being uploaded.
     pending: Option<JoinHandle<Result<Part, CallError>>>,
 }
 
-/// What is written and not yet uploaded.
+/// The bytes that are not uploaded yet.
 #[derive(Debug)]
 enum Gathered {
     Plain(Vec<u8>),
-    /// A member of gzip (RFC 1952). Where work stops and goes on another member begins, as an encoder's state cannot be kept; readers
-    /// take them for one.
+    /// A gzip member (RFC 1952). An encoder's state cannot be stored, so a new member starts when
+    /// work continues from a checkpoint. Readers treat several members as one file.
     Gzip(Box<GzEncoder<Vec<u8>>>),
 }
 
@@ -71,10 +72,10 @@ impl Writing {
         Self { form, gathered, hash: Sha256::new(), bytes: 0, upload: None, pending: None }
     }
 
-    /// One that was put down, with its rest.
+    /// A file from a checkpoint, with the bytes that were not uploaded.
     ///
     /// # Errors
-    /// Its hash is not as it was put down.
+    /// The stored state of its hash is invalid.
     pub fn resume(output: Output, is_gzip: bool, rest: &[u8]) -> Result<Self, String> {
         let Output { form, upload, bytes, hash, .. } = output;
         let hash = hash.as_deref().and_then(hash_of).ok_or("the state of a hash cannot be read")?;
@@ -88,30 +89,25 @@ impl Writing {
         })
     }
 
-    /// Its form.
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// How long it is so far.
+    /// Its length so far, in bytes.
     pub fn length(&mut self) -> u64 {
         self.bytes + self.gathered.bytes().len() as u64
     }
 
-    /// What is uploaded of it.
     pub fn upload(&self) -> Option<&Upload> {
         self.upload.as_ref()
     }
 
-    /// Whether enough is gathered for a part.
+    /// Whether enough bytes are collected for a part.
     pub fn is_full(&mut self) -> bool {
         self.gathered.bytes().len() >= PART
     }
 
-    /// Writes by `write`, which appends to what it is given. `scratch` is empty, and is empty again.
-    ///
-    /// # Errors
-    /// The encoder's, which has none in memory.
+    /// Calls `write` with a buffer to append to. `scratch` must be empty and is empty afterwards.
     pub fn write(
         &mut self,
         scratch: &mut Vec<u8>,
@@ -128,10 +124,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Begins the upload of what becomes of this file.
-    ///
-    /// # Errors
-    /// S3 did not begin it.
+    /// Starts the upload of this file.
     pub async fn begin_upload(
         &mut self,
         bucket: &Bucket,
@@ -143,10 +136,10 @@ impl Writing {
         Ok(())
     }
 
-    /// Hands what is gathered to the upload, which goes on by itself; the part before it has to be done.
+    /// Starts uploading the collected bytes in the background, after the previous part is done.
     ///
     /// # Errors
-    /// S3 did not take the part before it.
+    /// S3 refused the previous part.
     pub async fn hand_over(&mut self, bucket: &Bucket, end: Deadline) -> Result<(), CallError> {
         self.wait().await?;
         let Some(Upload { key, id, parts }) = &self.upload else { return Ok(()) };
@@ -160,7 +153,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Waits for the part that is under way.
+    /// Waits for the part that is being uploaded.
     async fn wait(&mut self) -> Result<(), CallError> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         match pending.await {
@@ -175,7 +168,7 @@ impl Writing {
         }
     }
 
-    /// Ends a member of gzip, so that what is gathered can stand by itself.
+    /// Ends a gzip member, so that the collected bytes are complete.
     fn end_member(&mut self) -> io::Result<()> {
         if let Gathered::Gzip(encoder) = &mut self.gathered {
             encoder.try_finish()?;
@@ -186,9 +179,6 @@ impl Writing {
     }
 
     /// Completes the file.
-    ///
-    /// # Errors
-    /// S3 did not take it.
     pub async fn complete(
         mut self,
         bucket: &Bucket,
@@ -223,10 +213,8 @@ impl Writing {
         Ok(File { name, form: self.form, key, rows, bytes: self.bytes, sha256 })
     }
 
-    /// Puts the file down: what is gathered becomes a part, or where it is too little for that, a file of its own, whose key is `rest`.
-    ///
-    /// # Errors
-    /// S3 did not take it.
+    /// Prepares a checkpoint: the collected bytes become a part or, if they are too few, an object
+    /// of their own with the key `rest`.
     pub async fn put_down(
         mut self,
         bucket: &Bucket,
@@ -265,7 +253,7 @@ impl Writing {
     }
 }
 
-/// The hash whose state that is in hex.
+/// The hash with that state in hex.
 fn hash_of(hex: &str) -> Option<Sha256> {
     let digits: Vec<u8> = hex
         .bytes()
@@ -278,7 +266,7 @@ fn hash_of(hex: &str) -> Option<Sha256> {
     Sha256::deserialize(&state).ok()
 }
 
-/// It cannot be, and is tried again like anything else.
+/// This cannot happen in memory; it is handled like any failed call.
 fn broken(error: &dyn std::fmt::Display) -> CallError {
     CallError {
         detail: format!("the file could not be written: {error}"),

@@ -1,5 +1,7 @@
-//! Sends the trail on to others, as it is recorded. In reading order: [`handle`], [`queue`] (which streams are due), [`work`] (one stream, from its
-//! claim until nothing is left), with `stream_run` (who has the stream) and `send_events` (its batches), [`targets`] (what a kind of target is sent, and what it says).
+//! Forwards the trail to other systems as events are recorded. In reading order: [`handle`],
+//! [`queue`] (which streams are due), [`work`] (one stream, until nothing is left), with
+//! `stream_run` (the lease of a stream) and `send_events` (its batches), and [`targets`] (how each
+//! kind of target is called).
 
 pub mod queue;
 mod send_events;
@@ -28,15 +30,14 @@ use tokio::time::Instant as Deadline;
 
 use crate::targets::Targets;
 
-/// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Forward {
     database: Database,
     aws: Aws,
     targets: Targets,
-    /// How long events gather for a file.
+    /// How long events are collected for a file.
     gather: Duration,
-    /// How long a run has a stream without renewing that.
+    /// The duration of a lease on a stream.
     lease: Duration,
 }
 
@@ -44,7 +45,7 @@ impl Forward {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// A variable is missing or unusable.
+    /// A variable is missing or invalid.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             database: Database::new(variables, aws)?,
@@ -55,13 +56,13 @@ impl Forward {
         })
     }
 
-    /// The same by another clock.
     #[must_use]
     pub fn by(self, clock: Clock) -> Self {
         Self { database: self.database.by(clock), ..self }
     }
 
-    /// Has a run of its own work on a stream, so that none waits for another. A call that is lost costs some minutes: the schedule finds the stream too.
+    /// Starts a separate run for a stream, so that streams do not wait for each other. If the call
+    /// is lost, the schedule finds the stream some minutes later.
     async fn call(&self, own_name: &str, tenant: &Tenant, id: &str) {
         let event = json!({"stream": {"tenant": tenant, "id": id}});
         if let Err(error) = self.aws.invoke(own_name, &event).await {
@@ -70,11 +71,11 @@ impl Forward {
     }
 }
 
-/// Works on one stream (`{"stream": {"tenant": "acme", "id": "siem"}}`; with `"asked": true` at once, whatever was wrong with it), or, called by a
-/// schedule, looks which streams are due.
+/// Processes one stream (`{"stream": {"tenant": "acme", "id": "siem"}}`; with `"asked": true` at
+/// once, despite a pause after failures), or, on a schedule, finds the streams that are due.
 ///
 /// # Errors
-/// The storage did not answer. The next run goes on where this one ended.
+/// After an error, the next run continues where this one stopped.
 pub async fn handle(function: Arc<Forward>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let LambdaEvent { payload, context, .. } = event;
     let (end, own_name) = (end_of(&context), &context.env_config.function_name);
@@ -94,7 +95,7 @@ pub async fn handle(function: Arc<Forward>, event: LambdaEvent<Value>) -> Result
     Ok(json!({"called": called}))
 }
 
-/// When Lambda ends this invocation.
+/// The time at which Lambda ends this invocation.
 fn end_of(context: &Context) -> Deadline {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Deadline::now() + Duration::from_millis(context.deadline).saturating_sub(now)

@@ -1,4 +1,5 @@
-//! Which streams are due? A schedule asks each minute; whoever records something, or changes a stream, calls at once.
+//! Finds the streams that are due. A schedule invokes it every minute; code that records an event
+//! or changes a stream invokes the function at once.
 
 use shared::services::streams;
 use std::{collections::HashSet, time::Duration};
@@ -8,16 +9,14 @@ use tokio::time::Instant as Deadline;
 
 use crate::Forward;
 
-/// How far ahead of its start a run looks: to the next one.
+/// How far ahead a run looks: until the next one.
 const AHEAD: Duration = Duration::from_secs(55);
-/// Shortest pause before it looks again: the index follows the table.
+/// Shortest pause before the next read, because the index lags behind the table.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Calls a run for each stream that is due now or before the next look; how often it did. Runs that overlap, and streams that are called for twice,
-/// are safe: a stream is worked on by who claims it.
-///
-/// # Errors
-/// The storage did not answer.
+/// Starts a run for each stream that is due now or before the next scheduled call. Returns their
+/// number. Overlapping runs and repeated calls are safe, because a run has to take the stream's
+/// lease first.
 pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<usize, ReadError> {
     let clock = function.database.clock();
     let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(5));
@@ -39,7 +38,8 @@ pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<us
                 function.call(own_name, &stream.tenant, &stream.id).await;
             }
         }
-        // Whoever works on a stream puts it off again and again, and then nothing is to be done here.
+        // A run that processes a stream postpones its due time repeatedly; then there is nothing to
+        // do here.
         let Some(next) = due.iter().map(|stream| stream.at).filter(|at| *at > now).min() else {
             return Ok(called.len());
         };

@@ -1,4 +1,4 @@
-//! What a run sends: the events that can be read by now, batch by batch, and the test message that somebody asked for.
+//! Sends the events that can be read now, batch by batch, and a requested test message.
 
 use std::time::Duration;
 
@@ -23,27 +23,28 @@ use crate::{
     targets::NotTaken,
 };
 
-/// How long a run reads on from where it began to read; then it looks what has become of the stream.
+/// How long a run reads before it checks the state of the stream again.
 const LOOK: Duration = Duration::from_secs(10);
-/// How long a batch may take to fill where hardly anything is wanted.
+/// How long a batch may take to fill if hardly any event matches.
 const GATHERING: Duration = Duration::from_secs(5);
-/// When somebody looks at an idle stream whom nobody called.
+/// When an idle stream is checked without an invocation.
 pub(crate) const IDLE: Duration = Duration::from_secs(300);
 
 /// How far the events that can be read by now were sent.
 pub(crate) enum SendResult {
-    /// All was sent that can be read by now.
+    /// All events that can be read now were sent.
     Through,
-    /// There may be more.
+    /// There may be more events.
     More,
-    /// The target refused; wait that long.
+    /// The target refused a batch; the duration is the pause.
     Refused(Duration),
-    /// Somebody else has the stream.
+    /// Another run holds the stream's lease.
     Lost,
 }
 
 impl Run<'_> {
-    /// How long events are still to gather for a file; none where one is to be made, or nothing is there.
+    /// How long events are still collected for a file; none if it is time to write it, or there are
+    /// no events.
     pub(crate) async fn gathering(
         &self,
         scope: &TenantScope<'_>,
@@ -54,7 +55,7 @@ impl Run<'_> {
         Ok(self.until(oldest.plus(self.function.gather.max(scope.feed_lag()))))
     }
 
-    /// Sends the test message that somebody asked for.
+    /// Sends the requested test message.
     pub(crate) async fn test(
         &self,
         scope: &TenantScope<'_>,
@@ -68,7 +69,7 @@ impl Run<'_> {
             .await;
         let now = database.clock().now();
         let change = |progress: &mut Progress| {
-            // One that was asked for meanwhile is another.
+            // A later request is another test.
             if let Some(test) =
                 progress.test.as_mut().filter(|test| test.asked_at == asked.asked_at)
             {
@@ -83,7 +84,7 @@ impl Run<'_> {
         self.keep(scope, stored, change, Until::Lease).await
     }
 
-    /// Sends what can be read now.
+    /// Sends the events that can be read now.
     pub(crate) async fn send_events(
         &self,
         scope: &TenantScope<'_>,
@@ -104,8 +105,8 @@ impl Run<'_> {
         let mut batch = reader.gather().await?;
         loop {
             let Some(place) = batch.place.clone() else {
-                // Nothing is left, and nothing that the target did not take. That it was looked at up to here spares the next look days that
-                // hold nothing.
+                // Nothing is left to send. The stored position spares the next run from reading
+                // days without matching events.
                 let is_far = Some(&end.position) > begun.place.as_ref()
                     && begun.after(stream).position.at.plus(IDLE) < end.position.at;
                 if is_far || begun.attempts > 0 {
@@ -167,7 +168,7 @@ impl Run<'_> {
     }
 }
 
-/// The progress of the stream as this run knows it.
+/// The progress as this run knows it, reset after a replay.
 fn progress_of<'p>(progress: &'p mut Progress, stream: &Stream) -> &'p mut Progress {
     *progress = std::mem::take(progress).of(stream);
     progress
@@ -179,12 +180,12 @@ struct BatchReader<'t> {
     wants: &'t Wants,
     shape: Shape,
     limits: Limits,
-    /// What did not fit into the last batch.
+    /// The event that did not fit into the last batch.
     carried: Option<Fed>,
 }
 
 impl BatchReader<'_> {
-    /// The next batch; one without a place at the end.
+    /// The next batch; at the end one without a position.
     async fn gather(&mut self) -> Result<Batch, ReadError> {
         let (begun, mut batch) = (Deadline::now(), Batch::default());
         let before = self.feed.place().clone();
@@ -194,7 +195,7 @@ impl BatchReader<'_> {
                 None => match self.feed.next().await? {
                     Some(fed) => fed,
                     None => {
-                        // What was only passed over is done too.
+                        // Events that did not match are done too.
                         let passed = Some(self.feed.place()).filter(|place| **place != before);
                         batch.place = batch.place.or(passed.cloned());
                         return Ok(batch);
@@ -206,7 +207,7 @@ impl BatchReader<'_> {
                 batch.place = Some(place.clone());
             } else {
                 let (at, json) = (recorded.recorded_at, self.shape.written(recorded, *is_late));
-                // A file holds events of one day.
+                // A file contains events of one day.
                 let is_of_day =
                     batch.events.first().is_none_or(|it| it.at.day_number() == at.day_number());
                 if !is_of_day || !batch.has_room(json.len(), self.limits) {

@@ -1,4 +1,4 @@
-//! A run that has a stream: it takes the stream, keeps it, changes what it has, and leaves it.
+//! A run's lease on a stream: it takes, renews and releases it, and stores progress under it.
 
 use std::time::Duration;
 
@@ -15,28 +15,27 @@ use tokio::time::Instant as Deadline;
 
 use crate::Forward;
 
-/// How long the storage may take.
+/// Time limit of the storage.
 pub(crate) const STORING: Duration = Duration::from_secs(20);
-/// What is due sooner is awaited.
+/// A stream that is due sooner has an exact due time.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// A run that works on a stream.
+/// A run that processes a stream.
 pub(crate) struct Run<'f> {
     pub(crate) function: &'f Forward,
     pub(crate) tenant: &'f Tenant,
     pub(crate) id: &'f str,
-    /// Its name.
     pub(crate) run: String,
 }
 
-/// How long a run has a stream after a change.
+/// How long a run holds a stream after a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// As long as a lease.
+    /// For the duration of a lease.
     Lease,
-    /// No more; somebody is to come after a pause.
+    /// Not at all; the stream is due again after a pause.
     Then(Duration),
-    /// No more, and nobody is to come.
+    /// Not at all, and the stream is not due again.
     Never,
 }
 
@@ -46,18 +45,19 @@ impl Run<'_> {
         database.scope(self.tenant, database.clock().now(), Deadline::now() + STORING).await
     }
 
-    /// The trail for what begins now.
+    /// The scope with the current time and a new deadline.
     pub(crate) fn now<'t>(&self, scope: &TenantScope<'t>) -> TenantScope<'t> {
         scope.at(self.function.database.clock().now(), Deadline::now() + STORING)
     }
 
-    /// How long it is until a moment; none where it is there.
+    /// The time until a moment; none if it has passed.
     pub(crate) fn until(&self, at: Instant) -> Option<Duration> {
         let wait = at.millis() - self.function.database.clock().now().millis();
         u64::try_from(wait).ok().filter(|wait| *wait > 0).map(Duration::from_millis)
     }
 
-    /// Takes the stream, unless somebody else has it. One that has its time is taken then, or when somebody asked for that.
+    /// Takes the stream's lease, unless another run holds it. A stream with its own due time is
+    /// only taken then, or on request.
     pub(crate) async fn claim(
         &self,
         scope: &TenantScope<'_>,
@@ -65,7 +65,7 @@ impl Run<'_> {
     ) -> Result<Option<StoredStream>, ReadError> {
         let scope = self.now(scope);
         let Some(stored) = streams::stream(&scope, self.id).await? else { return Ok(None) };
-        // One that was deleted, and taken out of the queue.
+        // It was deleted and removed from the queue.
         if stored.stream.is_none() && stored.due_at().is_none() {
             return Ok(None);
         }
@@ -84,8 +84,9 @@ impl Run<'_> {
         streams::advance_stream(&scope, &stored, next).await
     }
 
-    /// Takes a stream again that this run has just left, where people asked for something that its last turn did not go by, or, where nothing was
-    /// left, something was recorded: whoever did that saw that the stream was being worked on, and called nobody.
+    /// Takes a stream again that this run has just released, if people have requested something
+    /// meanwhile, or if nothing was left and an event was recorded: the callers saw that the stream
+    /// was being processed and started no run.
     pub(crate) async fn back(
         &self,
         scope: &TenantScope<'_>,
@@ -103,7 +104,8 @@ impl Run<'_> {
         if is_wanted { self.claim(scope, true).await } else { Ok(None) }
     }
 
-    /// The stream as it is now, if this run still has it, and for how long it has it made longer where that is soon over.
+    /// The current state of the stream, if this run still holds the lease, which is renewed if it
+    /// ends soon.
     pub(crate) async fn again(
         &self,
         scope: &TenantScope<'_>,
@@ -130,7 +132,8 @@ impl Run<'_> {
         streams::advance_stream(&scope, &there, next).await
     }
 
-    /// Makes a change of what this run has, whatever else people changed meanwhile; none where somebody else has the stream.
+    /// Stores a change of the progress, whatever people have changed meanwhile. None if another run
+    /// holds the stream.
     pub(crate) async fn keep(
         &self,
         scope: &TenantScope<'_>,
@@ -146,7 +149,8 @@ impl Run<'_> {
                 Until::Lease => {
                     (Some(self.run.clone()), Due::Rests(scope.now.plus(self.function.lease)))
                 }
-                // Who looks which streams are due stays for what is due soon, and comes by each minute anyway.
+                // The queue's run waits for streams that are due soon, and returns every minute
+                // anyway.
                 Until::Then(pause) if pause < SOON => (None, Due::Awaited(scope.now.plus(pause))),
                 Until::Then(pause) => (None, Due::Rests(scope.now.plus(pause))),
                 Until::Never => (None, Due::Never),
@@ -172,20 +176,20 @@ impl Run<'_> {
         }
     }
 
-    /// Takes a stream that was deleted out of the queue.
+    /// Removes a deleted stream from the queue.
     pub(crate) async fn bury(
         &self,
         scope: &TenantScope<'_>,
         stored: StoredStream,
     ) -> Result<(), ReadError> {
-        // What was told of it has to be taken back, in its round.
+        // The pause has to be reported as ended, with the number of its round.
         let none = |it: &mut Progress| {
             *it = Progress { paused_at: it.paused_at, pauses: it.pauses, ..Progress::default() };
         };
         self.keep(scope, stored, none, Until::Never).await.map(drop)
     }
 
-    /// When the oldest event was recorded that is still to be looked at.
+    /// When the oldest event was recorded that is still to be read.
     pub(crate) async fn oldest(
         &self,
         scope: &TenantScope<'_>,

@@ -1,4 +1,4 @@
-//! What a kind of target is sent, and what it says.
+//! Sends batches and test messages to each kind of target.
 
 use shared::platform::environment;
 use std::{io::Write as _, time::Duration};
@@ -25,14 +25,14 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-/// How long an address may take to answer.
+/// Time limit of a POST.
 const POST: Duration = Duration::from_secs(15);
-/// How long S3 may take to store a file.
+/// Time limit of storing a file.
 const FILE: Duration = Duration::from_secs(15);
-/// Most events of one call to a bus, and their bytes (Amazon EventBridge, "PutEvents quotas": ten entries, 256 KiB).
+/// Limits of one call to a bus (Amazon EventBridge, "PutEvents quotas": ten entries, 256 KiB).
 const PUT_EVENTS: Limits = Limits { events: 10, bytes: 240 * 1024 };
 
-/// What targets are reached by.
+/// The clients for targets.
 #[derive(Debug)]
 pub struct Targets {
     outbound: Outbound,
@@ -42,12 +42,12 @@ pub struct Targets {
     bus: String,
 }
 
-/// What a target did not take.
+/// A batch that a target did not fully accept.
 #[derive(Debug)]
 pub struct NotTaken {
-    /// How many of the first events of the batch it took.
+    /// How many of the batch's first events it accepted.
     pub taken: usize,
-    /// Why not the rest.
+    /// Why it refused the others.
     pub refusal: Refusal,
 }
 
@@ -61,7 +61,7 @@ impl Targets {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// A variable is missing or unusable.
+    /// A variable is missing or invalid.
     pub(crate) fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             outbound: Outbound::new(environment::place(variables)?.reach()),
@@ -72,10 +72,11 @@ impl Targets {
         })
     }
 
-    /// Sends a batch that holds something. It may be taken although this says otherwise, and then it is sent again.
+    /// Sends a batch that is not empty. After an error, the target may have accepted it anyway; it
+    /// is then sent again.
     ///
     /// # Errors
-    /// What was not taken, and why.
+    /// The number of accepted events, and the reason for the others.
     pub async fn send(
         &self,
         tenant: &Tenant,
@@ -119,7 +120,7 @@ impl Targets {
     /// Sends a test message.
     ///
     /// # Errors
-    /// Why it was not taken.
+    /// Why the target refused it.
     pub async fn test(
         &self,
         tenant: &Tenant,
@@ -145,7 +146,7 @@ impl Targets {
         }
     }
 
-    /// Posts a body, signed by each secret (Standard Webhooks 1.0).
+    /// Posts a body with a signature for each secret (Standard Webhooks 1.0).
     async fn post(
         &self,
         tenant: &Tenant,
@@ -160,7 +161,7 @@ impl Targets {
                 self.secrets.read(tenant, name).await.map_err(|failure| refused(failure.detail))?;
             let value = secret.for_url(url).map_err(|failure| refused(failure.detail))?;
             let key = stream::signing_key(value).map_err(|detail| {
-                // What is wrong with it may have been put right.
+                // The secret may have been corrected: the next attempt reads it again.
                 self.secrets.forget(tenant, name);
                 refused(format!("the secret {name} {detail}"))
             })?;
@@ -186,7 +187,7 @@ impl Targets {
             return Ok(());
         }
         if matches!(status, 401 | 403) {
-            // It may be signed by a secret that was replaced.
+            // The signature may use a secret that was replaced.
             secrets.iter().for_each(|name| self.secrets.forget(tenant, name));
         }
         let redirected =

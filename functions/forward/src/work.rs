@@ -1,10 +1,12 @@
-//! One stream: from its claim until nothing is left to be sent, or its target does not take it.
+//! Processes one stream until nothing is left to send, or its target refuses a batch.
 //!
-//! A run has the stream until the time under which it stands in the queue, and renews that with each batch. A batch that the target took moves the
-//! stream's place; a run that dies before that is put down leaves the batch to be sent again. While a batch is on its way the next one is read.
+//! A run holds the lease until the stream's due time in the queue, and renews it with each batch.
+//! The position advances when the target has accepted a batch. If a run dies before the position is
+//! stored, the batch is sent again. The next batch is read while one is being sent.
 //!
-//! When nothing is left a run stays until nothing was recorded for a while, as what is recorded is to be sent as soon as it can be read. For a file
-//! events gather first, and nobody stays.
+//! When nothing is left, a run stays until no event was recorded for a while, so that new events
+//! are sent as soon as they can be read. For files, events are collected first and the run does not
+//! stay.
 
 use std::time::Duration;
 
@@ -24,42 +26,42 @@ use crate::{
     stream_run::{Run, SOON, Until},
 };
 
-/// Kept of an invocation's time for what is under way: a batch and the storage.
+/// Time reserved at the end of an invocation for a batch and the storage.
 const UNDER_WAY: Duration = Duration::from_secs(50);
-/// Shortest time between looks: what comes one by one is sent in some batches a second.
+/// Shortest interval between reads: single events are combined into a few batches per second.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
-/// Longest time between looks of a run that stays.
+/// Longest interval between reads of a run that stays.
 const LONGEST_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// How long a run stays after the last event, beyond the time by which the feed is behind.
+/// How long a run stays after the last event, in addition to the feed's lag.
 const STAYS: Duration = Duration::from_secs(2);
-/// Pauses up to this are waited for by the run itself.
+/// The run itself waits for pauses up to this length.
 const WAITED_FOR: Duration = Duration::from_secs(10);
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There was nothing to do: somebody else is at it, it is not its time, or it was deleted.
+    /// There was nothing to do: another run holds the stream, it is not due, or it was deleted.
     Nothing,
-    /// All that there is was sent.
     Sent,
-    /// The target does not take it; it is tried again later.
+    /// The target refused a batch; a retry follows.
     Refused,
-    /// There is more, and no time left.
+    /// There is more to send, but no time left.
     Unfinished,
 }
 
 /// What a run does after it has sent what it could.
 enum NextStep {
-    /// Looks again after a pause.
+    /// Reads again after a pause.
     GoOn(Duration),
-    /// Leaves the stream, to which somebody is to come after a pause.
+    /// Releases the stream, which is due again after a pause.
     Leave(Duration, Outcome),
 }
 
-/// Works on a stream.
+/// Processes a stream.
 ///
 /// # Errors
-/// The storage did not answer, or something is damaged. Who comes next goes on from the place that was kept.
+/// The storage did not answer, or an item is damaged. The next run continues from the stored
+/// position.
 pub async fn work(
     function: &Forward,
     tenant: &Tenant,
@@ -79,7 +81,7 @@ pub async fn work(
             run.bury(&scope, stored).await?;
             return Ok(Outcome::Nothing);
         };
-        // What this turn goes by.
+        // The state that this turn is based on.
         let known = stored.clone();
         let begun = Deadline::now();
         if stored.progress.test.as_ref().is_some_and(|test| test.state == TestState::Waiting) {
@@ -107,9 +109,9 @@ pub async fn work(
                     SendResult::Through => {
                         let between = BETWEEN_LOOKS.saturating_sub(begun.elapsed());
                         match run.oldest(&scope, &stored, &stream).await? {
-                            // What gathers for the next file.
+                            // Events that are collected for the next file.
                             Some(_) if is_file => NextStep::GoOn(between),
-                            // When it can be read.
+                            // When the event can be read.
                             Some(at) => {
                                 let wait = run.until(at.plus(scope.feed_lag())).unwrap_or_default();
                                 NextStep::GoOn(wait.min(LONGEST_BETWEEN_LOOKS).max(between))
@@ -119,7 +121,8 @@ pub async fn work(
                             {
                                 NextStep::GoOn(LONGEST_BETWEEN_LOOKS)
                             }
-                            // After something was sent somebody looks sooner: an index may follow the table by more than usual.
+                            // After sending, the stream is due sooner, because an index may lag
+                            // longer than usual.
                             None => {
                                 NextStep::Leave(if has_sent { SOON } else { IDLE }, Outcome::Sent)
                             }
@@ -131,7 +134,7 @@ pub async fn work(
         let (pause, outcome) = match then {
             NextStep::GoOn(pause) if Deadline::now() < last => {
                 sleep(pause).await;
-                // What people made of it meanwhile.
+                // People may have changed the stream meanwhile.
                 match run.again(&scope, stored).await? {
                     Some(there) => stored = there,
                     None => return Ok(Outcome::Nothing),

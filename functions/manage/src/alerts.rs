@@ -15,7 +15,7 @@ use shared::{
 
 use crate::{Manage, routes::Call};
 
-/// `POST /v1/alerts/test`: sends a test message to a channel, by the same way as all alerts.
+/// `POST /v1/alerts/test`: sends a test message to a channel, in the same way as alerts.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.

@@ -1,4 +1,4 @@
-//! Applications: where accounts live and how long they may stay enabled.
+//! Applications: the directories of accounts and the limits of access windows.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
@@ -18,8 +18,8 @@ fn shown(id: &str, name: Option<String>) -> Option<Party> {
     Some(Party { kind: Some("application".to_owned()), id: Some(id.to_owned()), name, email: None })
 }
 
-/// `PUT /v1/applications/{id}`: makes the application as the body says, whole. Windows that are open keep the directory they were
-/// opened with.
+/// `PUT /v1/applications/{id}`: replaces the application. Open windows keep the directory with
+/// which they were opened.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another application has the name; 503.
@@ -49,14 +49,14 @@ pub async fn put(
         shown: shown(id, Some(application.name.clone())),
         ..Wanted::default()
     };
-    // First, so that its directory is compared with its windows from the first one on.
+    // Stored first, so that reconciliation covers the directory from its first window on.
     shared::services::windows::remember(database, &scope.tenant, scope.deadline).await?;
     let status = match scope
         .configure(Kind::Application, id, caller, |_| Ok::<_, Problem>(wanted.clone()))
         .await?
     {
         Configured::Created => 201,
-        // Applications are not counted.
+        // The number of applications is not limited.
         Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
             let detail = format!(
@@ -71,8 +71,8 @@ pub async fn put(
     Ok(request::json(status, &application::Configured { id: id.to_owned(), application }))
 }
 
-/// `DELETE /v1/applications/{id}`: takes the application away, and orders that its open windows end. Where the order was not stored, asking
-/// again gives it.
+/// `DELETE /v1/applications/{id}`: deletes the application and orders the end of its open windows.
+/// If the order was not stored, a retry stores it.
 ///
 /// # Errors
 /// 404; 503, also where the order was not stored.

@@ -1,4 +1,4 @@
-//! What people say of findings, and projections that are to be computed anew.
+//! Resolving findings, and rebuilding projections.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
@@ -17,10 +17,10 @@ use shared::{
 
 use crate::{Manage, routes::Call};
 
-/// How often what others say at the same time is read anew.
+/// Attempts after concurrent changes of a finding.
 const TRIES: usize = 5;
 
-/// `POST /v1/findings/{id}/disposition`: what somebody makes of a finding, with the reason, and who has it from then on.
+/// `POST /v1/findings/{id}/disposition`: resolves or assigns a finding, with a reason and an owner.
 ///
 /// # Errors
 /// 403 where nothing tells the caller from the people it is about; 404; 409 where it was withdrawn, or is about the caller; 422 for what is wrong with the request; 503.
@@ -33,7 +33,7 @@ pub async fn disposition(
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
     let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
     for _ in 0..TRIES {
-        // With whatever the trail tells of it by now, which the projection may not know yet.
+        // With the latest events from the trail, which the projection may not contain yet.
         let finding: Finding =
             match access_projection::follow_finding(scope, id, Vec::new()).await? {
                 Some(finding) => finding,
@@ -48,7 +48,7 @@ pub async fn disposition(
             return Err(Problem::conflict(detail, Vec::new()));
         }
         let by = caller.actor();
-        // The same said again, as after an answer that was lost, is said once.
+        // A repeated request, such as a retry after a lost response, is recorded once.
         if let Some(last) = finding.dispositions.last()
             && (finding.state == State::Dispositioned || said.disposition == Verdict::Investigating)
             && (last.disposition, &last.reason, &last.owner, &last.by)
@@ -86,7 +86,7 @@ pub async fn disposition(
                 let finding = access_projection::follow_finding(scope, id, vec![recorded]).await?;
                 return finding.map(|finding| request::json(200, &finding)).ok_or_else(missing);
             }
-            // Somebody else said something in the same moment.
+            // Another person changed the finding at the same moment.
             Some(Insertion::Conflict(_, theirs)) => {
                 access_projection::follow_finding(scope, id, vec![theirs]).await?;
             }
@@ -101,10 +101,8 @@ pub async fn disposition(
     Err(ReadError::from(contended(format!("finding {id:?}"))).into())
 }
 
-/// `POST /v1/projections/rebuild`: has all that is computed from the tenant's events computed anew, in the background.
-///
-/// # Errors
-/// 503.
+/// `POST /v1/projections/rebuild`: starts a rebuild of all projections of the tenant in the
+/// background.
 pub async fn rebuild(
     Call { function: Manage { aws, watch, .. }, scope, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {

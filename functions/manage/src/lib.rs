@@ -1,8 +1,10 @@
-//! What people change: settings, people, applications, packages, organisations, streams, windows, findings, reviews, saved searches. In reading
-//! order: [`handle`], [`routes`] (the table of routes), [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`], [`windows`], [`findings`], [`reviews`],
-//! [`saved`], [`alerts`] (a channel tried out).
+//! The API for changes of settings, people, applications, packages, organisations, streams,
+//! windows, findings, reviews and saved searches. In reading order: [`handle`], [`routes`],
+//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`],
+//! [`windows`], [`findings`], [`reviews`], [`saved`], [`alerts`] (test alerts).
 //!
-//! Every change is an event with the old and the new content, stored in one transaction with it.
+//! Every change is stored in one transaction with an event that contains the old and the new
+//! content.
 
 pub mod alerts;
 pub mod applications;
@@ -45,7 +47,6 @@ use shared::{
 
 use crate::routes::{Call, Handler, ROUTES};
 
-/// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Manage {
     access: Access,
@@ -64,7 +65,7 @@ impl Manage {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// A variable is missing or unusable.
+    /// A variable is missing or invalid.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             access: Access::from_variables(variables)?,
@@ -79,10 +80,7 @@ impl Manage {
     }
 }
 
-/// Answers one request.
-///
-/// # Errors
-/// None: what goes wrong is answered as a problem.
+/// Handles one request. Errors become problem responses.
 pub async fn handle(
     function: Arc<Manage>,
     event: LambdaEvent<ApiGatewayV2httpRequest>,
@@ -110,7 +108,7 @@ async fn answer(
     answered
 }
 
-/// Does what the caller may do.
+/// Calls the handler if the caller has the permission.
 async fn change(
     row: &Route<Handler>,
     call: &Call<'_>,

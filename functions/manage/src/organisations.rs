@@ -1,4 +1,4 @@
-//! Organisations: whose people may ask for access packages.
+//! Organisations whose people may request access packages.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::services::access_packages;
@@ -10,7 +10,7 @@ use shared::{
 
 use crate::routes::Call;
 
-/// `PUT /v1/organisations/{id}`: makes the organisation as the body says, whole.
+/// `PUT /v1/organisations/{id}`: replaces the organisation.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
@@ -23,7 +23,7 @@ pub async fn put(
     let want = |_: Option<Organisation>, _| Ok::<_, Problem>(Some(organisation.clone()));
     let (configured, version) =
         access_packages::configure_organisation(scope, id, caller, false, want).await?;
-    // Organisations have no name that another could have.
+    // Names of organisations are not unique.
     let status = if configured == Configured::Created { 201 } else { 200 };
     Ok(request::json(
         status,
@@ -31,7 +31,7 @@ pub async fn put(
     ))
 }
 
-/// `DELETE /v1/organisations/{id}`: takes the organisation away.
+/// `DELETE /v1/organisations/{id}`: deletes the organisation.
 ///
 /// # Errors
 /// 404, 503.

@@ -1,4 +1,5 @@
-//! Access packages: what is granted together, and the policies by which it is asked for and approved.
+//! Access packages: resource roles that are granted together, and the policies for requests and
+//! approvals.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::services::access_packages;
@@ -14,7 +15,8 @@ use shared::{
 
 use crate::routes::Call;
 
-/// `PUT /v1/packages/{id}`: makes the package as the body says, whole. Each change is a version, which decisions name.
+/// `PUT /v1/packages/{id}`: replaces the package. Each change is a version, to which decisions
+/// refer.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another package has the name; 503.
@@ -30,7 +32,7 @@ pub async fn put(
         access_packages::configure_package(scope, id, caller, false, want).await?;
     let status = match configured {
         Configured::Created => 201,
-        // Packages are not counted.
+        // The number of packages is not limited.
         Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
             let detail = format!(
@@ -45,7 +47,8 @@ pub async fn put(
     Ok(request::json(status, &access_package::Configured { id: id.to_owned(), version, package }))
 }
 
-/// `DELETE /v1/packages/{id}`: takes the package away. What was decided by its policies stays readable in the trail.
+/// `DELETE /v1/packages/{id}`: deletes the package. Decisions under its policies stay readable in
+/// the trail.
 ///
 /// # Errors
 /// 404, 503.

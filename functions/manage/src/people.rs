@@ -1,4 +1,4 @@
-//! People: one human behind several ids.
+//! People: one person with several ids.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
@@ -13,7 +13,7 @@ use shared::{
 
 use crate::routes::Call;
 
-/// `PUT /v1/people/{id}`: makes the person as the body says, whole.
+/// `PUT /v1/people/{id}`: replaces the person.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another person has one of the ids; 503.
@@ -41,7 +41,7 @@ pub async fn put(
         .await?
     {
         Configured::Created => 201,
-        // People are not counted.
+        // The number of people is not limited.
         Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
             let detail =

@@ -1,4 +1,4 @@
-//! Reviews: opened, decided item by item, signed off. The reviewer is the caller.
+//! Opening reviews, deciding about their items, and signing them off. The reviewer is the caller.
 
 use shared::platform::random;
 use shared::services::reviews;
@@ -21,10 +21,11 @@ use shared::{
 
 use crate::routes::Call;
 
-/// Most items that an answer names.
+/// Maximum number of items listed in a response.
 const MOST_NAMED: usize = 20;
 
-/// `POST /v1/reviews`: opens a review. The same again, under the id that the caller gave it, is the same review.
+/// `POST /v1/reviews`: opens a review. A repeated request with the caller's id returns the same
+/// review.
 ///
 /// # Errors
 /// 409 where another review has the id; 422 for what is wrong with the request; 503.
@@ -36,7 +37,7 @@ pub async fn open(
     let (id, asked) = Asked::read(&body, &scope.settings.zone).map_err(refused)?;
     let is_late = asked.due_at.is_some_and(|due| due <= scope.now);
     let id = id.unwrap_or_else(|| random::event_id().to_string());
-    // One that was opened in time and asked for again later is there.
+    // A review that was opened before its due time exists already and may be requested again later.
     if is_late && reviews::review(scope, &id).await?.is_none() {
         return Err(refused(vec![FieldError::new(
             "/due_at",
@@ -56,7 +57,7 @@ pub async fn open(
         match reviews::fill_review(scope, &review.id).await {
             Ok(Some(filled)) => review = filled,
             Ok(None) => {}
-            // It is there, and what is left to be done for it is done by whoever comes next.
+            // The review is stored, and a later run completes it.
             Err(ReadError::Unavailable(error)) => {
                 tracing::warn!(%error, "the items of review {} are gathered later: {error}", review.id);
             }
@@ -69,7 +70,7 @@ pub async fn open(
     Ok(response)
 }
 
-/// The review that the request's address names, where the caller may review.
+/// The review in the path, if the caller may review.
 async fn reviewed(
     scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -88,7 +89,7 @@ fn missing() -> Problem {
     Problem::not_found("no review with this id is in the tenant's trail")
 }
 
-/// `POST /v1/reviews/{id}/decisions`: what the caller makes of one item, or of several.
+/// `POST /v1/reviews/{id}/decisions`: stores the caller's decision about one or several items.
 ///
 /// # Errors
 /// 403 where the review is for others; 404; 409 where it takes no decisions, or where the caller had a part in the item; 422 for what is
@@ -159,7 +160,7 @@ fn not_in_it(said: &Said) -> String {
     format!("{:?} is no item of this review", said.item)
 }
 
-/// Several decisions, each with an outcome of its own: one that is wrong never sinks the good ones.
+/// Stores several decisions. An invalid one does not affect the others.
 async fn several(
     scope: &TenantScope<'_>,
     review: &Review,
@@ -213,7 +214,7 @@ async fn several(
     Ok(request::json(200, &counts))
 }
 
-/// `POST /v1/reviews/{id}/sign-off`: closes a review of which every item is decided.
+/// `POST /v1/reviews/{id}/sign-off`: signs off a review in which every item has a decision.
 ///
 /// # Errors
 /// 403 where the review is for others; 404; 409 where items are still to be decided, or by others, or somebody else signed it off; 422 for what is wrong with
@@ -221,7 +222,7 @@ async fn several(
 pub async fn sign_off(
     Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    // There need not be anything to say.
+    // The body is optional.
     let body = if request::body(request)?.is_empty() {
         "{}".to_owned()
     } else {
@@ -237,7 +238,7 @@ pub async fn sign_off(
         .ok_or_else(missing)?
     {
         Ended::Now(review) => Ok(request::json(200, &review.answered(scope.now))),
-        // The same again, as after an answer that was lost.
+        // A repeated request, such as a retry after a lost response.
         Ended::Before(review)
             if review
                 .signed_off

@@ -1,4 +1,4 @@
-//! The routes that change something.
+//! The routes that change data.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use shared::{
@@ -17,20 +17,15 @@ use crate::{
 
 /// A call whose caller has the permission.
 pub struct Call<'c> {
-    /// What the function keeps.
     pub function: &'c Manage,
-    /// The tenant's trail.
     pub scope: TenantScope<'c>,
-    /// The request.
     pub request: &'c ApiGatewayV2httpRequest,
-    /// The caller.
     pub caller: &'c Caller,
 }
 
-/// What answers a route.
 pub type Handler = for<'c> fn(&'c Call<'c>) -> Answer<'c>;
 
-/// The table. Who may read may also save a search; its owner then says who may change it.
+/// The routes. Readers may also save searches; only its owner or an administrator may change it.
 #[rustfmt::skip]
 pub const ROUTES: &[Route<Handler>] = &[
     Route::put("/v1/settings", Admin, |it| Box::pin(settings::put(it))),

@@ -1,4 +1,5 @@
-//! Saved searches and reports. Each has an owner, who saved it first; others run it and look at it, and leave it as it is.
+//! Saved searches and reports. The person who created one is its owner; others may run and read it.
+//! Only the owner and administrators may change it.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::http::saved_search_request;
@@ -33,7 +34,7 @@ fn no_place(full: Full) -> Problem {
     Problem::conflict(format!("{why}; delete one that nobody needs"), Vec::new())
 }
 
-/// `PUT /v1/saved/{id}`: makes the saved search as the body says, whole.
+/// `PUT /v1/saved/{id}`: replaces the saved search.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 403 where it is somebody else's; 409 where the tenant has as many as it may; 503.
@@ -54,7 +55,7 @@ pub async fn put(
             own(&before.owner, caller)?;
             saved.owner = before.owner.clone();
         }
-        // Runs that are still to be made up for stay so while the times are the same.
+        // Missed runs remain due if the schedule has not changed.
         let due_before = there.and_then(|there| there.due_at);
         let kept = due_before.filter(|_| before.is_some_and(|before| saved.runs_as(&before)));
         let (due, next_run_at) = match (kept, saved.next_run(scope.now)) {
@@ -69,14 +70,15 @@ pub async fn put(
     };
     let status = match scope.configure(Kind::Saved, id, caller, want).await? {
         Configured::Created => 201,
-        // It has no name that another could have taken.
+        // Names of saved searches are not unique.
         Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
         Configured::Full(full) => return Err(no_place(full)),
     };
     Ok(request::json(status, &answer))
 }
 
-/// `DELETE /v1/saved/{id}`: takes the saved search away. Files that its runs made stay as long as others do.
+/// `DELETE /v1/saved/{id}`: deletes the saved search. The files of its runs are stored until they
+/// expire.
 ///
 /// # Errors
 /// 403 where it is somebody else's; 404; 503.
@@ -85,7 +87,7 @@ pub async fn delete(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    // As it was before this request, whatever an attempt of it did whose answer was lost.
+    // The state before this request, even if an attempt without an answer has changed it.
     let mut is_first = true;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let there: Option<Saved> = there.map(Document::read).transpose()?.flatten();
@@ -103,7 +105,7 @@ pub async fn delete(
 }
 
 /// # Errors
-/// 403: it is somebody else's, and the caller is no administrator.
+/// 403: the saved search belongs to another person, and the caller is no administrator.
 fn own(owner: &Actor, caller: &Caller) -> Result<(), Problem> {
     if owner.id.as_deref() == Some(&caller.sub) || caller.may(Permission::Admin) {
         return Ok(());

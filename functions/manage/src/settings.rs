@@ -13,7 +13,7 @@ use shared::{
 
 use crate::{Manage, routes::Call};
 
-/// `PUT /v1/settings`: changes what the body names; the rest stays.
+/// `PUT /v1/settings`: changes the settings that the body contains.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
@@ -31,9 +31,10 @@ pub async fn put(
     }
     let json = request::json_body(request)?;
     let mut settings = scope.settings.clone();
-    // As they were before this request, whatever an attempt of it did whose answer was lost.
+    // The settings before this request, even if an attempt without an answer has changed them.
     let mut first: Option<Settings> = None;
-    // Two at a time that name different things both take effect: what is not named is read anew.
+    // Concurrent requests about different settings both take effect: the other settings are read
+    // again.
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Settings =
             there.map(Document::read).transpose()?.flatten().unwrap_or(scope.settings.clone());
@@ -45,7 +46,7 @@ pub async fn put(
             .enumerate()
             .filter_map(|(at, channel)| {
                 let detail = foresight.refuses(&scope.tenant, channel.way.address()?, None)?;
-                // One that is as it was is nobody's mistake of today.
+                // A channel that has not changed is not an error of this request.
                 (!before.alerts.contains(channel))
                     .then(|| FieldError::new(format!("/alerts/{at}/url"), detail))
             })
@@ -57,7 +58,7 @@ pub async fn put(
         let unconfigured =
             serde_json::to_value(&before).map_err(|error| Problem::internal(&error))?;
         first.get_or_insert(before);
-        // A choice that is the service's own today is still a choice: tomorrow the service's own may be another.
+        // All settings are stored, even those equal to a default, because defaults may change.
         let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
         let also = hold.map(|(why, details)| ("hold.changed", why, details));
         Ok(Wanted {

@@ -1,4 +1,4 @@
-//! Streams: what is sent on to whom. What is sent stands in `functions/forward`.
+//! Configuration of streams. `functions/forward` sends them.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
@@ -19,7 +19,8 @@ use shared::{
 
 use crate::{Manage, routes::Call};
 
-/// Has a stream worked on at once. A call that is lost costs five minutes: the schedule finds the stream too.
+/// Starts processing a stream at once. If the call is lost, the schedule finds the stream five
+/// minutes later.
 async fn call_sender(Manage { aws, forward, .. }: &Manage, scope: &TenantScope<'_>, id: &str) {
     let event = json!({"stream": {"tenant": scope.tenant, "id": id, "asked": true}});
     if let Err(error) = aws.invoke(forward, &event).await {
@@ -46,7 +47,7 @@ fn missing() -> Problem {
     Problem::not_found("no stream with this id is configured in the tenant")
 }
 
-/// The stream as it is now.
+/// The current state of the stream.
 async fn answer(
     scope: &TenantScope<'_>,
     id: &str,
@@ -56,7 +57,7 @@ async fn answer(
     Ok(request::json(status, &streams::answered_stream(scope, &stored).await?.ok_or_else(missing)?))
 }
 
-/// `PUT /v1/streams/{id}`: makes the stream as the body says, whole. One that is there keeps its place.
+/// `PUT /v1/streams/{id}`: replaces the stream. An existing stream keeps its position.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where there are too many; 503.
@@ -91,7 +92,7 @@ pub async fn put(
                 serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?,
             ),
             shown: Some(named(id)),
-            // One that is there is due when it was, or is being worked on.
+            // An existing stream keeps its due time, or is being processed.
             due: if before.is_some() && there.is_some_and(|it| it.due_at.is_some()) {
                 Due::AsBefore
             } else {
@@ -104,7 +105,7 @@ pub async fn put(
     let configured = scope.configure(Kind::Stream, id, caller, want).await?;
     let status = match configured {
         Configured::Created => 201,
-        // It has no name that another could have taken.
+        // Names of saved searches are not unique.
         Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
         Configured::Full(full) => return Err(no_place(full)),
     };
@@ -112,7 +113,7 @@ pub async fn put(
     answer(scope, id, status).await
 }
 
-/// `DELETE /v1/streams/{id}`: takes the stream away, its place with it. What was sent stays where it was sent.
+/// `DELETE /v1/streams/{id}`: deletes the stream and its position.
 ///
 /// # Errors
 /// 404, 503.
@@ -122,7 +123,7 @@ pub async fn delete(
     let id = request::configured_id(request).map_err(|_| missing())?;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         there.ok_or_else(missing)?;
-        // Who works on it sees that it is gone, and takes back what was told of it.
+        // The run that processes it notices the deletion and withdraws the stream's finding.
         Ok(Wanted { shown: Some(named(id)), due: Due::At(scope.now), ..Wanted::default() })
     };
     scope.configure(Kind::Stream, id, caller, want).await?;
@@ -130,7 +131,8 @@ pub async fn delete(
     Ok(request::no_content())
 }
 
-/// `POST /v1/streams/{id}/replay {"from": …}`: sends again what was recorded since then, and what follows.
+/// `POST /v1/streams/{id}/replay {"from": …}`: sends the events recorded since then again, and
+/// continues from there.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 404; 503.
@@ -144,7 +146,7 @@ pub async fn replay(
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Stream> = there.ok_or_else(missing)?.read()?;
         let before = before.ok_or_else(missing)?;
-        // Twice at the same moment is once.
+        // Two requests at the same moment are one replay.
         let replays = before.replays + u32::from(before.begun_at != scope.now);
         let stream =
             Stream { from: from.at(scope.now, oldest), begun_at: scope.now, replays, ..before };
@@ -157,7 +159,7 @@ pub async fn replay(
     answer(scope, id, 200).await
 }
 
-/// `POST /v1/streams/{id}/test`: sends a test message, and says nothing yet of what became of it.
+/// `POST /v1/streams/{id}/test`: requests a test message. The response does not contain its result.
 ///
 /// # Errors
 /// 404, 503.

@@ -1,4 +1,4 @@
-//! Windows: extended, ended, tried again and closed by operators, each time with who and why.
+//! Operators extend, end, retry and close windows. Each change records the operator and the reason.
 
 use shared::http::authorization;
 use shared::platform::clock;
@@ -31,16 +31,17 @@ use tokio::time::Instant as Deadline;
 
 use crate::{Manage, routes::Call};
 
-/// How long a caller waits while the windows that an order means are counted.
+/// How long a request may take to count the windows that an order matches.
 const COUNTING: Duration = Duration::from_secs(8);
 /// Requests of a window that are closed in one transaction.
 const CLOSED_AT_ONCE: usize = 20;
 
-/// The requests that a caller means.
+/// The requests that a caller's change applies to.
 enum Meant {
-    /// All of the window.
+    /// All requests of the window.
     All,
-    /// Of those of an older window of the same account, the ones that came from the window that the caller names.
+    /// In an older window of the same account, only the requests that came from the window in the
+    /// path.
     Moved(HashSet<EventId>),
 }
 
@@ -53,7 +54,8 @@ impl Meant {
     }
 }
 
-/// `POST /v1/windows/{id}/extend`: lets it end later. Requests that moved to an older window of the same account are extended there.
+/// `POST /v1/windows/{id}/extend`: extends the window. Requests that moved to an older window of
+/// the same account are extended there.
 ///
 /// # Errors
 /// 404; 409 where it has ended; 422 for what is wrong with the request, or where the application does not allow it; 503.
@@ -64,7 +66,8 @@ pub async fn extend(
     let Extension { until, reason, actor } =
         Extension::read(&request::json_body(request)?).map_err(invalid)?;
     let actor = authorization::acting_as(caller, actor)?;
-    // The window where it is done: the requests of one that has begun to give them up are in two.
+    // The requests of a window that is being merged are in two windows. This is the one that was
+    // extended.
     let mut extended_in: Option<String> = None;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<WindowEvent>, Problem> {
         let now = scope.now;
@@ -92,7 +95,7 @@ pub async fn extend(
     change(scope, request, caller, sweep, decide).await
 }
 
-/// In whose name a window is changed, and why.
+/// The person in whose name a window is changed, and the reason.
 fn who_and_why(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
@@ -103,8 +106,8 @@ fn who_and_why(
     Ok((authorization::acting_as(caller, actor)?, reason))
 }
 
-/// `POST /v1/windows/{id}/end`: ends it now, for everybody who asked for its account in it. Requests that moved to an older window of the same
-/// account end there; what others asked for in that one stays.
+/// `POST /v1/windows/{id}/end`: ends all requests of the window now. Requests that moved to an
+/// older window of the same account end there; other requests of that window continue.
 ///
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503.
@@ -123,8 +126,9 @@ pub async fn end(
     change(scope, request, caller, sweep, decide).await
 }
 
-/// `POST /v1/windows/{id}/retry`: has the account of a window that is due disabled now, without the pause that follows a failure. Where its
-/// requests moved to an older window of the same account, that one is tried.
+/// `POST /v1/windows/{id}/retry`: retries to disable the account of a due window now, without the
+/// pause after a failure. If the window was merged into an older one of the same account, that one
+/// is retried.
 ///
 /// # Errors
 /// 404; 409 where it is closed or not due, or somebody else disables its account; 422 for what is wrong with the request; 503.
@@ -142,8 +146,9 @@ pub async fn retry(
     change(scope, request, caller, sweep, decide).await
 }
 
-/// `POST /v1/windows/{id}/close`: a person says that the account is disabled. The window is closed without proof, which is a finding; and so is
-/// the older window of the same account that took over its requests.
+/// `POST /v1/windows/{id}/close`: a person states that the account is disabled. The window is
+/// closed without verification, which is a finding. An older window of the same account into which
+/// it was merged is closed as well.
 ///
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503, also where some of its requests are still open.
@@ -157,7 +162,7 @@ pub async fn close(
         Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, scope.now))
     };
     let (mut id, mut seen) = (id.to_owned(), HashSet::new());
-    // More requests than one transaction takes are closed in several.
+    // Requests beyond the limit of one transaction are closed in further ones.
     loop {
         let window = windows::change_window(scope, &id, &caller.recorded_by(), decide)
             .await?
@@ -172,12 +177,13 @@ pub async fn close(
     }
 }
 
-/// The window that took over the requests of this one, unless it was seen.
+/// The window into which this one was merged, unless it was visited.
 fn next(window: &Window, seen: &HashSet<String>) -> Option<String> {
     window.merged_into.clone().filter(|older| !seen.contains(older))
 }
 
-/// Changes the window that the request's address names, and those that took over its requests. It answers the one that has them now.
+/// Changes the window in the path and those into which it was merged. Returns the window that now
+/// contains the requests.
 async fn change(
     scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -207,8 +213,9 @@ async fn change(
     Ok(request::json(200, &window.answered(scope.now)))
 }
 
-/// `POST /v1/windows/end`: an order to end, in all open windows, what was asked for by requests that meet a filter: all of a leaver. Where
-/// somebody else asked for the same account, it stays for them. The order is stored, and the service carries it out by itself.
+/// `POST /v1/windows/end`: orders the end of all requests in open windows that match a filter, such
+/// as those of a person who leaves. If another person has requested the same account, it stays
+/// enabled for them. The order is stored, and the service carries it out in the background.
 ///
 /// # Errors
 /// 422 for what is wrong with the request; 503.
@@ -231,7 +238,8 @@ pub async fn end_by_filter(
     Ok(answer)
 }
 
-/// How many windows an order means now, those that are still to open among them; none where they are so many that a caller would wait too long.
+/// The number of windows that an order matches now, including booked ones. None if counting would
+/// take too long.
 async fn count(scope: &TenantScope<'_>, order_scope: &OrderScope) -> Result<Option<u64>, Problem> {
     let meaning = Meaning::of(order_scope).map_err(Problem::bad_request)?;
     let until = Deadline::now() + COUNTING;
@@ -263,7 +271,7 @@ async fn count(scope: &TenantScope<'_>, order_scope: &OrderScope) -> Result<Opti
     }
 }
 
-/// Stores an order to end windows and calls the function that carries it out.
+/// Stores an order to end windows and invokes the function that carries it out.
 ///
 /// # Errors
 /// 503: it may be stored or not.

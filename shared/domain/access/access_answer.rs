@@ -1,4 +1,4 @@
-//! An access record as the API answers it.
+//! An access record in an API response.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::{
     trail::event::{Actor, EventId, Party, Ticket},
 };
 
-/// An access record as the API answers it: without what only its computation needs, with what follows from the rest.
+/// An access record in an API response: without internal fields, with derived ones.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]
 pub struct AccessAnswer {
@@ -79,10 +79,9 @@ pub struct AccessAnswer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<Reviewed>,
     pub events: Vec<EventId>,
-    /// What explains a log-on, in words.
+    /// The explanation of a log-on in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// The ids of its open findings.
     pub findings: Vec<String>,
     pub duration_ms: Option<i64>,
 }
@@ -92,7 +91,7 @@ impl From<&Access> for AccessAnswer {
         let request = access.request_in_words();
         let findings = access.open_findings().map(str::to_owned).collect();
         let duration_ms = access.duration_ms();
-        // Every member is named, so that a new one is either answered or left out on purpose.
+        // All fields are named, so that a new one has to be included or left out deliberately.
         let Access {
             id,
             kind,

@@ -1,4 +1,4 @@
-//! Which access record an event belongs to.
+//! The key of the access record to which an event belongs.
 
 use serde_json::Value;
 
@@ -10,21 +10,21 @@ use crate::{
     },
 };
 
-/// Which access an event belongs to.
+/// The key of an access record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// A session, by the source's id.
     Session(String),
     /// A request, by the source's id.
     Request(String),
-    /// A request that has no id of its own, by the event that asked.
+    /// A request without an id of its own, by its event.
     Event(EventId),
-    /// A log-on to a computer, by its event. No event says that it belongs to one.
+    /// A log-on to a computer, by its event. Other events do not refer to it.
     LogOn(EventId),
 }
 
 impl Key {
-    /// The access that an event says it belongs to. Uses and ends of accounts mostly do not say it.
+    /// The access record that an event names. Uses and ends of accounts usually name none.
     pub fn of(event: &Event) -> Option<Self> {
         let text = |name: &str| {
             event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
@@ -47,7 +47,8 @@ impl Key {
             | "entitlement.requested"
             | "entitlement.directly_assigned"
             | "entitlement.fulfilled" => Some(Self::Event(event.id.clone())),
-            // What the service tells of a window names the event that opened it; what callers say of it is theirs.
+            // The service's events about a window name the event that opened it. The same field in
+            // a caller's event has no such meaning.
             _ if event.id.is_services() => text("event").and_then(EventId::new).map(Self::Event),
             _ => None,
         }

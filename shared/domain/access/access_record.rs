@@ -1,7 +1,9 @@
-//! Accesses: what one person was given for a while, from the request to the proven end, as its events tell it.
+//! Access records. One access record covers one grant to one person, from the request to the
+//! verified revocation.
 //!
-//! An access is a session of a portal, a request for a package, a request for an account, or a log-on to a computer. It is computed from the set of its events alone,
-//! in the order they occurred, so that neither their order of arrival nor one that comes twice makes a difference.
+//! An access record is a portal session, a request for a package, a request for an account, or a
+//! log-on to a computer. It is computed from the set of its events alone, in the order in which
+//! they occurred, so the order of arrival and repeated events make no difference.
 
 use std::collections::BTreeMap;
 
@@ -20,82 +22,68 @@ use crate::{
     trail::event::{Actor, Event, EventId, Party, Ticket},
 };
 
-/// What kind of access it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A session with roles.
     Session,
-    /// An assignment to an access package.
+    /// An assignment of an access package.
     Package,
-    /// A privileged account that is enabled for a while.
+    /// A privileged account that is enabled for a limited time.
     Account,
-    /// A log-on to a computer.
     Computer,
 }
 
-/// Where an access stands.
+/// The state of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// Asked for.
     Requested,
-    /// Approved, and not begun.
+    /// Approved, but not started.
     Approved,
-    /// An approver said no.
     Denied,
     /// Nobody decided in time.
     TimedOut,
-    /// Taken back before it began.
+    /// Withdrawn before it started.
     Canceled,
-    /// It could not be given.
+    /// It could not be granted.
     Failed,
-    /// It goes on.
     Active,
-    /// It is over.
     Ended,
 }
 
-/// The policy it was asked for or approved under.
+/// The policy under which access was requested or approved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnderPolicy {
-    /// Its id.
     pub id: String,
-    /// The package's version, where the source knows it.
+    /// The package's version, if the source states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
-/// What a review said of it.
+/// A decision about the access in a review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reviewed {
-    /// The review.
     pub review: String,
-    /// What was decided.
     pub decision: String,
-    /// By whom.
     pub by: Actor,
-    /// When.
     pub at: Instant,
 }
 
-/// How often a finding about the access was raised, updated and withdrawn.
+/// The rounds of a finding about the access: how often it was raised, updated and withdrawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rounds {
-    /// The last round in which it was raised.
     pub raised: u32,
-    /// The last round in which it was withdrawn.
     pub withdrawn: u32,
-    /// How often it was updated in the last round.
+    /// Number of updates in the last round.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub updates: u32,
-    /// The evidence that its last event names.
+    /// The evidence in its last event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<EventId>,
-    /// Whether its last event says whom it is about.
+    /// Whether its last event names the person.
     #[serde(default, skip_serializing_if = "is_false")]
     pub has_subject: bool,
 }
@@ -107,133 +95,119 @@ impl Rounds {
     }
 }
 
-/// One access.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Access {
-    /// Its key, as text.
+    /// Its key as text.
     pub id: String,
-    /// What kind it is.
     pub kind: Kind,
-    /// Where it stands.
     pub standing: Standing,
-    /// The session, as its source calls it.
+    /// The source's id of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// The request, as its source calls it.
+    /// The source's id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The window that it opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
-    /// Whether it is somebody else who disables the account at its end. None where it has no window.
+    /// Whether another system disables the account at its end. None if it has no window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_external: Option<bool>,
-    /// Who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requester: Option<Actor>,
-    /// Whom it is for.
+    /// The person it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Party>,
-    /// The privileged identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Party>,
-    /// The thing accessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
-    /// Everything that its request and decisions name as accessed, `target` included.
+    /// All targets that its request and decisions name, including `target`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Party>,
-    /// The roles asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// Why it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
-    /// The ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
-    /// The policy it was asked for or approved under.
+    /// The policy under which it was requested or approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<UnderPolicy>,
-    /// The assignment that came of it, as its source calls it.
+    /// The source's id of the resulting assignment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assignment: Option<String>,
-    /// Approvals each role needs.
+    /// Number of approvals that each role needs.
     pub approvals_needed: u32,
-    /// Whether an administrator gave it without being asked, or it needs no approval for another reason that its source tells.
+    /// Whether it needs no approval, because an administrator assigned it or for another reason
+    /// that its source states.
     #[serde(default)]
     pub needs_no_approval: bool,
-    /// Who decided what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
-    /// When it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_at: Option<Instant>,
-    /// When the last approval that it needed was given.
+    /// When the last necessary approval was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_at: Option<Instant>,
-    /// When it began.
+    /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_at: Option<Instant>,
-    /// The first use of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_used_at: Option<Instant>,
-    /// The last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Instant>,
-    /// How often it was used.
     #[serde(default)]
     pub uses: u32,
-    /// Whether it was used more often than is counted.
+    /// Whether there are more uses than are counted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub more_uses: bool,
-    /// Whether it has more steps than are kept.
+    /// Whether there are more steps than are stored.
     #[serde(default, skip_serializing_if = "is_false")]
     pub more_steps: bool,
-    /// From when on it was to be.
+    /// The planned start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Instant>,
-    /// Until when, extensions and early ends included.
+    /// The planned end, including extensions and early ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Instant>,
-    /// When it was gone.
+    /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Instant>,
-    /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_cause: Option<EndCause>,
-    /// That it is gone.
+    /// The verification of its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
-    /// When it was decided that it is not given.
+    /// When it was decided that it is not granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Instant>,
-    /// Milliseconds by which it outlived its end.
+    /// The delay of its end after the planned one, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lateness_ms: Option<i64>,
-    /// What explains a log-on. None where no request is known, and for any other access.
+    /// The explanation of a log-on. None if no request is known, and for other kinds of access.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explained: Option<Explained>,
-    /// Steps that do not fit.
+    /// Steps in the wrong order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misfits: Vec<Misfit>,
-    /// Findings about it, by id.
+    /// The findings about it, by id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub findings: BTreeMap<String, Rounds>,
-    /// What reviews said of it.
+    /// The decisions about it in reviews.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<Reviewed>,
-    /// All that tells of it, in the order it occurred.
+    /// Its events, in the order in which they occurred.
     pub events: Vec<EventId>,
-    /// Events that came and are still to be looked at.
+    /// Events that are received but not processed yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<EventId>,
-    /// When the last of that was recorded, findings apart.
+    /// When the last of its events was recorded, except findings.
     pub recorded_until: Instant,
 }
 
 impl Access {
-    /// What explains a log-on, in words. None for any other access.
+    /// The explanation of a log-on in words. None for other kinds of access.
     pub fn request_in_words(&self) -> Option<String> {
         let words = match &self.explained {
             _ if self.kind != Kind::Computer => return None,
@@ -249,7 +223,7 @@ impl Access {
         Some(words)
     }
 
-    /// Everybody that it names: who asked, whom it is for, who decided.
+    /// The people that it names: requestor, recipient and approvers.
     pub fn involved(&self) -> Vec<Party> {
         let asked = self.requester.iter().map(party_of).chain(self.subject.clone());
         asked.chain(self.decisions.iter().map(|decision| party_of(&decision.by))).collect()
@@ -261,15 +235,16 @@ impl Access {
         shares_name(own, other)
     }
 
-    /// Whether it may be used at that moment.
+    /// Whether the access may be used at a time.
     pub fn holds(&self, at: Instant) -> bool {
         let Some(begun) = self.granted_at else { return false };
-        // A portal may tell a little late that it began.
+        // A portal may report the start with a small delay.
         let begun = self.starts_at.map_or(begun, |starts| starts.max(begun)).minus(TOLERANCE);
         begun <= at && self.until().is_none_or(|until| at <= until)
     }
 
-    /// Whether it had begun at that moment and was not gone: also after its planned end, until its removal is known.
+    /// Whether the access had started at a time and had not ended. It lasts beyond its planned end
+    /// until its removal is known.
     pub fn is_held(&self, at: Instant) -> bool {
         let Some(begun) = self.granted_at else { return false };
         let begun = match self.kind {
@@ -281,24 +256,25 @@ impl Access {
         begun <= at && self.ended_at.is_none_or(|ended| at <= ended)
     }
 
-    /// The moment from which on nobody may use it: its end, planned or early.
+    /// The time from which it may not be used: its planned or early end.
     pub fn until(&self) -> Option<Instant> {
         let early = self.ended_at.filter(|ended| self.ends_at.is_none_or(|ends| *ended < ends));
         early.or(self.ends_at)
     }
 
-    /// How long it lasted, in milliseconds.
+    /// Its duration in milliseconds.
     pub fn duration_ms(&self) -> Option<i64> {
         let begun = self.granted_at?;
         self.ended_at.map(|ended| (ended.millis() - begun.millis()).max(0))
     }
 
-    /// The time by which it is ordered among others: the first moment it touches.
+    /// The time by which access records are sorted: the start of their span.
     pub fn at(&self) -> Instant {
         self.span().0
     }
 
-    /// The first moment it touches, and the last that is known of; none while it goes on without an end.
+    /// The start and the last known time of the record; no end while the access continues without a
+    /// planned end.
     pub fn span(&self) -> (Instant, Option<Instant>) {
         let times = [self.asked_at, self.granted_at, self.starts_at];
         let first = times.into_iter().flatten().min().unwrap_or(self.recorded_until);
@@ -309,7 +285,7 @@ impl Access {
                 .max(),
             Standing::Active => None,
             Standing::Requested | Standing::Approved => self.ends_at,
-            // What was never given touches the time in which it was decided.
+            // Access that was never granted spans the time until the decision.
             Standing::Denied | Standing::TimedOut | Standing::Canceled | Standing::Failed => {
                 let last =
                     self.decisions.iter().map(|decision| decision.at).max().max(self.closed_at);
@@ -319,27 +295,28 @@ impl Access {
         (first, last)
     }
 
-    /// The last moment that is known of, by which its retention goes; none while it goes on. What nobody ever decides does not go on.
+    /// The last known time of the record, which starts its retention; none while the access
+    /// continues. A request that nobody decides does not continue.
     pub fn known_until(&self) -> Option<Instant> {
         let (first, last) = self.span();
         let is_undecided = matches!(self.standing, Standing::Requested | Standing::Approved);
         last.or_else(|| is_undecided.then(|| self.recorded_until.max(first)))
     }
 
-    /// Findings about it that stand.
     pub fn open_findings(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().filter(|(_, rounds)| rounds.is_open()).map(|(id, _)| id.as_str())
     }
 
-    /// Whether the access is the one that an event names as its own.
+    /// Whether an event names this access record.
     pub fn is_named_by(&self, event: &Event) -> bool {
         Key::of(event).is_some_and(|key| key.to_string() == self.id)
     }
 
-    /// Whether a use has a target that nothing of the access's request or decisions names. Where nothing names a target, every use fits.
+    /// Whether the target of a use is not named by the access record's request or decisions. False
+    /// if nothing names a target.
     pub fn is_elsewhere(&self, event: &Event) -> bool {
         let Some(target) = &event.target else { return false };
-        // Access that was stored before all its targets were.
+        // Older access records were stored without the list of all targets.
         let asked = || self.targets.iter().chain(&self.target);
         // The credentials of an account are read under the account's own name.
         let mut known = asked().chain(&self.account);

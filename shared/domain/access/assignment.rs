@@ -1,4 +1,4 @@
-//! What the events of an assignment to an access package say of its access record.
+//! Events about the assignment of an access package.
 
 use serde::Deserialize as _;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Access {
-    /// What is told of its assignment under another request, or under the assignment's own id.
+    /// Applies an event about the assignment that names another request or the assignment's own id.
     pub(super) fn take_assignment(&mut self, recorded: &Recorded, has_begun: bool) -> bool {
         let event = &recorded.event;
         let is_named = self.assignment.is_some() && told_assignment(event) == self.assignment;
@@ -47,7 +47,7 @@ impl Access {
                 self.ends_at = planned_end(event).or(self.ends_at);
                 true
             }
-            // The assignment as it tells of itself.
+            // The event of the assignment itself.
             "entitlement.fulfilled" if is_named => {
                 self.ends_at = self.ends_at.max(planned_end(event));
                 true
@@ -57,7 +57,8 @@ impl Access {
     }
 }
 
-/// The end that an assignment's event plans: its session's, the window's, or as an import keeps its schedule.
+/// The planned end in an assignment's event: that of its session, of the window, or of an imported
+/// schedule.
 pub(super) fn planned_end(event: &Event) -> Option<Instant> {
     let asked = match event.window {
         Some(AskedWindow::Until(until)) => Some(until),
@@ -70,17 +71,18 @@ pub(super) fn planned_end(event: &Event) -> Option<Instant> {
     event.session.as_ref().and_then(|session| session.ends_at).or(asked).or(kept)
 }
 
-/// The assignment that an event of entitlement management is about, where it says so.
+/// The id of the assignment in an event of entitlement management, if it has one.
 pub(super) fn told_assignment(event: &Event) -> Option<String> {
     let details = event.details.as_ref().filter(|_| event.action.starts_with("entitlement."))?;
     details.get("assignment_id")?.as_str().map(str::to_owned)
 }
 
-/// The member of an event's details by which its source says why an assignment ended.
+/// The member of an event's details that contains the cause of an assignment's end.
 pub const END_CAUSE: &str = "end_cause";
 
-/// Why an assignment ended: expired, canceled by its user, or removed. The source says it in `details.end_cause`. Sources
-/// that do not, and events that were stored before, say it in the words of their reason.
+/// The cause of an assignment's end: expired, canceled by its user, or removed. It is in
+/// `details.end_cause`. Sources without it, and older stored events, state it in the words of their
+/// reason.
 pub(super) fn cause_of(event: &Event, planned: Option<Instant>) -> EndCause {
     told_cause(event).unwrap_or_else(|| cause_from_reason(event, planned))
 }

@@ -8,39 +8,34 @@ use crate::{
     trail::event::{Actor, EventId, Policy, Recorded, Scope},
 };
 
-/// The first decisions that are kept, and the last. A decision holds a reason, which is long.
+/// Number of first and of last decisions that are stored. A decision contains a reason, which may
+/// be long.
 pub(super) const FIRST_DECISIONS: usize = 40;
 pub(super) const LAST_DECISIONS: usize = 20;
 
-/// Yes or no of an approver.
+/// An approver's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Yes.
     Approved,
-    /// No.
     Denied,
 }
 
-/// A decision about a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What was decided.
     pub verdict: Verdict,
-    /// By whom.
     pub by: Actor,
-    /// When.
     pub at: Instant,
-    /// Why, where that is told.
+    /// The reason, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The roles it is about; none where it is about all.
+    /// The roles that it is about; empty for all roles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// The approval policy it was made under.
+    /// The approval policy under which it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
-    /// The event that says so.
+    /// The event that records it.
     pub event: EventId,
 }
 

@@ -1,11 +1,12 @@
-//! The order in which the events of an access record are followed.
+//! The order in which the events of an access record are processed.
 
 use crate::{
     time::timestamp::Instant,
     trail::event::{EventId, Recorded, Scope},
 };
 
-/// The order in which events are followed: as they occurred; what a source tells of one moment, in the order of its steps.
+/// The processing order: by time of occurrence; events of the same moment in the order of their
+/// steps.
 pub fn order_of(recorded: &Recorded) -> (Instant, u8, Instant, &EventId) {
     let action = recorded.event.action.as_str();
     let step = match action.rsplit('.').next().unwrap_or_default() {
@@ -18,7 +19,7 @@ pub fn order_of(recorded: &Recorded) -> (Instant, u8, Instant, &EventId) {
         "canceled" | "expired" | "terminated" | "removed" | "timed_out" | "failed" => 6,
         _ => 5,
     };
-    // A role's decision comes before what it means for the whole session.
+    // The decision about a role comes before its effect on the whole session.
     let is_whole =
         recorded.event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
     let step = step * 2 + u8::from(step == 2 && is_whole);

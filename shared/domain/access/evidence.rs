@@ -1,4 +1,4 @@
-//! How an access ended, and the proof that it is gone.
+//! The end of access and its verification.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,54 +9,51 @@ use crate::{
     trail::event::{Event, EventId, Recorded, Scope},
 };
 
-/// Why an access ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndCause {
-    /// Its time ran out.
     Expired,
-    /// Whoever it was for ended it.
+    /// The recipient ended it.
     Canceled,
     /// An administrator ended it.
     Terminated,
-    /// It was taken away, for a reason that its source tells.
+    /// It was removed, for a reason that its source states.
     Removed,
-    /// Another request went on with the account.
+    /// Another request kept the account enabled.
     Covered,
-    /// The person logged off, or locked the computer.
+    /// The person logged off or locked the computer.
     LoggedOff,
     /// No log-off is known; the access that explains the log-on ended.
     SessionEnded,
-    /// No log-off is known, and no earlier end.
+    /// No log-off and no earlier end are known.
     #[serde(rename = "no_log_off_in_12_hours")]
     NoLogOff,
 }
 
-/// Who says that it is gone.
+/// The source that confirms the end of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
-    /// The directory, asked again after the account was turned off.
+    /// The directory, read after the account was disabled.
     ReadBack,
     /// The portal that disabled the account.
     Portal,
-    /// The source that keeps sessions or assignments.
+    /// The source that manages sessions or assignments.
     Source,
 }
 
-/// That an access is gone.
+/// The verification that access has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verified {
-    /// Since when that is known.
+    /// Since when the end is known.
     pub at: Instant,
-    /// By whom.
     pub by: Proof,
-    /// The event that says so.
+    /// The event that records it.
     pub event: EventId,
 }
 
 impl Access {
-    /// The account was turned off and read back.
+    /// Applies the event that the account was disabled and read back.
     pub(super) fn verify(&mut self, event: &Event, at: Instant) {
         if self.verified.as_ref().is_none_or(|known| known.by != Proof::ReadBack) {
             self.end_cause.get_or_insert(EndCause::Expired);
@@ -68,7 +65,7 @@ impl Access {
         }
     }
 
-    /// Its portal says that the account is disabled.
+    /// Applies the portal's event that the account is disabled.
     pub(super) fn end_by_portal(&mut self, event: &Event) {
         let by = party_of(&event.actor);
         let is_its_own =
@@ -86,8 +83,9 @@ impl Access {
         }
     }
 
-    /// Somebody says that it is over. Where the account is in a directory of ours, only that directory says so: then its end is brought to
-    /// that moment, and the account is still to be read back.
+    /// Records the end of access. If the account is in a directory of this service, only that
+    /// directory can verify the end: the planned end moves to that time, and the account still has
+    /// to be read back.
     pub(super) fn end(&mut self, at: Instant, cause: EndCause, by: Proof, event: &EventId) {
         self.end_cause.get_or_insert(cause);
         if self.is_external == Some(false) {

@@ -1,27 +1,29 @@
-//! Which of very many events an access record keeps: the first and the last of each class.
+//! Selects which of very many events an access record stores: the first and last ones of each
+//! class.
 
 use crate::{
     access::access_key::Key,
     trail::event::{Event, Outcome, Recorded},
 };
 
-/// The first uses of an access that are kept …
+/// Number of first uses that are stored.
 const FIRST_USES: usize = 400;
-/// … and the last. What lies between is neither kept nor counted.
+/// Number of last uses that are stored. Those in between are neither stored nor counted.
 const LAST_USES: usize = 100;
-/// The same for its steps. A portal that sends one session id for everything must not make an access that grows without end.
+/// The same for its steps. A portal that uses one session id for everything must not cause an
+/// access record that grows without limit.
 pub(super) const FIRST_STEPS: usize = 200;
 pub(super) const LAST_STEPS: usize = 50;
-/// The same for findings and reviews of it.
+/// The same for findings and reviews.
 const FIRST_AFTERTHOUGHTS: usize = 100;
 const LAST_AFTERTHOUGHTS: usize = 50;
 
-/// Whether an event is what somebody thought of an access afterwards: a finding about it, or a decision in a review.
+/// Whether an event was added to an access record afterwards: a finding about it, or a decision in
+/// a review.
 pub fn is_afterthought(event: &Event) -> bool {
     event.action.starts_with("finding.") || event.action == "review.decided"
 }
 
-/// Whether an event is a use of an access.
 pub fn is_use(event: &Event) -> bool {
     const USES: [&str; 5] = [
         "access.used",
@@ -33,17 +35,16 @@ pub fn is_use(event: &Event) -> bool {
     USES.contains(&event.action.as_str()) && event.outcome == Outcome::Success
 }
 
-/// What was left out of very many events.
+/// The classes of events that were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Whether uses were.
     pub uses: bool,
-    /// Whether steps were.
     pub steps: bool,
 }
 
-/// Leaves out what stands between the first and the last so many, of events in order: of uses, of steps (those of `own` and those of others
-/// apart), of findings and reviews. Doing so again with more events comes to the same as doing so with all of them at once.
+/// Leaves out the events between the first and last ones, in each class: uses, steps (those of
+/// `own` and others separately), findings and reviews. Repeating this with more events has the same
+/// result as doing it once with all.
 pub fn thin_out(events: &mut Vec<Recorded>, own: Option<&Key>) -> LeftOut {
     const BOUNDS: [(usize, usize); 4] = [
         (FIRST_USES, LAST_USES),

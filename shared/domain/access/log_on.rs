@@ -1,4 +1,4 @@
-//! A log-on to a computer as an access record of its own.
+//! A log-on to a computer as an access record.
 
 use std::time::Duration;
 
@@ -16,27 +16,27 @@ use crate::{
     trail::event::{EventId, Party, Recorded},
 };
 
-/// How long a log-on lasts where no log-off of that person, account and desktop is known.
+/// The duration of a log-on for which no log-off is known.
 pub const LOG_ON_LASTS: Duration = Duration::from_secs(12 * 3600);
-/// The action by which somebody logs on to a computer …
+/// The action of a log-on to a computer.
 pub const LOG_ON: &str = "computer.accessed";
-/// … logs off or locks it …
+/// The action of a log-off or a lock.
 pub const LOG_OFF: &str = "computer.left";
-/// … and gets a code to log on to one that is offline.
+/// The action by which a person gets a code for a log-on to an offline computer.
 pub const OFFLINE_CODE: &str = "computer.offline_code.retrieved";
 
-/// What explains a log-on.
+/// The explanation of a log-on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Explained {
-    /// An access that holds the account at that time, by its key.
+    /// The key of an access record that covers the account at that time.
     Access(String),
-    /// An offline code, by its event.
+    /// The event of an offline code.
     OfflineCode(EventId),
 }
 
 impl Access {
-    /// The access that a log-on is, with the log-off that ends it and what explains it, as far as they are known.
+    /// The access record of a log-on, with its log-off and explanation as far as they are known.
     pub fn of_log_on(
         recorded: &Recorded,
         left: Option<&Recorded>,

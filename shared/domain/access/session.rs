@@ -1,7 +1,8 @@
-//! A session as its events tell it: state, roles with each decision, justification, username, timeline.
+//! A session computed from its events: state, roles with their decisions, justification, user name
+//! and timeline.
 //!
-//! It is computed from the events alone, in the order they occurred, so a late event changes the story as if it had come in
-//! time, and nothing can disagree with the trail.
+//! It is computed from the events alone, in the order in which they occurred. A late event
+//! therefore has the same effect as a timely one, and the session never disagrees with the trail.
 
 use serde::Serialize;
 
@@ -14,49 +15,42 @@ use crate::{
     },
 };
 
-/// One JIT request from CREATED to its end.
+/// One session, from CREATED to its end.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Story {
-    /// The source's id of it.
+    /// The source's id.
     pub id: String,
-    /// Where it stands. None where nothing that is told of it has a state.
+    /// The state. None if no event implies one.
     pub state: Option<State>,
-    /// Who asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
-    /// The thing accessed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
-    /// Why it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
     /// The user generated for it; `TBD` until it is granted.
     pub username: String,
-    /// Its planned start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Instant>,
-    /// Its planned end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Instant>,
-    /// Approvals each role needs.
+    /// Number of approvals that each role needs.
     pub approvals_needed: u32,
-    /// The roles asked for or decided, each with its decisions.
+    /// The requested or decided roles with their decisions.
     pub roles: Vec<Role>,
-    /// The id of the window that it opened, of the last where it opened several. Where the window stands is not told by events alone.
+    /// The id of the window that it opened, or of the last one. Events alone do not contain the
+    /// window's state.
     #[serde(skip)]
     pub opened: Option<String>,
-    /// Everything that is told of it, in the order it occurred.
+    /// All its events, in the order in which they occurred.
     pub timeline: Vec<Step>,
 }
 
-/// One role of a session.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Role {
-    /// Its name.
     pub role: String,
     /// CREATED, APPROVED or DENIED.
     pub state: State,
-    /// Who decided what.
     pub decisions: Vec<Decision>,
 }
 
@@ -65,36 +59,31 @@ pub struct Role {
 pub struct Decision {
     /// APPROVED or DENIED.
     pub state: State,
-    /// Who decided, as sentences show it.
+    /// The approver's name, as in sentences.
     pub by: String,
-    /// When.
     pub at: Instant,
-    /// Why, where that is told.
+    /// The reason, if stated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The event that says so.
+    /// The event that records it.
     pub event: EventId,
 }
 
-/// One event of the timeline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// The event.
     pub event: EventId,
-    /// When it occurred.
     pub occurred_at: Instant,
-    /// When it was recorded.
     pub recorded_at: Instant,
-    /// What the Action column shows.
+    /// The text of the Action column.
     pub label: String,
     /// The sentence.
     pub message: String,
-    /// Whether it may follow what was told before it; one that may not changes no state.
+    /// Whether the step is allowed after the earlier ones. A step that is not changes no state.
     pub fits: bool,
 }
 
 impl Story {
-    /// The story of the session `id` as `events` tell it, in any order.
+    /// Computes the session `id` from its events, in any order.
     pub fn of(id: &str, mut events: Vec<Recorded>) -> Self {
         events.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         let mut story = Self {
@@ -111,7 +100,8 @@ impl Story {
             opened: None,
             timeline: Vec::with_capacity(events.len()),
         };
-        // What was asked for comes first, wherever it stands: a decision is judged by the approvals that are needed.
+        // Requested roles come first, wherever they occur: decisions depend on the number of
+        // necessary approvals.
         for recorded in &events {
             story.take_facts(recorded);
         }
@@ -129,7 +119,8 @@ impl Story {
         story
     }
 
-    /// The state at `now`. A session that nobody has decided when its planned end passes is timed out, though no event says so.
+    /// The state at `now`. A session without a decision at its planned end has timed out, even
+    /// without an event.
     pub fn state_at(&self, now: Instant) -> Option<State> {
         match (self.state, self.ends_at) {
             (Some(State::Created), Some(ends)) if ends <= now => Some(State::TimedOut),
@@ -140,7 +131,7 @@ impl Story {
     fn take_facts(&mut self, recorded: &Recorded) {
         let event = &recorded.event;
         let Some(session) = &event.session else { return };
-        // A use names the session that it belongs to, and says nothing of how that is planned.
+        // A use names its session but contains no planned times.
         if event.is_of_device() {
             return;
         }
@@ -148,7 +139,7 @@ impl Story {
         self.opened =
             recorded.opened.as_ref().map(|opened| opened.id.clone()).or(self.opened.take());
         if session.scope == Scope::Session {
-            // A session that is extended or renamed is told so by a later row.
+            // Later events update the times and name of a session.
             self.starts_at = session.starts_at.or(self.starts_at);
             self.ends_at = session.ends_at.or(self.ends_at);
             self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
@@ -169,12 +160,12 @@ impl Story {
         }
     }
 
-    /// Follows one event; false where it does not fit what was told before.
+    /// Applies one event; false if it is not allowed after the earlier ones.
     fn take_step(&mut self, recorded: &Recorded) -> bool {
         let (Some(session), Some(step)) = (&recorded.event.session, recorded.state()) else {
             return true;
         };
-        // What was tried and failed changed nothing.
+        // A failed attempt changed nothing.
         if recorded.event.outcome == crate::trail::event::Outcome::Failure {
             return true;
         }
@@ -186,7 +177,7 @@ impl Story {
             (Scope::Session, State::Created) => self.enter(step, |state| state.is_none()),
             (Scope::Session, State::Approved) => {
                 let every_role = self.roles.iter().all(|role| role.state == State::Approved);
-                // Nothing needs approval: the system's own approval is for every role.
+                // If no approval is needed, the system's own approval applies to every role.
                 let automatic = self.approvals_needed == 0;
                 if automatic && self.state == Some(State::Created) {
                     self.decide(recorded, &self.role_names(), step);
@@ -196,7 +187,8 @@ impl Story {
                     && (self.state == Some(State::Approved)
                         || self.enter(step, |state| matches!(state, None | Some(State::Created))))
             }
-            // A role's denial has made it DENIED already; the session's own row says it once more.
+            // The denial of a role has denied the session already; the session's own event repeats
+            // it.
             (Scope::Session, State::Denied) => {
                 self.state == Some(State::Denied)
                     || self.enter(step, |state| {
@@ -206,7 +198,7 @@ impl Story {
             (Scope::Session, State::Granted) => {
                 self.enter(step, |state| state == Some(State::Approved))
             }
-            // Nobody decided until its planned end: a source may say that in either word.
+            // Nobody decided before its planned end. Sources use either word for this.
             (Scope::Session, State::TimedOut) => self.enter(step, |state| {
                 matches!(state, None | Some(State::Created | State::TimedOut))
             }),
@@ -237,7 +229,7 @@ impl Story {
         self.roles.iter().map(|role| role.role.clone()).collect()
     }
 
-    /// One denied role denies the session; it is approved when the last role is.
+    /// One denied role denies the session. The session is approved when its last role is.
     fn decide(&mut self, recorded: &Recorded, names: &[String], step: State) -> bool {
         let fits = matches!(self.state, None | Some(State::Created));
         let event = &recorded.event;
@@ -289,7 +281,8 @@ mod tests {
         Story::of("68", events(rows))
     }
 
-    /// Rows a minute apart: action, actor (`System` or a name), session without its id; a reason in `session.reason`.
+    /// Rows one minute apart: action, actor (`System` or a name), session without its id; the
+    /// reason is in `session.reason`.
     fn events(rows: &[(&str, &str, Value)]) -> Vec<Recorded> {
         let start: Instant = "2026-11-22T10:00:00Z".parse().unwrap();
         let tenant = Tenant::new("acme").unwrap();
@@ -336,7 +329,7 @@ mod tests {
             whole["ends_at"] = json!(ends_at);
             whole
         };
-        // Rows are a minute apart, from ten o'clock on.
+        // Rows are one minute apart, starting at ten o'clock.
         let (ends_at, later) = ("2026-11-22T10:00:30Z", "2026-11-22T11:00:00Z");
         for rows in [
             vec![("timed_out", "System", whole())],
@@ -351,7 +344,7 @@ mod tests {
                 "{rows:?}"
             );
         }
-        // It can not have expired before its end, nor time out when it was decided.
+        // It cannot expire before its end, and cannot time out after a decision.
         let early = story(&[("created", "Mark", asked(later)), ("expired", "System", whole())]);
         assert_eq!((early.state, misfits(&early).len()), (Some(State::Created), 1));
         let decided = story(&[
@@ -361,7 +354,7 @@ mod tests {
             ("timed_out", "System", whole()),
         ]);
         assert_eq!((decided.state, misfits(&decided).len()), (Some(State::Approved), 1));
-        // Without any event, the time alone says so.
+        // Without an event, the time alone decides.
         let undecided = story(&[("created", "Mark", asked(ends_at))]);
         let at = |text: &str| undecided.state_at(text.parse().unwrap());
         assert_eq!(

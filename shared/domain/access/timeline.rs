@@ -1,4 +1,4 @@
-//! How events become an access record, step by step in their order.
+//! Builds an access record from its events, step by step in order.
 //!
 //! - `facts`: what was requested; `afterthoughts`: findings and reviews
 //! - `steps`: what happened; `session_state`: the state of a session, from all its steps
@@ -29,40 +29,40 @@ use crate::{
     trail::event::{ActorType, Event, EventId, Party, Recorded},
 };
 
-/// Most events that are kept of an access that outlived its first ones.
+/// Maximum number of stored events of an access record that has outlived its first ones.
 const MOST_CONTINUED: usize = 900;
-/// Most roles of an access, and most findings.
+/// Maximum number of roles and of findings of an access record.
 const MOST_ROLES: usize = 100;
 const MOST_FINDINGS: usize = 200;
-/// Most targets of one access that are kept.
+/// Maximum number of stored targets of an access record.
 const MOST_TARGETS: usize = 50;
-/// How much later than a first use a source may say that an access began.
+/// The tolerated delay between a first use and the reported start of access.
 pub const TOLERANCE: Duration = Duration::from_secs(60);
 
-/// A step that may not follow what was told before it.
+/// A step that is not allowed after the earlier ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Misfit {
-    /// The event.
     pub event: EventId,
 }
 
 impl Access {
-    /// The access as its events tell it: its own, and others that name its account, of which it takes what falls into its time. None where
-    /// none is its own.
+    /// Computes the access record from its events: its own, and those that name its account and
+    /// fall into its time. None if it has no event of its own.
     pub fn of(key: &Key, mut events: Vec<Recorded>) -> Option<Self> {
         events.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         events.dedup_by(|a, b| a.event.id == b.event.id);
         let left_out = thin_out(&mut events, Some(key));
         let (own, others): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
-        // Somebody who goes on using it does not put off what is missing.
+        // Continued use must not postpone the check for missing events.
         let told = || own.iter().filter(|recorded| !is_afterthought(&recorded.event));
         let steps =
             told().filter(|it| !it.event.is_of_device()).map(|recorded| recorded.recorded_at).max();
         let recorded_until = steps.or_else(|| told().map(|recorded| recorded.recorded_at).max())?;
         let has =
             |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
-        // A removal or an extension that is told under a request of its own is about an assignment that has another.
+        // A removal or extension with a request of its own belongs to an assignment that has
+        // another request.
         let is_step = |recorded: &Recorded| {
             let action = recorded.event.action.as_str();
             !is_afterthought(&recorded.event)
@@ -102,7 +102,7 @@ impl Access {
         Some(access)
     }
 
-    /// An access of which nothing is known but when that was recorded.
+    /// An access record with no data but the time of recording.
     pub(super) fn empty(key: &Key, kind: Kind, left_out: LeftOut, recorded_until: Instant) -> Self {
         Self {
             id: key.to_string(),
@@ -150,7 +150,8 @@ impl Access {
         }
     }
 
-    /// A log-on with what its request says of it, and with its end, where no log-off is known: that of the request, or after twelve hours.
+    /// Completes a log-on with data of its request and, if no log-off is known, with an end: that
+    /// of the request, or after twelve hours.
     pub fn complete(&mut self, request: Option<&Self>, now: Instant) {
         let Some(at) = self.granted_at.filter(|_| self.kind == Kind::Computer) else { return };
         if let Some(request) = request {
@@ -174,7 +175,8 @@ impl Access {
         }
     }
 
-    /// The access with what came since, where its first events are past their retention and it cannot be computed from all of them any more.
+    /// Continues the access record with new events, when its first events are past their retention
+    /// and it cannot be computed from all of them.
     #[must_use]
     pub fn continued(&self, key: &Key, mut new: Vec<Recorded>) -> Self {
         new.retain(|recorded| !self.events.contains(&recorded.event.id));
@@ -208,7 +210,8 @@ impl Access {
         access
     }
 
-    /// Adds what an earlier computation knew and this one cannot see any more, because very many events were left out.
+    /// Adds facts from an earlier computation that this one lacks, because very many events were
+    /// left out.
     pub fn remember(&mut self, was: &Self) {
         self.more_uses |= was.more_uses;
         self.more_steps |= was.more_steps;
@@ -242,7 +245,8 @@ impl Access {
     }
 }
 
-/// What an event that asks for nothing says of the thing accessed. A decision may name the request it is about instead.
+/// The target in an event that is no request. A decision may name the request as its target
+/// instead.
 pub(super) fn of_it(event: &Event) -> Option<Party> {
     event
         .target

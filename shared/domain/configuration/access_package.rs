@@ -1,8 +1,8 @@
-//! Package: an access package, which grants roles of several resources together, and the policies by which it is asked for and
-//! approved.
+//! Access packages. A package grants roles in several resources together, and has policies for
+//! requests and approvals.
 //!
-//! What the trail does not know it does not guess: whether somebody may ask for a package, or may approve a request, is yes, no,
-//! or unknown.
+//! Missing facts are never guessed: whether a person may request a package, or may approve a
+//! request, is yes, no or unknown.
 
 use std::time::Duration;
 
@@ -20,37 +20,33 @@ use crate::{
     trail::event::{Actor, Party},
 };
 
-/// Most owners.
 pub const MOST_OWNERS: usize = 10;
-/// Most resource roles.
 pub const MOST_RESOURCE_ROLES: usize = 200;
-/// Most policies.
 pub const MOST_POLICIES: usize = 50;
-/// Most people, groups or organisations of each list.
+/// Maximum number of people, groups or organisations in each list.
 pub const MOST_NAMED: usize = 100;
-/// Most approvals that a policy can ask for.
+/// Maximum number of approvals that a policy may require.
 pub const MOST_APPROVALS: u32 = 50;
-/// The longest that access may last.
+/// The longest duration of access.
 const LONGEST: Duration = Duration::from_secs(3660 * 86_400);
 
-/// An access package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
-    /// Its name; events may name it so.
+    /// Its name, which events may use.
     pub name: String,
-    /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The catalog it stands in.
+    /// The catalog that contains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<String>,
-    /// Who is told when something is wrong.
+    /// The people responsible for findings about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
-    /// What whoever is assigned the package has.
+    /// The roles that each holder of the package has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource_roles: Vec<ResourceRole>,
-    /// How it is asked for and approved. Without any it can only be assigned by an administrator.
+    /// The policies for requests and approvals. Without a policy, only an administrator can assign
+    /// the package.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Policy>,
 }
@@ -58,9 +54,7 @@ pub struct Package {
 /// One role in one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceRole {
-    /// The resource.
     pub resource: Resource,
-    /// The role in it.
     pub role: String,
 }
 
@@ -70,48 +64,43 @@ pub struct Resource {
     /// Its id in its own system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Its name.
     pub name: String,
-    /// What kind of thing.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
 
-/// By which some people ask for a package, and others approve.
+/// A policy: who may request a package, and who approves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Its id.
     pub id: String,
-    /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Who may ask.
+    /// Who may request the package.
     pub requestors: Requestors,
-    /// How many approvals a request needs.
+    /// The number of approvals that a request needs.
     pub approvals_needed: u32,
-    /// Who approves.
     pub approvers: Approvers,
-    /// How long an assignment lasts; none that ends of itself without it.
+    /// How long an assignment lasts; unlimited if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<Length>,
 }
 
-/// Who may ask for a package by a policy: whoever is meant by any of these, and nobody where none is given.
+/// Who may request a package under a policy: anyone who matches any of these fields. If all are
+/// empty, nobody may.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requestors {
-    /// Everybody.
     #[serde(default, skip_serializing_if = "is_false")]
     pub all: bool,
-    /// All of the tenant's own people, guests apart.
+    /// All of the tenant's own people, without guests.
     #[serde(default, skip_serializing_if = "is_false")]
     pub members: bool,
     /// People, by any of their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<String>,
-    /// Groups, as people's records name them.
+    /// Groups, by their names in the records of people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Organisations, by their ids.
+    /// Organisations, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub organisations: Vec<String>,
     /// The people of every organisation that an administrator configured.
@@ -119,22 +108,22 @@ pub struct Requestors {
     pub configured_organisations: bool,
 }
 
-/// Who approves requests by a policy: whoever is meant by any of these.
+/// Who approves requests under a policy: anyone who matches any of these fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approvers {
     /// People, by any of their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<String>,
-    /// Groups, as people's records name them.
+    /// Groups, by their names in the records of people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// The manager of whoever asks.
+    /// The requestor's manager.
     #[serde(default, skip_serializing_if = "is_false")]
     pub manager: bool,
-    /// The sponsors of the organisation of whoever asks.
+    /// The sponsors of the requestor's organisation.
     #[serde(default, skip_serializing_if = "is_false")]
     pub sponsors: bool,
-    /// Others too, whom only the directory knows.
+    /// Whether there are further approvers that only the directory can resolve.
     #[serde(default, skip_serializing_if = "is_false")]
     pub others: bool,
 }
@@ -143,31 +132,27 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// A package with its id and version, as answered.
+/// A package in an API response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Configured {
-    /// The id.
     pub id: String,
-    /// How often it was changed: what a decision names as the `version` of its `policy`.
+    /// Number of changes: the `version` in the `policy` of a decision.
     pub version: u64,
-    /// What is configured.
     #[serde(flatten)]
     pub package: Package,
 }
 
-/// Whether something is so, as far as the trail knows.
+/// Whether a statement is true, as far as the trail contains the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is.
     Yes,
-    /// It is not.
     No,
-    /// Nothing says.
+    /// The facts are missing.
     Unknown,
 }
 
 impl Verdict {
-    /// Whether any of them is so: one that is outweighs those that nothing is known of.
+    /// Whether any of the statements is true: one that is true outweighs unknown ones.
     fn any(verdicts: impl IntoIterator<Item = Self>) -> Self {
         verdicts.into_iter().fold(Self::No, |all, one| match (all, one) {
             (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
@@ -183,7 +168,7 @@ impl From<bool> for Verdict {
     }
 }
 
-/// Whether somebody may ask for a package.
+/// Whether a person may request a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CanRequest<'p> {
     /// By these policies.
@@ -193,35 +178,33 @@ pub enum CanRequest<'p> {
     },
     /// No policy is for them.
     No,
-    /// A policy may be for them, but nothing says whether it is.
+    /// A policy may apply to the person, but the facts are missing.
     Unknown,
 }
 
-/// Somebody as events name them, with their record where there is one.
+/// A person in an event, with their record if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Somebody<'p> {
     names: Vec<&'p str>,
-    /// Their record.
     pub person: Option<&'p Known>,
 }
 
 impl<'p> Somebody<'p> {
-    /// The person of a record.
     pub fn known(person: &'p Known) -> Self {
         Self { names: Vec::new(), person: Some(person) }
     }
 
-    /// Who a party is, with the record that was found for it.
+    /// The person of a party, with the record that was found for it.
     pub fn of_party(party: &'p Party, person: Option<&'p Known>) -> Self {
         Self { names: identifying(&party.id, &party.email, &party.name), person }
     }
 
-    /// Who an actor is, with the record that was found for it.
+    /// The person of an actor, with the record that was found for it.
     pub fn of_actor(actor: &'p Actor, person: Option<&'p Known>) -> Self {
         Self { names: identifying(&actor.id, &actor.email, &actor.name), person }
     }
 
-    /// All that they are known by: what the event says, and their record's own id, addresses and ids.
+    /// All names of the person: those in the event, and the id, addresses and ids of the record.
     fn names(&self) -> impl Iterator<Item = &'p str> {
         let of_record = self.person.into_iter().flat_map(|known| {
             let person = &known.person;
@@ -231,7 +214,8 @@ impl<'p> Somebody<'p> {
         self.names.iter().copied().chain(of_record)
     }
 
-    /// Whether they are one of these. A list of object ids says nothing of somebody who is known by an address only.
+    /// Whether the person is in the list. A list of object ids says nothing about a person of whom
+    /// only an address is known.
     fn is_among<'l>(&self, listed: impl IntoIterator<Item = &'l str>) -> Verdict {
         Verdict::any(listed.into_iter().map(|listed| {
             let sort = Sort::of(listed);
@@ -245,7 +229,7 @@ impl<'p> Somebody<'p> {
         }))
     }
 
-    /// Whether they are in one of these groups, which only their record can say.
+    /// Whether the person is in one of these groups. Only the person's record contains groups.
     fn is_in(&self, groups: &[String]) -> Verdict {
         match self.person.map(|known| &known.person.groups) {
             _ if groups.is_empty() => Verdict::No,
@@ -261,7 +245,7 @@ impl<'p> Somebody<'p> {
         self.names().filter(|name| Sort::of(name) == Sort::Address)
     }
 
-    /// Whether they are one of an organisation's people.
+    /// Whether the person belongs to an organisation.
     fn belongs_to(&self, organisation: &organisation::Organisation) -> Verdict {
         let mut addresses = self.addresses().peekable();
         if addresses.peek().is_none() {
@@ -274,7 +258,8 @@ impl<'p> Somebody<'p> {
     }
 }
 
-/// An id or an address says who it is; a name that is shown does so only where there is nothing else.
+/// The names that identify a person: id and address; the display name only if there is nothing
+/// else.
 fn identifying<'p>(
     id: &'p Option<String>,
     email: &'p Option<String>,
@@ -284,7 +269,8 @@ fn identifying<'p>(
     if sure.is_empty() { name.iter().map(String::as_str).collect() } else { sure }
 }
 
-/// Names of one sort can be compared; of two that differ in sort nobody can say whether they are the same person's.
+/// The kind of a name. Names of the same kind can be compared; names of different kinds may belong
+/// to the same person.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Address,
@@ -303,10 +289,10 @@ impl Sort {
 }
 
 impl Package {
-    /// Reads what a caller says of a package.
+    /// Reads the body of a request to configure a package.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let name = fields.required_text("name", NAME_BYTES);
@@ -326,7 +312,8 @@ impl Package {
         })
     }
 
-    /// Whether a person may ask for it. Of somebody without a record only policies for everybody say something.
+    /// Whether a person may request the package. For a person without a record, only policies for
+    /// everyone apply.
     pub fn may_request(
         &self,
         person: Option<&Known>,
@@ -348,12 +335,11 @@ impl Package {
         }
     }
 
-    /// The policy of that id.
     pub fn policy(&self, id: &str) -> Option<&Policy> {
         self.policies.iter().find(|policy| policy.id == id)
     }
 
-    /// All that a person who types looks for.
+    /// The texts that a search by name looks at.
     pub fn searchable(&self) -> impl Iterator<Item = &str> {
         let texts = [Some(&self.name), self.description.as_ref(), self.catalog.as_ref()];
         let roles =
@@ -426,7 +412,8 @@ impl Policy {
         Some(Self { id: id?, name, requestors: requestors?, approvals_needed, approvers, duration })
     }
 
-    /// Whether somebody is among those who approve a request of `requester`. Approvers that nobody named say nothing.
+    /// Whether a person may approve a request of `requester`. Approvers that only the directory can
+    /// resolve make the answer unknown.
     pub fn approves(
         &self,
         somebody: &Somebody<'_>,
@@ -452,7 +439,7 @@ impl Policy {
     }
 }
 
-/// Whether somebody vouches for the organisation of whoever asks.
+/// Whether a person is a sponsor of the requestor's organisation.
 fn is_sponsor(
     somebody: &Somebody<'_>,
     requester: &Somebody<'_>,
@@ -487,7 +474,7 @@ impl Requestors {
         let mut addresses = somebody.addresses().peekable();
         let is_member = match addresses.peek() {
             None => Verdict::Unknown,
-            // How a directory marks a guest's name.
+            // The form of a guest's name in a directory.
             Some(_) => {
                 Verdict::from(!addresses.any(|address| fold_identity(address).contains("#ext#")))
             }

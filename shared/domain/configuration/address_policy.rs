@@ -1,28 +1,29 @@
-//! The address policy: where the addresses that a tenant names may lead.
+//! The address policy: which addresses a tenant may configure.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Where a tenant's addresses may lead.
+/// The allowed range of a tenant's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Public addresses by https, as when deployed.
+    /// Public addresses by https, as in a deployment.
     Public,
-    /// This machine too, by http: on one machine alone.
+    /// Also this machine by http; only on one machine.
     Loopback,
 }
 
 impl Reach {
-    /// Whether `address` may be connected to.
+    /// Whether the service may connect to `address`.
     pub fn permits(self, address: IpAddr) -> bool {
         is_public(address) || (self == Self::Loopback && address.is_loopback())
     }
 
-    /// Judges an address as it is written.
+    /// Checks an address as text.
     ///
     /// # Errors
-    /// The sentence that says what is wrong with it.
+    /// A sentence that says what is wrong.
     pub fn judge(self, url: &str) -> Result<(), String> {
-        // Judged on the text: a parser drops a fragment, and a host before an `@` is a password.
+        // The text is checked because a parser drops a fragment, and takes a host before an `@` as
+        // credentials.
         if url.contains(['#', '?', '@', '\\'])
             || url.chars().any(|char| char.is_whitespace() || char.is_control())
         {
@@ -54,13 +55,13 @@ impl Reach {
     }
 }
 
-/// The address that a host is written as.
+/// The IP address in a host, if it is one.
 fn literal(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
-/// Whether an address is one of the public internet: not of those that the IANA special-purpose address registries (RFC 6890) say are
-/// not globally reachable, whatever notation hides them.
+/// Whether an address is public: not one that the IANA special-purpose address registries (RFC
+/// 6890) list as not globally reachable, in any notation.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -71,12 +72,12 @@ fn is_public(address: IpAddr) -> bool {
                 is_public_v4(Ipv4Addr::new(a, b, c, d))
             };
             match segments {
-                // IPv4-mapped, and what NAT64 (RFC 6052) and 6to4 (RFC 3056) carry.
+                // IPv4-mapped addresses, and those in NAT64 (RFC 6052) and 6to4 (RFC 3056).
                 [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
                     embedded(high, low)
                 }
                 [0x2002, high, low, ..] => embedded(high, low),
-                // Protocol assignments, Teredo among them, and documentation.
+                // Protocol assignments, including Teredo, and documentation.
                 [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
                 [0x3fff, second, ..] if second < 0x1000 => false,
                 [first, ..] => first & 0xe000 == 0x2000,

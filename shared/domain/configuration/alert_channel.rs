@@ -1,4 +1,4 @@
-//! A channel: where a tenant wants to be told of findings, and of which.
+//! A channel: where a tenant is notified of findings, and of which ones.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,25 +10,22 @@ use crate::{
     json::object_reader::{Fields, NAME_BYTES},
 };
 
-/// Most channels of a tenant.
 const MOST_CHANNELS: usize = 10;
-/// Most patterns of a channel.
 const MOST_RULES: usize = 20;
-/// Longest id of a channel, name of a rule.
+/// Longest id of a channel or name of a rule, in bytes.
 pub const WORD_BYTES: usize = 64;
 
-/// Where a tenant wants to be told, and of what.
+/// A channel and the findings that it is notified of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// Its id.
     pub id: String,
-    /// What it is.
+    /// How the channel is reached.
     #[serde(flatten)]
     pub way: Way,
-    /// Rules it is told of: names, or how they begin, `approval.*`. None: all.
+    /// The rules that it subscribes to: names or prefixes such as `approval.*`. Empty: all rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
-    /// The least severity it is told of. None: any.
+    /// The lowest severity that it subscribes to. None: every severity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
 }
@@ -44,24 +41,25 @@ pub struct Channel {
     strum(serialize_all = "lowercase")
 )]
 pub enum Way {
-    /// An incoming webhook of Slack. Who knows its address can write to the channel, so the address is a secret.
+    /// An incoming webhook of Slack. Anyone with its address can write to the channel, so the
+    /// address is a secret.
     Slack {
-        /// The name of the secret that holds it.
+        /// The name of the secret with the address.
         url: SecretName,
     },
     /// A webhook of a Teams workflow; its address is a secret as well.
     Teams {
-        /// The name of the secret that holds it.
+        /// The name of the secret with the address.
         url: SecretName,
     },
-    /// The deployment's own SNS topic. A tenant names no topic: with this service's rights it could name anybody's.
+    /// The deployment's own SNS topic. A tenant cannot name a topic: the service's permissions
+    /// would let it use another tenant's.
     Sns,
-    /// The deployment's own event bus.
     EventBridge,
 }
 
 impl Way {
-    /// The secret that holds its address, where it has one.
+    /// The secret with its address, if it has one.
     pub fn address(&self) -> Option<&SecretName> {
         match self {
             Self::Slack { url } | Self::Teams { url } => Some(url),
@@ -71,7 +69,7 @@ impl Way {
 }
 
 impl Channel {
-    /// Reads the member `alerts`, if there is one: the list of a tenant's channels, whole.
+    /// Reads the member `alerts`, if present: the complete list of a tenant's channels.
     pub fn read_all(fields: &mut Fields<'_>, place: Place) -> Option<Vec<Self>> {
         let Value::Array(list) = fields.take("alerts")? else {
             fields.fault("alerts", "must be a list of channels; an empty one takes all away");
@@ -122,7 +120,7 @@ impl Channel {
         });
         let rules = fields.texts("rules", MOST_RULES);
         for (place_in_list, rule) in rules.iter().enumerate() {
-            // The star alone is all rules, as leaving them out is.
+            // A star alone stands for all rules, like a missing list.
             let name = rule.strip_suffix('*').unwrap_or(rule);
             if rule != "*" && !is_word(name, b"_.") {
                 let detail = "must be the name of a rule, like revocation.overdue, or how names begin and a star: approval.*";
@@ -134,14 +132,15 @@ impl Channel {
             }
         }
         let severity = fields.word("severity");
-        // Without a kind it is not known what else there may be.
+        // Without a kind, the other allowed members are unknown.
         if kind.is_some() {
             fields.refuse_others();
         }
         Some(Self { id: id?, way: way?, rules, severity })
     }
 
-    /// Whether it is to be told of a finding of that rule. One whose severity nobody can read is told: it may be the worst.
+    /// Whether the channel subscribes to a finding of that rule. An unknown severity counts as the
+    /// highest.
     pub fn wants(&self, rule: &str, severity: Option<Severity>) -> bool {
         let is_named =
             self.rules.is_empty() || self.rules.iter().any(|pattern| names(pattern, rule));
@@ -151,7 +150,8 @@ impl Channel {
 }
 
 impl Channel {
-    /// How less reaches this channel by those settings of channels, if it does: a sentence's part.
+    /// How other settings of channels reduce what this channel receives, as a part of a sentence.
+    /// None if they do not.
     pub fn weakened_in(&self, channels: &[Self]) -> Option<String> {
         let Self { id, way, rules, severity } = self;
         let Some(now) = channels.iter().find(|channel| channel.id == *id) else {
@@ -160,7 +160,7 @@ impl Channel {
         if now.way != *way {
             return Some(format!("channel {id} leads elsewhere"));
         }
-        // A pattern of its own is covered by one that names all that it names.
+        // A pattern is covered by one that matches everything that it matches.
         let covers = |pattern: &String| {
             now.rules.iter().any(|other| {
                 names(other, pattern.trim_end_matches('*'))
@@ -174,7 +174,7 @@ impl Channel {
     }
 }
 
-/// Whether a pattern, a rule's name or how it begins and a star, names a rule.
+/// Whether a pattern (a rule's name, or a prefix and a star) matches a rule.
 fn names(pattern: &str, rule: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => rule.starts_with(beginning),
@@ -193,7 +193,8 @@ fn is_word(text: &str, more: &[u8]) -> bool {
 }
 
 impl Kind {
-    /// Whether a message to it tells of several findings. A bus has rules that look at each.
+    /// Whether a message to the channel may contain several findings. A bus has rules for single
+    /// ones.
     pub fn gathers(self) -> bool {
         match self {
             Self::Slack | Self::Teams | Self::Sns => true,

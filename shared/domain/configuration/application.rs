@@ -1,4 +1,5 @@
-//! Application: where the accounts of a target live, how long they may stay enabled, and who owns it.
+//! Applications: the directory of a target's accounts, how long they may stay enabled, and the
+//! owners.
 
 use std::time::Duration;
 
@@ -14,105 +15,97 @@ use crate::{
     time::duration::Length,
 };
 
-/// Most account patterns.
 const MOST_ACCOUNTS: usize = 50;
-/// Most owners.
 const MOST_OWNERS: usize = 10;
-/// The longest window that can be configured. Access for longer is not just-in-time.
+/// The longest window that can be configured. Longer access is not just-in-time.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
-/// The target of requests for an account.
+/// The configured target of requests for accounts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
-    /// Its name; events may name it so.
+    /// Its name, which events may use.
     pub name: String,
-    /// How long an account stays enabled where nobody asks otherwise.
+    /// How long an account stays enabled unless the request says otherwise.
     pub window: Length,
-    /// The most that may be asked for, extensions included.
+    /// The maximum length of a window, including extensions.
     pub max_window: Length,
-    /// Which accounts are its own: patterns in which `*` stands for any characters. No other account is ever disabled.
+    /// Patterns of the application's accounts; `*` stands for any characters. Other accounts are
+    /// never disabled.
     pub accounts: Vec<String>,
-    /// Whether a request needs a justification.
     pub require_justification: bool,
-    /// Whether a window ends when its account logs off a computer.
     pub end_on_log_off: bool,
-    /// The events for whose windows this service disables the account. Windows of other events are external.
+    /// The events for whose windows this service disables the account. Windows of other events are
+    /// external.
     #[serde(default = "OpeningEvent::usual")]
     pub disable_for: Vec<OpeningEvent>,
-    /// Who is told when something is wrong.
+    /// The people responsible for findings about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
-    /// Where its accounts are disabled.
+    /// The directory in which its accounts are disabled.
     pub directory: Directory,
 }
 
-/// The events that open windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpeningEvent {
-    /// A request for an account.
     #[serde(rename = "entra.account.requested")]
     AccountRequested,
-    /// A session that was granted.
+    /// A granted session.
     #[serde(rename = "session.granted")]
     SessionGranted,
-    /// A package that was given.
+    /// A fulfilled package request.
     #[serde(rename = "entitlement.fulfilled")]
     EntitlementFulfilled,
 }
 
 impl OpeningEvent {
-    /// All of them, as written.
     pub const ALL: [(&'static str, Self); 3] = [
         ("entra.account.requested", Self::AccountRequested),
         ("session.granted", Self::SessionGranted),
         ("entitlement.fulfilled", Self::EntitlementFulfilled),
     ];
 
-    /// The one that is written so.
     pub fn named(action: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|(name, _)| *name == action).map(|(_, opening)| opening)
     }
 
-    /// Those for which an application disables accounts unless it says otherwise.
+    /// The default of `disable_for`.
     pub fn usual() -> Vec<Self> {
         vec![Self::AccountRequested, Self::SessionGranted]
     }
 }
 
-/// An application with its id, as answered.
+/// An application in an API response.
 #[derive(Clone, Debug, Serialize)]
 pub struct Configured {
-    /// The id.
     pub id: String,
-    /// What is configured.
     #[serde(flatten)]
     pub application: Application,
 }
 
-/// The name of a secret, never the secret: `secretsmanager:graph`, or `env:JIT_AUDIT_SECRET_GRAPH` on one machine.
+/// The name of a secret, never the secret: `secretsmanager:graph`, or `env:JIT_AUDIT_SECRET_GRAPH`
+/// on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretName(String);
 
-/// How environment variables that hold secrets begin.
+/// Prefix of environment variables with secrets.
 pub const SECRET_VARIABLE: &str = "JIT_AUDIT_SECRET_";
 const SECRETS_MANAGER: &str = "secretsmanager:";
 const ENVIRONMENT: &str = "env:";
 
-/// Where a secret is kept.
+/// The storage of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretPlace<'s> {
-    /// In Secrets Manager, under the service's prefix, the tenant and the purpose.
+    /// Secrets Manager, under the service's prefix, the tenant and the purpose.
     SecretsManager(&'s str),
-    /// In an environment variable.
     Environment(&'s str),
 }
 
 impl SecretName {
-    /// The name that a caller gives.
+    /// Reads the name of a secret.
     ///
     /// # Errors
-    /// The sentence that says what is wrong with it.
+    /// A sentence that says what is wrong.
     pub fn read(text: &str, place: Place) -> Result<Self, String> {
         let is_word = |name: &str, more: &[u8]| {
             (1..=128).contains(&name.len())
@@ -138,7 +131,6 @@ impl SecretName {
         }
     }
 
-    /// Where it is kept.
     pub fn place(&self) -> SecretPlace<'_> {
         match self.0.strip_prefix(SECRETS_MANAGER) {
             Some(name) => SecretPlace::SecretsManager(name),
@@ -153,17 +145,16 @@ impl std::fmt::Display for SecretName {
     }
 }
 
-/// Where this service runs, which decides where secrets are kept, which addresses are reached and how short a window may be.
+/// Where the service runs. It decides where secrets are stored, which addresses are allowed, and
+/// how short a window may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In AWS.
     Deployed,
-    /// On one machine.
     OneMachine,
 }
 
 impl Place {
-    /// How far requests to directories go.
+    /// The addresses that requests to directories may use.
     pub fn reach(self) -> Reach {
         match self {
             Self::Deployed => Reach::Public,
@@ -171,7 +162,7 @@ impl Place {
         }
     }
 
-    /// The shortest window. Windows end to the minute on AWS, and to the second where somebody watches.
+    /// The shortest window. In AWS windows end to the minute; on one machine to the second.
     pub fn shortest_window(self) -> Duration {
         match self {
             Self::Deployed => Duration::from_secs(300),
@@ -181,10 +172,10 @@ impl Place {
 }
 
 impl Application {
-    /// Reads what a caller says of an application.
+    /// Reads the body of a request to configure an application.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str, place: Place) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let name = fields.required_text("name", NAME_BYTES);
@@ -199,7 +190,7 @@ impl Application {
                 .required_object("directory")
                 .and_then(|fields| Directory::read(fields, place));
             fields.refuse_others();
-            // The defaults: four hours, and twelve at most or as many as are usual.
+            // The defaults: four hours, and at most twelve hours or the configured usual length.
             let default = |text: &str| text.parse::<Length>().ok();
             let window = window.or_else(|| default("PT4H"))?;
             let max_window = max_window.or_else(|| {
@@ -233,22 +224,22 @@ impl Application {
         })
     }
 
-    /// Whether an account is one of its own.
+    /// Whether an account belongs to the application.
     pub fn owns(&self, account: &str) -> bool {
         self.accounts.iter().any(|pattern| is_like(pattern, account))
     }
 }
 
-/// Whether an account is as a pattern says, case apart.
+/// Whether an account matches a pattern, without regard to case.
 pub fn is_like(pattern: &str, account: &str) -> bool {
     matches_pattern(&fold_identity(pattern), &fold_identity(account))
 }
 
-/// The events for whose windows the account is disabled. An empty list says: for none.
+/// Reads the events for whose windows the account is disabled. An empty list means none.
 fn read_disable_for(fields: &mut Fields<'_>) -> Vec<OpeningEvent> {
     const KEY: &str = "disable_for";
     if !fields.has(KEY) {
-        // Known, so that it is not refused as an unknown member.
+        // Marks the member as supported, so that it is not rejected.
         fields.take(KEY);
         return OpeningEvent::usual();
     }
@@ -285,7 +276,7 @@ fn length(fields: &mut Fields<'_>, key: &'static str, place: Place) -> Option<Le
     Some(length)
 }
 
-/// Whether `text` is as `pattern` says, in which `*` stands for any characters.
+/// Whether `text` matches `pattern`, in which `*` stands for any characters.
 fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

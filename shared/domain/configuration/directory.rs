@@ -18,15 +18,15 @@ use crate::{
 use entra::Entra;
 use scim::Scim;
 
-/// The identity provider that accounts are disabled in.
+/// The identity provider in which accounts are disabled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Directory {
-    /// Microsoft Entra ID, by Microsoft Graph.
+    /// Microsoft Entra ID, through Microsoft Graph.
     Entra(Entra),
     /// Any SCIM 2.0 service provider (RFC 7644).
     Scim(Scim),
-    /// The portal disables by itself; its `entra.account.disabled` is expected.
+    /// The portal disables accounts itself; its `entra.account.disabled` is expected.
     External,
 }
 
@@ -72,13 +72,15 @@ impl Directory {
         }
     }
 
-    /// The secret that it is signed in to with: where its name stands in the application, the name, and the address that it is sent to.
+    /// The secret for signing in: its pointer in the application, its name, and the address to
+    /// which it is sent.
     pub fn secret(&self) -> Option<(&'static str, &SecretName, &str)> {
         self.settings().map(Settings::secret)
     }
 
-    /// Which directory it is: accounts of the same name in one are the same account, whichever application they are asked for.
-    /// It holds no `#`. None of `external`, where every target has accounts of its own.
+    /// The identity of the directory: accounts with the same name in one directory are the same
+    /// account, whatever the application. It contains no `#`. None for `external`, where every
+    /// target has its own accounts.
     pub fn key(&self) -> Option<String> {
         self.settings().map(Settings::key)
     }

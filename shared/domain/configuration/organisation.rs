@@ -1,4 +1,5 @@
-//! Organisation: another company whose people may ask for access packages (Microsoft Graph's `connectedOrganization`).
+//! Organisations whose people may request access packages (Microsoft Graph's
+//! `connectedOrganization`).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,73 +14,66 @@ use crate::{
     time::timestamp::Instant,
 };
 
-/// Most domains.
 pub const MOST_DOMAINS: usize = 50;
-/// Most sponsors of each kind.
+/// Maximum number of sponsors of each kind.
 pub const MOST_SPONSORS: usize = 50;
-/// Most identity sources.
 pub const MOST_SOURCES: usize = 50;
 
-/// What is known of an organisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Organisation {
-    /// Its name.
     pub name: String,
-    /// What it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether an administrator put it there.
+    /// Whether an administrator added it.
     pub state: State,
     /// The domains of its people's addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
-    /// Where its people sign in, as Graph says it.
+    /// The identity providers of its people, as in Graph.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identity_sources: Vec<Map<String, Value>>,
-    /// People of the tenant who vouch for it.
+    /// Sponsors from the tenant's own people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub internal_sponsors: Vec<String>,
-    /// People of its own who vouch for it.
+    /// Sponsors from the organisation's people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_sponsors: Vec<String>,
-    /// When its directory created it.
+    /// When it was created in its directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Instant>,
-    /// When its directory changed it last.
+    /// When it was last changed in its directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified_at: Option<Instant>,
 }
 
-/// How an organisation came to be known.
+/// How an organisation was added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
-    /// An administrator configured it: policies for all configured organisations are for its people.
+    /// By an administrator. Policies for all configured organisations apply to its people.
     #[default]
     Configured,
-    /// Somebody of it asked for access, and that was granted.
+    /// By a granted request of one of its people.
     Proposed,
 }
 
-/// An organisation with its id and version, as answered.
+/// An organisation in an API response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Configured {
-    /// The id.
     pub id: String,
-    /// How often it was changed.
+    /// Number of changes.
     pub version: u64,
-    /// What is configured.
     #[serde(flatten)]
     pub organisation: Organisation,
 }
 
 impl Organisation {
-    /// Reads what a caller says of an organisation.
+    /// Reads the body of a request to configure an organisation.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let name = fields.required_text("name", NAME_BYTES);
@@ -137,7 +131,7 @@ impl Organisation {
         })
     }
 
-    /// Whether an address is one of its people's; none where nothing says which domains it has.
+    /// Whether an address belongs to one of its people; none if its domains are unknown.
     pub fn has(&self, address: &str) -> Option<bool> {
         let domain = home_domain(address)?;
         if self.domains.is_empty() {
@@ -147,19 +141,18 @@ impl Organisation {
         }
     }
 
-    /// All who vouch for it.
     pub fn sponsors(&self) -> impl Iterator<Item = &str> {
         self.internal_sponsors.iter().chain(&self.external_sponsors).map(String::as_str)
     }
 
-    /// All that a person who types looks for.
+    /// The texts that a search by name looks at.
     pub fn searchable(&self) -> impl Iterator<Item = &str> {
         let texts = [Some(&self.name), self.description.as_ref()];
         texts.into_iter().flatten().chain(&self.domains).map(String::as_str).chain(self.sponsors())
     }
 }
 
-/// Whether a text can be a domain: labels with dots between them.
+/// Whether a text is a valid domain: labels separated by dots.
 pub fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -169,8 +162,8 @@ pub fn is_domain(text: &str) -> bool {
     text.contains('.') && text.split('.').all(is_label)
 }
 
-/// The domain that an address or user principal name is at home in, folded. A guest's name in a directory holds the address
-/// they were invited by, `alex_fabrikam.example#EXT#@tenant.onmicrosoft.com`.
+/// The folded home domain of an address or user principal name. A guest's name in a directory
+/// contains the address of the invitation: `alex_fabrikam.example#EXT#@tenant.onmicrosoft.com`.
 fn home_domain(address: &str) -> Option<String> {
     let folded = fold_identity(address);
     let domain = match folded.split_once("#ext#") {

@@ -1,4 +1,4 @@
-//! Settings: what a tenant chooses for its own trail.
+//! The settings of a tenant.
 
 use std::time::Duration;
 
@@ -13,101 +13,99 @@ use crate::{
     time::{time_zone, timestamp::Instant},
 };
 
-/// Fewest days that events may be kept. PCI DSS asks for three months at hand.
+/// Shortest retention, in days. PCI DSS requires three months of immediately available events.
 pub const MIN_RETENTION_DAYS: u32 = 93;
-/// Most days: ten years.
+/// Longest retention, in days: ten years.
 pub const MAX_RETENTION_DAYS: u32 = 3653;
-/// Days that an event is kept which is recorded under a legal hold.
+/// Retention of events that are recorded under a legal hold, in days.
 pub const HELD_DAYS: u32 = MAX_RETENTION_DAYS;
 
-/// How long a shorter retention waits before it counts: time for somebody to notice.
+/// When a shorter retention takes effect: people have that time to notice the change.
 pub const SHORTER_AFTER: Duration = Duration::from_secs(7 * 86_400);
-/// How long a request may go on that began before a hold was placed, and stores by the settings it read.
+/// The longest time for which requests from before a legal hold still store events under the
+/// earlier settings.
 const SETTLED: Duration = Duration::from_secs(60);
-/// How far ahead of ours a caller's clock may be.
+/// How far a caller's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_secs(300);
 
 /// The rules about settings that weaken the trail.
 pub const RETENTION_SHORTENED: &str = "retention.shortened";
-/// A legal hold was lifted.
 pub const HOLD_LIFTED: &str = "hold.lifted";
 /// Checkpoints find less.
 pub const THRESHOLDS_LOOSENED: &str = "thresholds.loosened";
-/// A channel was taken away, leads elsewhere or is told less.
+/// A channel was removed, has another address or receives less.
 pub const ALERTS_WEAKENED: &str = "alerts.weakened";
-/// All of them. Every channel that there was before is told, whatever it wanted to be told.
+/// All of these rules. Their alerts go to every earlier channel, whatever it subscribes to.
 pub const WEAKENINGS: [&str; 4] =
     [RETENTION_SHORTENED, HOLD_LIFTED, THRESHOLDS_LOOSENED, ALERTS_WEAKENED];
 
-/// A tenant's settings; the service's own, from the template, where it never chose.
+/// A tenant's settings; the template's defaults if the tenant has chosen none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Days an event is kept after it occurred.
+    /// Retention of an event after it occurred, in days.
     pub retention_days: u32,
-    /// Longer retentions, each with the end of the time in which it counted or counts for what is recorded. A later one is shorter. One whose last
-    /// events are gone is forgotten.
+    /// Longer retentions, each with the time until which it applies to recorded events. Later ones
+    /// are shorter. A retention is dropped when all of its events have expired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_retentions: Vec<EarlierRetention>,
-    /// Since when `retention_days` counts, where fewer counted before: what was recorded earlier may be gone earlier.
+    /// Since when `retention_days` applies, if it was shorter before: earlier events may have
+    /// expired earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longer_since: Option<Instant>,
-    /// From when on nothing may be lost, while there is a legal hold.
+    /// The start of the legal hold: events since then must not be lost. None without a hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_since: Option<Instant>,
     /// When that hold was placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_placed_at: Option<Instant>,
-    /// The IANA zone in which times without an offset are read, and in which exports are written.
+    /// The IANA time zone of times without an offset, and of exports.
     pub zone: String,
-    /// What the checkpoints measure by.
     #[serde(default)]
     pub thresholds: Thresholds,
-    /// Where the tenant is told of findings.
     #[serde(default)]
     pub alerts: Vec<Channel>,
 }
 
-/// A retention that was longer than the one that is chosen now.
+/// An earlier retention that was longer than the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierRetention {
-    /// Its days.
     pub days: u32,
-    /// What is recorded until then is kept so long.
+    /// It applies to events recorded until this time.
     pub until: Instant,
 }
 
-/// How complete a legal hold is.
+/// The completeness of a legal hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Hold {
-    /// From when on nothing may be lost.
+    /// The start of the hold: events since then must not be lost.
     pub since: Instant,
-    /// When it was placed. What was stored before keeps the end that was fixed then.
+    /// When it was placed. Events stored before keep the expiry that was fixed then.
     pub placed_at: Instant,
-    /// Nothing that occurred from then on is gone …
+    /// All events that occurred since this time are stored …
     pub complete_from: Instant,
-    /// … until then, which is now.
+    /// … until this time, which is now.
     pub complete_until: Instant,
-    /// Whether that covers all that the hold is for.
+    /// Whether that covers the whole hold.
     pub is_complete: bool,
-    /// Until when that stays so, if the hold does: then the first of it has been kept for ten years.
+    /// How long that remains so while the hold lasts: until its first event is ten years old.
     pub kept_until: Instant,
 }
 
-/// What the checkpoints measure by. A field that an older version did not store has its usual value.
+/// The thresholds of the checkpoints. A field that an older version did not store has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Thresholds {
-    /// Fewest characters of a justification that says something.
+    /// Fewest characters of a meaningful justification.
     pub justification_characters: u32,
-    /// Seconds after its end by which access has to be gone.
+    /// Seconds after its end by which access has to be removed.
     pub revocation_seconds: u32,
-    /// An approval within fewer seconds than this was hardly thought about …
+    /// An approval within fewer seconds counts as hasty.
     pub approval_seconds: u32,
-    /// … and that often …
+    /// Number of hasty approvals for a finding …
     pub approval_times: u32,
-    /// … within so many days is a finding.
+    /// … within this number of days.
     pub approval_days: u32,
-    /// Seconds after a session's last event before something counts as missing.
+    /// Seconds after a session's last event until an absent event counts as missing.
     pub absence_seconds: u32,
 }
 
@@ -129,14 +127,15 @@ fn days(days: u32) -> Duration {
 }
 
 impl EarlierRetention {
-    /// Whether anything may be left that was recorded under it.
+    /// Whether events that were recorded under it may still be stored.
     fn lasts(&self, now: Instant) -> bool {
         now < self.until.plus(days(self.days))
     }
 }
 
 impl Settings {
-    /// How long events are kept that are recorded `at` a time, legal holds apart: how old one may be that is sent then.
+    /// The retention of events that are recorded at a time, without legal holds: the maximum age of
+    /// an event that is sent then.
     pub fn retention_at(&self, at: Instant) -> Duration {
         let earlier = self
             .earlier_retentions
@@ -146,13 +145,14 @@ impl Settings {
         days(earlier.fold(self.retention_days, u32::max))
     }
 
-    /// How long what is recorded `at` a time or later is kept, at most, after it occurred; for what is recorded now it is just that long.
+    /// The longest retention of events that are recorded at a time or later. For events recorded
+    /// now it is exact.
     pub fn kept_at(&self, at: Instant) -> Duration {
         let held = if self.hold_since.is_some() { days(HELD_DAYS) } else { Duration::ZERO };
         self.retention_at(at).max(held)
     }
 
-    /// How long ago the oldest event can have occurred that is still kept `now`.
+    /// The maximum age of a stored event.
     pub fn reach(&self, now: Instant) -> Duration {
         let earlier = self.earlier_retentions.iter().filter(|earlier| earlier.lasts(now));
         earlier.map(|earlier| days(earlier.days)).fold(self.kept_at(now), Duration::max)
@@ -163,12 +163,13 @@ impl Settings {
         u32::try_from(self.reach(now).as_secs() / 86_400).unwrap_or(MAX_RETENTION_DAYS)
     }
 
-    /// How complete the legal hold is, while there is one.
+    /// The completeness of the legal hold, if there is one.
     pub fn hold(&self, now: Instant) -> Option<Hold> {
         let (since, placed_at) = (self.hold_since?, self.hold_placed_at?);
-        // Whatever is recorded from then on is held.
+        // Everything that is recorded from then on is held.
         let held_from = placed_at.plus(SETTLED);
-        // Of what was recorded before that is there which is not past its retention, the shortest there is where it was once shorter.
+        // Of earlier recordings, everything within its retention is stored; the shortest retention
+        // counts.
         let kept = now
             .minus(days(self.retention_days))
             .max(self.longer_since.unwrap_or(Instant::from_millis(0)));
@@ -184,11 +185,11 @@ impl Settings {
         })
     }
 
-    /// These settings with what `json` changes. What it leaves out stays: a reset that nobody meant could hide years of a trail. A list that
-    /// it names replaces the list.
+    /// These settings with the changes in `json`. Other settings stay the same: an accidental reset
+    /// could hide years of a trail. A list in `json` replaces the whole list.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn changed_by(
         &self,
         json: &str,
@@ -236,8 +237,8 @@ impl Settings {
         })
     }
 
-    /// These settings of a deployment instead of those that it had before: what was stored under them keeps its end, and a shorter retention
-    /// waits.
+    /// The new settings of a deployment after those in `before`: stored events keep their expiry,
+    /// and a shorter retention takes effect later.
     #[must_use]
     pub fn instead_of(mut self, before: &Self, now: Instant) -> Self {
         self.earlier_retentions.clone_from(&before.earlier_retentions);
@@ -246,7 +247,7 @@ impl Settings {
         self
     }
 
-    /// Notes what a change means for what is kept. Whatever was stored keeps its end.
+    /// Records the effect of a change on the retention. Stored events keep their expiry.
     fn remember(&mut self, before: &Self, now: Instant) {
         if self == before {
             return;
@@ -265,7 +266,8 @@ impl Settings {
             }
             (None, None) | (Some(_), Some(_)) => {}
         }
-        // Those that a later and longer one covers, or of which nothing is left, say nothing.
+        // Retentions that a later and longer one covers, or whose events have all expired, have no
+        // effect.
         let mut longest = self.retention_days;
         self.earlier_retentions
             .sort_by_key(|earlier| std::cmp::Reverse((earlier.until, earlier.days)));
@@ -277,7 +279,7 @@ impl Settings {
         self.earlier_retentions.reverse();
     }
 
-    /// What these settings weaken, compared with those before: the rule and what is wrong.
+    /// How these settings weaken the trail, compared with those before: the rule and what is wrong.
     pub fn weakenings(&self, before: &Self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let (days, then) = (self.retention_days, before.retention_days);
@@ -310,7 +312,8 @@ impl Settings {
         found
     }
 
-    /// What the trail tells of a change of the legal hold, if it is one: why, and the old and the new.
+    /// The event about a change of the legal hold, if there is one: the reason, and the old and new
+    /// values.
     pub fn hold_change(&self, before: &Self) -> Option<(String, serde_json::Value)> {
         if self.hold_since == before.hold_since {
             return None;
@@ -323,7 +326,7 @@ impl Settings {
         Some((why, serde_json::json!({"old": before.hold_since, "new": self.hold_since})))
     }
 
-    /// What an administrator has to know about a change of the retention, if there is one.
+    /// A notice for the administrator about a change of the retention, if there is one.
     pub fn retention_notice(&self, before: &Self) -> Option<String> {
         let (now, then) = (self.retention_days, before.retention_days);
         if now > then {
@@ -341,7 +344,7 @@ impl Settings {
     }
 }
 
-/// Reads `hold_since`, if it is there: a time, or null, which lifts the hold.
+/// Reads `hold_since`, if present: a time, or null to lift the hold.
 fn read_hold(fields: &mut Fields<'_>, now: Instant) -> Option<Option<Instant>> {
     let at = match fields.take("hold_since")? {
         serde_json::Value::Null => return Some(None),
@@ -359,9 +362,9 @@ fn read_hold(fields: &mut Fields<'_>, now: Instant) -> Option<Option<Instant>> {
 }
 
 impl Thresholds {
-    /// The thresholds by which less is found than by those before, as sentences have them.
+    /// The thresholds with which less is found than before, in words.
     fn loosened(&self, before: &Self) -> Vec<String> {
-        // Each with whether a greater one finds less.
+        // Each with whether a greater value finds less.
         let pairs = |it: &Self| {
             let Self {
                 justification_characters,

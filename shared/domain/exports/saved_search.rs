@@ -65,7 +65,6 @@ pub enum Cause {
 /// The run of a saved search that created an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The saved search's id.
     pub id: String,
     /// Its name at the time of the run.
     pub name: String,

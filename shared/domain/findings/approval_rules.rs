@@ -1,4 +1,4 @@
-//! The rules about the approval of a request, and about who gave it.
+//! The rules about the approval of a request and about its approvers.
 
 use crate::{
     access::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Asking<'_> {
-    /// Approved by whom it is for, or by somebody who may not.
+    /// An approval by the recipient, or by a person who may not approve.
     pub(super) fn approvers(&mut self) {
         let access = self.access;
         let asked: Vec<Party> =
@@ -40,18 +40,18 @@ impl Asking<'_> {
         }
     }
 
-    /// Granted without approval.
+    /// A grant without approval.
     pub(super) fn approval(&mut self) {
         let access = self.access;
         let needs = match access.kind {
             Kind::Session => !access.needs_no_approval,
-            // Of an assignment whose request nobody told, nobody can say how it was decided.
+            // For an assignment whose request is not in the trail, the decision is unknown.
             Kind::Package => !access.needs_no_approval && access.asked_at.is_some(),
-            // An account is enabled by the portal that was asked; it knows no approvals.
+            // The portal enables an account directly and has no approvers.
             Kind::Account | Kind::Computer => false,
         };
         let Some(granted) = access.granted_at.filter(|_| needs) else { return };
-        // An approval that came after the grant did not come before it.
+        // An approval after the grant does not justify it.
         if access.approved_at.is_some_and(|approved| approved <= granted) {
             return;
         }

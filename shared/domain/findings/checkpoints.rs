@@ -1,8 +1,10 @@
-//! Checkpoints: what an access must not be like. Each is a small rule over one access, its events and its windows; what it finds is a finding.
+//! Checkpoints: the rules for access records. Each rule evaluates one access record with its events
+//! and windows, and a violation is a finding.
 //!
-//! Rules about something that is missing, or about an order of events, wait until the access has been quiet for a while, as its event may be on
-//! its way. What a rule found and a late event explains is withdrawn: a finding stands exactly as long as its rule says so of all that is known,
-//! and names the evidence of now.
+//! Rules about a missing event, or about the order of events, wait until the access record has been
+//! quiet for a while, because an event may arrive late. If a late event explains a finding, the
+//! finding is withdrawn. A finding is open exactly as long as its rule is violated by all known
+//! events, and it names the current evidence.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -14,49 +16,42 @@ use crate::{
     trail::event::{EventId, Recorded, Tenant},
 };
 
-/// Most events of one finding's evidence that are the first …
+/// Maximum number of the first events in a finding's evidence.
 const FIRST_EVIDENCE: usize = 10;
-/// … and the last. Of more than both, the sentence says how many there are.
+/// Maximum number of the last events. If there are more events in total, the sentence states their
+/// number.
 const LAST_EVIDENCE: usize = 10;
 
-/// What a rule found.
+/// A violation that a rule has found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// The finding's id.
     pub id: String,
-    /// The rule's name.
     pub rule: &'static str,
-    /// What is wrong, as a sentence.
     pub why: String,
-    /// The events that show it.
     pub evidence: Vec<EventId>,
 }
 
-/// What the rules say of an access.
+/// The result of evaluating the rules for an access record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checked {
-    /// What they found.
     pub found: Vec<Found>,
-    /// When they have to be asked again, as something may be missing by then.
+    /// When the rules have to be evaluated again, because an event may be missing by then.
     pub again: Option<Instant>,
 }
 
-/// What the rules know besides the access.
+/// The data that rules need besides the access record.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'c> {
-    /// What they measure by.
     pub thresholds: &'c Thresholds,
-    /// The tenant's people.
     pub people: &'c People,
-    /// The decisions, by their events, whose approver is known not to be among those that the policy names.
+    /// The decisions, by event, whose approver is not among those that the policy names.
     pub strangers: &'c [EventId],
-    /// Uses of the account, by their events, that fit another access which holds it at that time.
+    /// Uses of the account, by event, that another access record covers.
     pub excused: &'c HashSet<EventId>,
-    /// Our clock.
     pub now: Instant,
 }
 
-/// Of very much evidence, in order, the first and the last.
+/// The first and last events of very long evidence, in order.
 pub(super) fn shortened<'e>(evidence: impl IntoIterator<Item = &'e EventId>) -> Vec<EventId> {
     let mut evidence: Vec<EventId> = evidence.into_iter().cloned().collect();
     if evidence.len() > FIRST_EVIDENCE + LAST_EVIDENCE {
@@ -65,30 +60,30 @@ pub(super) fn shortened<'e>(evidence: impl IntoIterator<Item = &'e EventId>) -> 
     evidence
 }
 
-/// Whether evidence may be the first and the last of more.
+/// Whether evidence may be an excerpt of more events.
 pub fn is_shortened(evidence: &[EventId]) -> bool {
     evidence.len() == FIRST_EVIDENCE + LAST_EVIDENCE
 }
 
-/// Whether very much evidence differs from other in what came last alone.
+/// Whether long evidence differs from other evidence only in its last events.
 pub fn is_later(evidence: &[EventId], than: &[EventId]) -> bool {
     is_shortened(evidence)
         && is_shortened(than)
         && evidence[..FIRST_EVIDENCE] == than[..FIRST_EVIDENCE]
 }
 
-/// How often something was, as a sentence says it.
+/// A number of times in words, for a sentence.
 pub(super) fn times(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// The id of a finding of a rule about something.
+/// The id of a rule's finding about something.
 pub fn finding_id(tenant: &Tenant, rule: &str, about: &str) -> String {
     let hash = EventId::of_service(tenant, "finding", &[rule, about]);
     format!("{rule}:{}", hash.as_str().trim_start_matches("sys_"))
 }
 
-/// Asks every rule about an access.
+/// Evaluates every rule for an access record.
 pub fn check(
     tenant: &Tenant,
     access: &Access,
@@ -112,7 +107,7 @@ pub(super) struct Asking<'a> {
     pub(super) access: &'a Access,
     pub(super) events: &'a [Recorded],
     pub(super) context: &'a Context<'a>,
-    /// When something that is not there counts as missing.
+    /// When a missing event counts as missing.
     pub(super) quiet: Instant,
     pub(super) checked: Checked,
 }
@@ -130,13 +125,14 @@ impl Asking<'_> {
         self.checked.found.push(Found { id, rule, why, evidence });
     }
 
-    /// Whether it is time to call something missing that may have come until `due`; if not, the rules are asked again then. What a rule
-    /// has found already is found until it is explained, however much happens meanwhile.
+    /// Whether an event that may arrive until `due` counts as missing now; if not, the rules are
+    /// evaluated again at that time. A finding that is open stays open until it is explained,
+    /// however much happens meanwhile.
     pub(super) fn is_time(&mut self, rule: &str, due: Instant) -> bool {
         self.open(rule).is_some() || self.is_past(due.max(self.quiet))
     }
 
-    /// The finding of that rule about the access, where it stands.
+    /// The rule's open finding about the access record.
     pub(super) fn open(&self, rule: &str) -> Option<&'_ Rounds> {
         let windows = self.access.window.as_ref().map(|window| format!("{rule}:{window}"));
         let ids = [Some(finding_id(self.tenant, rule, &self.access.id)), windows];
@@ -144,7 +140,7 @@ impl Asking<'_> {
         ids.into_iter().flatten().find_map(|id| findings.get(&id).filter(|rounds| rounds.is_open()))
     }
 
-    /// Whether a moment is past; if not, the rules are asked again then.
+    /// Whether a time has passed; if not, the rules are evaluated again at that time.
     pub(super) fn is_past(&mut self, due: Instant) -> bool {
         if self.context.now >= due {
             return true;
@@ -153,7 +149,7 @@ impl Asking<'_> {
         false
     }
 
-    /// The access's events, in the order they occurred.
+    /// The access record's events in the order in which they occurred.
     pub(super) fn own(&self) -> impl Iterator<Item = &Recorded> {
         self.access
             .events

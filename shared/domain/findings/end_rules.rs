@@ -1,4 +1,4 @@
-//! The rules about the end of an access, and about steps that do not follow each other.
+//! The rules about the end of access, and about steps in the wrong order.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::{
     },
 };
 
-/// How much longer than a window's own function an overdue end is waited for here.
+/// How much longer than the function that ends windows this rule waits for an overdue end.
 const SWEEP_FIRST: Duration = Duration::from_secs(60);
 
 impl Asking<'_> {
-    /// Gone too late, or not known to be gone.
+    /// Access that ended too late, or whose end is not verified.
     pub(super) fn end(&mut self) {
         let access = self.access;
         let Some(planned) = access.ends_at.filter(|_| access.granted_at.is_some()) else { return };
@@ -23,12 +23,12 @@ impl Asking<'_> {
         }
         let limit =
             planned.plus(Duration::from_secs(self.context.thresholds.revocation_seconds.into()));
-        // Where there is a window, the function that ends it comes first.
+        // If there is a window, the function that ends it reports first.
         let patience = if access.window.is_some() { SWEEP_FIRST } else { Duration::ZERO };
         let missing = limit.plus(patience);
         let (rule, why) = match access.ended_at {
             Some(ended) if ended <= limit => return,
-            // An earlier end may be on its way.
+            // An event about an earlier end may arrive later.
             Some(_) if !self.is_time(REVOCATION_OVERDUE, limit) => return,
             Some(ended) => {
                 let late = (ended.millis() - planned.millis()) / 1000;
@@ -49,7 +49,7 @@ impl Asking<'_> {
         let evidence: Vec<_> =
             access.verified.iter().map(|verified| verified.event.clone()).collect();
         let evidence = if evidence.is_empty() { self.asking_events() } else { evidence };
-        // What the function that ends windows has told of this one's is the same finding.
+        // A finding by the function that ends windows is the same finding.
         let told = access.window.as_ref().map(|window| format!("{rule}:{window}"));
         match told.filter(|told| access.open_findings().any(|open| open == told)) {
             Some(id) => self.checked.found.push(Found { id, rule, why, evidence }),
@@ -57,7 +57,7 @@ impl Asking<'_> {
         }
     }
 
-    /// A step that does not fit.
+    /// A step in the wrong order.
     pub(super) fn steps(&mut self) {
         let misfits = &self.access.misfits;
         if !misfits.is_empty() && self.is_time("session.misfit", self.access.recorded_until) {

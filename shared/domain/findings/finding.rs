@@ -1,4 +1,5 @@
-//! Finding: a checkpoint that failed, as its events tell it: raised, withdrawn when it is explained, and what people made of it.
+//! Findings: violations of checkpoints, as computed from their events: raised, updated, withdrawn
+//! or resolved.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,122 +14,104 @@ use crate::{
     trail::event::{Actor, Event, EventId, Party, Recorded},
 };
 
-/// Most of its own events that a finding names: so many of the first …
+/// Maximum number of a finding's first own events that it lists.
 const FIRST_EVENTS: usize = 200;
-/// … and of the last.
+/// Maximum number of the last ones.
 const LAST_EVENTS: usize = 100;
 
-/// Where a finding stands.
+/// The state of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
-    /// Somebody must look at it.
+    /// An operator has to look at it.
     Open,
-    /// What was missing came late.
+    /// The rule is no longer violated, because an event arrived late.
     Withdrawn,
-    /// Somebody looked at it and said what is to be thought of it.
+    /// An operator has resolved it.
     Dispositioned,
 }
 
-/// What somebody made of a finding.
+/// The resolution of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Verdict {
-    /// It is being looked into; the finding stays open, and has an owner.
+    /// An operator investigates it. The finding stays open and has an owner.
     Investigating,
-    /// It was wrong, and is put right.
+    /// The problem was real and is corrected.
     Resolved,
-    /// It is as it is, and somebody answers for it.
+    /// The risk is accepted.
     Accepted,
-    /// It was no fault.
+    /// There was no problem.
     FalsePositive,
 }
 
-/// What somebody said of a finding.
+/// An operator's statement about a finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Disposition {
-    /// What they made of it.
     pub disposition: Verdict,
-    /// Who.
     pub by: Actor,
-    /// When.
     pub at: Instant,
-    /// Why.
     pub reason: String,
-    /// Who has it from then on.
+    /// The owner from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The event that says so.
+    /// The event that records it.
     pub event: EventId,
 }
 
-/// A finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Its id.
     pub id: String,
-    /// The rule.
     pub rule: String,
-    /// How bad it is.
     pub severity: String,
-    /// Where it stands.
     pub state: State,
-    /// What is wrong.
+    /// What is wrong, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it was raised first.
+    /// When it was first raised.
     pub raised_at: Instant,
-    /// When its evidence changed last, where it did since it was raised.
+    /// When its evidence last changed since it was raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Instant>,
-    /// When it was withdrawn, where it is.
+    /// When it was withdrawn, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_at: Option<Instant>,
-    /// Who owns what it is about.
+    /// The owners of the application or package that it is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
-    /// Who has it.
+    /// The operator who is responsible for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The events that show it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<EventId>,
-    /// The access it is about.
+    /// The access record that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<String>,
-    /// Its session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Its request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// Its window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
-    /// Its application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<String>,
-    /// The person it is about.
+    /// The person that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Party>,
-    /// The account it is about.
+    /// The account that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Party>,
-    /// What people said of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dispositions: Vec<Disposition>,
-    /// The last round in which it was raised.
     pub raised: u32,
-    /// The last round in which it was withdrawn.
     pub withdrawn: u32,
-    /// How often its evidence has changed since it was raised last.
+    /// Number of changes of its evidence since it was last raised.
     #[serde(default)]
     pub updates: u32,
-    /// Its own events.
     pub events: Vec<EventId>,
 }
 
@@ -138,7 +121,8 @@ pub fn id_of(event: &Event) -> Option<&str> {
     event.target.as_ref().filter(|_| is_finding)?.id.as_deref()
 }
 
-/// How often the finding had been updated in its round when an event said what the evidence is. None for an event that says nothing of it.
+/// Number of updates in the finding's round, according to an event about its evidence. None for
+/// other events.
 pub fn update_of(event: &Event) -> Option<u32> {
     match event.action.as_str() {
         "finding.raised" => Some(0),
@@ -147,7 +131,7 @@ pub fn update_of(event: &Event) -> Option<u32> {
     }
 }
 
-/// The evidence that an event about a finding names.
+/// The evidence in an event about a finding.
 pub fn evidence_of(event: &Event) -> Vec<EventId> {
     let named = event
         .details
@@ -163,13 +147,13 @@ fn number(event: &Event, name: &str) -> Option<u32> {
     number.and_then(|number| u32::try_from(number).ok())
 }
 
-/// The round an event is about; the function that ends windows knows but one.
+/// The round of an event. The function that ends windows has only one round.
 pub fn round_of(event: &Event) -> u32 {
     number(event, "round").unwrap_or(1)
 }
 
 impl Finding {
-    /// The finding as its events tell it, in any order. None where it was never raised.
+    /// Computes the finding from its events, in any order. None if it was never raised.
     pub fn of(id: &str, mut events: Vec<Recorded>) -> Option<Self> {
         events.retain(|recorded| id_of(&recorded.event) == Some(id));
         events.sort_by(|a, b| {
@@ -179,7 +163,7 @@ impl Finding {
         let raised =
             || events.iter().map(|it| &it.event).filter(|event| event.action == "finding.raised");
         raised().next()?;
-        // What is said last in the last round counts.
+        // The latest event of the last round decides.
         let version = |event: &Event| Some((round_of(event), update_of(event)?));
         let versions = || events.iter().filter_map(|it| Some((version(&it.event)?, &it.event)));
         let (current, last) =
@@ -195,7 +179,7 @@ impl Finding {
             events.iter().filter_map(|it| disposition(&it.event)).collect();
         let is_open = rounds.0 > rounds.1;
         let evidence = evidence_of(last);
-        // A disposition holds for the evidence it was given for, and for less.
+        // A resolution applies to the evidence that it was made for, and to a part of it.
         let covers = |given: (u32, u32)| {
             let known = versions()
                 .find(|(version, _)| *version == given)
@@ -246,7 +230,7 @@ impl Finding {
     }
 }
 
-/// The events that a finding is known by: of very many the first and the last.
+/// The listed events of a finding: the first and last ones of very many.
 fn kept(events: &[Recorded]) -> Vec<EventId> {
     let left_out = match events.len() > FIRST_EVENTS + LAST_EVENTS {
         true => FIRST_EVENTS..events.len() - LAST_EVENTS,
@@ -256,7 +240,7 @@ fn kept(events: &[Recorded]) -> Vec<EventId> {
     kept.map(|(_, recorded)| recorded.event.id.clone()).collect()
 }
 
-/// What somebody said of a finding, with the round and the update that they had before them.
+/// The operator's statement in an event, with the round and update that it refers to.
 fn disposition(event: &Event) -> Option<((u32, u32), Disposition)> {
     if event.action != "finding.dispositioned" {
         return None;
@@ -276,16 +260,14 @@ fn disposition(event: &Event) -> Option<((u32, u32), Disposition)> {
     Some(((round_of(event), number(event, "update").unwrap_or(0)), disposition))
 }
 
-/// What a caller says of a finding.
+/// The body of a request to resolve a finding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Said {
-    /// What they make of it.
     pub disposition: Verdict,
-    /// Why.
     pub reason: String,
-    /// Who has it from now on.
+    /// The owner from now on.
     pub owner: Option<String>,
-    /// The update that they had before them, where they say it.
+    /// The update that the operator has seen, if stated.
     pub updates: Option<u32>,
 }
 
@@ -293,7 +275,7 @@ impl Said {
     /// Reads `{disposition, reason, owner?, updates?}`.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let disposition = fields.required_word("disposition");
@@ -372,7 +354,7 @@ mod tests {
             state(with(vec![updated(1, 1, &["a", "b"]), updated(1, 2, &["a"])])),
             State::Dispositioned
         );
-        // It says nothing of what is raised anew.
+        // It does not apply to a new round.
         let withdrawn = event("finding.withdrawn", 190, json!({"round": 1}));
         assert_eq!(state(with(vec![withdrawn.clone()])), State::Withdrawn);
         assert_eq!(state(with(vec![withdrawn, raised(2, &["a"])])), State::Open);

@@ -1,4 +1,4 @@
-//! The event that tells of a finding.
+//! The event about a finding.
 
 use serde_json::Value;
 
@@ -7,8 +7,8 @@ use crate::{
     trail::event::{Actor, Event, EventId, Party, Tenant},
 };
 
-/// The event `action` about a finding. `version` tells the events of one finding apart, so that a retry writes each once; `about` sets
-/// what else the event is about.
+/// The event `action` about a finding. `version` distinguishes the events of one finding, so that a
+/// retry writes each once. `about` sets the other parties of the event.
 #[allow(clippy::too_many_arguments)]
 pub fn finding_event(
     tenant: &Tenant,

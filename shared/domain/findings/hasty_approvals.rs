@@ -1,4 +1,4 @@
-//! Whether an approver decides too hastily.
+//! The rule about approvers who decide too quickly.
 
 use crate::{
     access::{
@@ -11,16 +11,15 @@ use crate::{
     trail::event::{ActorType, EventId},
 };
 
-/// An approval that was given too fast to have been thought about.
+/// An approval that came too quickly for a real decision.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hasty {
-    /// When.
     pub at: Instant,
-    /// The event.
     pub event: EventId,
 }
 
-/// The hasty approvals of an access, each with its approver: one of each, however many roles it was for.
+/// The hasty approvals of an access record with their approvers: one for each approver, whatever
+/// the number of roles.
 pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> Vec<(&'a Decision, Hasty)> {
     let least = i64::from(thresholds.approval_seconds) * 1000;
     let Some(asked) = access.asked_at else { return Vec::new() };
@@ -43,7 +42,8 @@ pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> Vec<(&'a Decisi
     found
 }
 
-/// What an approver's hasty approvals, in order, come to in one month: the last of so many within so many days.
+/// The last approval by which an approver exceeds the limit of hasty approvals within a number of
+/// days.
 pub fn too_hasty(
     approvals: &[Hasty],
     month: &str,

@@ -1,4 +1,4 @@
-//! The rules about the reason that a request gives.
+//! The rules about the justification of a request.
 
 use crate::{
     findings::checkpoints::Asking,
@@ -6,7 +6,7 @@ use crate::{
 };
 
 impl Asking<'_> {
-    /// No justification, or one that says nothing.
+    /// A missing or meaningless justification.
     pub(super) fn justification(&mut self) {
         let access = self.access;
         let Some(asked) = access.asked_at else { return };

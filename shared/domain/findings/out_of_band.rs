@@ -1,11 +1,11 @@
-//! The rule about rights that are given outside of access packages.
+//! The rule about roles that are assigned outside of access packages.
 
 use crate::{
     findings::checkpoints::{Found, finding_id},
     trail::event::{Event, Outcome, Tenant},
 };
 
-/// A change of a role assignment that no access package made.
+/// A change of a role assignment that was not made by an access package.
 pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Found> {
     let via_package = event.details.as_ref().and_then(|details| details.get("via_package"));
     let is_one = event.action == "application.role_assignment.changed"

@@ -1,11 +1,11 @@
-//! The rules that raise findings, each with its severity.
+//! The rules and their severities.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
 use crate::{configuration::settings, reviews::review, streams::stream};
 
-/// The rule by which an event that was refused, as another sender's event has its id, is a finding.
+/// The rule for an event that was rejected because an event of another sender has its id.
 pub const ID_TAKEN: &str = "event.id_taken";
 /// The rule that this service disables each account in time.
 pub const REVOCATION_OVERDUE: &str = "revocation.overdue";
@@ -13,9 +13,9 @@ pub const REVOCATION_OVERDUE: &str = "revocation.overdue";
 pub const REMOVAL_UNCONFIRMED: &str = "removal.unconfirmed";
 /// The rule that directories let this service disable accounts.
 pub const REVOCATION_REFUSED: &str = "revocation.refused";
-/// The rule that all names in a request mean one account.
+/// The rule that all names in a request refer to one account.
 pub const NAMES_DISAGREE: &str = "account.names_disagree";
-/// The rule that the directory has an account of the name that a window's first request gives.
+/// The rule that the directory has an account with the name in the window's first request.
 pub const UNRESOLVED: &str = "account.unresolved";
 /// The rule that no person closes a window without proof.
 pub const CLOSED_BY_HAND: &str = "window.closed_by_hand";
@@ -32,30 +32,26 @@ pub const WITHOUT_APPLICATION: &str = "account.without_application";
 /// The rule that no window is longer than its application allows.
 pub const WINDOW_CUT: &str = "window.cut";
 
-/// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, Display)]
 #[strum(serialize_all = "snake_case")]
 pub enum Severity {
-    /// To be looked at some day.
+    /// Needs attention at some time.
     Low,
-    /// To be looked at.
+    /// Needs attention.
     Medium,
-    /// To be looked at today.
+    /// Needs attention today.
     High,
-    /// To be looked at now.
+    /// Needs attention now.
     Critical,
 }
 
-/// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Rule {
-    /// Its name.
     pub name: &'static str,
-    /// How bad it is where it fails.
     pub severity: Severity,
-    /// What it asks, as a sentence.
+    /// What it checks, as a sentence.
     pub asks: &'static str,
 }
 
@@ -63,7 +59,7 @@ const fn rule(name: &'static str, severity: Severity, asks: &'static str) -> Rul
     Rule { name, severity, asks }
 }
 
-/// Every rule, those of the function that ends windows among them.
+/// All rules, including those of the function that ends windows.
 pub const RULES: &[Rule] = {
     use Severity::{Critical, High, Low, Medium};
     &[
@@ -107,7 +103,7 @@ pub const RULES: &[Rule] = {
     ]
 };
 
-/// The rules about an access: what they do not find any more is withdrawn.
+/// The rules about an access record. Their findings are withdrawn when they no longer apply.
 pub const ABOUT_ACCESS: [&str; 10] = [
     "justification.insufficient",
     "approval.by_requester",
@@ -121,7 +117,6 @@ pub const ABOUT_ACCESS: [&str; 10] = [
     "session.misfit",
 ];
 
-/// The rule of that name.
 pub fn rule_of(name: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.name == name)
 }

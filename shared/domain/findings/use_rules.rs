@@ -1,4 +1,4 @@
-//! The rules about the uses of an access.
+//! The rules about the uses of access.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     trail::event::{ActorType, Event, EventId, Party, Recorded},
 };
 
-/// Whether a use is by somebody else than the person who holds the access. Where that cannot be said, it is not.
+/// Whether a use is by another person than the holder of the access. False if that is unknown.
 pub fn is_by_another(access: &Access, event: &Event, people: &People) -> bool {
     let Some(holder) = access.subject.as_ref().filter(|holder| **holder != Party::default()) else {
         return false;
@@ -22,7 +22,8 @@ pub fn is_by_another(access: &Access, event: &Event, people: &People) -> bool {
         && people.compare(holder, &matching::party_of(&event.actor)) == Some(false)
 }
 
-/// The uses of an access that its own request does not explain: by another person, or at another target. A log-off uses nothing.
+/// The uses that the access record does not cover: by another person, or of another target. A
+/// log-off is no use.
 pub fn doubtful<'e>(
     access: &'e Access,
     events: &'e [Recorded],
@@ -43,8 +44,8 @@ pub fn doubtful<'e>(
 }
 
 impl Asking<'_> {
-    /// Those uses for whose explanation it has been waited long enough: each for a while after it was recorded and, until the rule has found
-    /// anything, until the access is quiet.
+    /// The uncovered uses that need no further waiting: each a while after it was recorded and,
+    /// until the rule is first violated, until the access record is quiet.
     fn ripe<'e>(
         &mut self,
         rule: &str,
@@ -55,15 +56,15 @@ impl Asking<'_> {
         let quiet = if told.is_some() { Instant::from_millis(0) } else { self.quiet };
         let told = told.unwrap_or_default();
         let is_ripe = |it: &&Recorded| {
-            // Another of our clocks may be behind the one that found it.
+            // The clock of the instance that recorded the use may have been ahead.
             told.contains(&it.event.id) || self.is_past(it.recorded_at.plus(absence).max(quiet))
         };
         let uses = uses.into_iter().filter(is_ripe);
         uses.map(|recorded| &recorded.event).collect()
     }
 
-    /// Uses that name the session or request, outside its window; and all uses of its account in its time, by somebody else or for
-    /// something else.
+    /// Uses that name the session or request but are outside its window, and all uses of its
+    /// account within its time by another person or of another target.
     pub(super) fn uses(&mut self) {
         let access = self.access;
         let own: HashSet<&EventId> = access.events.iter().collect();

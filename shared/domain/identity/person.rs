@@ -47,7 +47,6 @@ pub struct Person {
 /// A person with their own id, as answered.
 #[derive(Clone, Debug, Serialize)]
 pub struct Known {
-    /// The id.
     pub id: String,
     /// What is known of them.
     #[serde(flatten)]
@@ -98,7 +97,7 @@ impl Person {
         })
     }
 
-    /// All that a person who types looks for.
+    /// The texts that a search by name looks at.
     pub fn searchable(&self) -> impl Iterator<Item = &str> {
         let lists = [&self.emails, &self.upns, &self.object_ids, &self.scm_names, &self.groups];
         let texts = [&self.name, &self.team, &self.manager];

@@ -128,7 +128,7 @@ pub struct PackageVersion {
     pub version: Option<u64>,
 }
 
-/// An assignment to an access package.
+/// An assignment of an access package.
 #[derive(Clone, Debug, Serialize)]
 pub struct PackageUser {
     /// The access record, without its policy.
@@ -209,9 +209,7 @@ impl Row for UserPackage {
 /// A role in a resource that a person has by packages.
 #[derive(Clone, Debug, Serialize)]
 pub struct UserResource {
-    /// The resource.
     pub resource: Resource,
-    /// The role in it.
     pub role: String,
     /// Since when the person has it by the first of the packages.
     pub starts_at: Option<Instant>,

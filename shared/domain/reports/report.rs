@@ -117,7 +117,6 @@ impl By {
 /// A parameter of reports.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Parameter {
-    /// Its name.
     pub name: &'static str,
     /// Its name on the page.
     pub label: &'static str,

@@ -280,10 +280,10 @@ fn first<const N: usize>(texts: [&Option<String>; N]) -> &str {
     texts.into_iter().find_map(Option::as_deref).unwrap_or_default()
 }
 
-/// One JIT request from CREATED to its end.
+/// One session, from CREATED to its end.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Session {
-    /// The source's id of it.
+    /// The source's id.
     pub id: String,
     /// Whether the row is about the whole session or some of its roles.
     pub scope: Scope,
@@ -343,7 +343,6 @@ pub struct Ticket {
 /// An approval policy, in the version that applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Its id.
     pub id: String,
     /// Its version.
     pub version: String,
@@ -394,7 +393,6 @@ impl Serialize for AskedWindow {
 pub struct Opened {
     /// The window's id.
     pub id: String,
-    /// From when on.
     pub starts_at: Instant,
     /// Until when, unless it is extended, ended or covered by another request.
     pub ends_at: Instant,

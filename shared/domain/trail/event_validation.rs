@@ -33,7 +33,6 @@ const MAX_ROLES: usize = 50;
 pub struct Intake<'a> {
     /// Whose trail it goes to.
     pub tenant: &'a Tenant,
-    /// Our clock.
     pub now: Instant,
     /// How long events are kept.
     pub retention: Duration,

@@ -5,7 +5,6 @@ use crate::{time::timestamp::Instant, trail::event::EventId};
 /// A place among events ordered by a time: the time, then the id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The time.
     pub at: Instant,
     /// The id, which decides between events of the same millisecond.
     pub id: EventId,

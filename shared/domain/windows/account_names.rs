@@ -1,4 +1,4 @@
-//! The names by which an event and a directory call an account.
+//! The names of an account in events and in a directory.
 
 use crate::{
     identity::matching::names_as_given,
@@ -6,12 +6,13 @@ use crate::{
     trail::event::{Event, Party},
 };
 
-/// What an account is identified by until its directory says more: the first of its names.
+/// The key of an account until the directory has resolved it: the first of its names.
 pub fn key_of(account: &Party) -> String {
     names_as_given(account).next().map(fold_identity).unwrap_or_default()
 }
 
-/// The account that a request asks for: in a session its generated user, in a package its recipient where none is named.
+/// The account that a request asks for: for a session its generated user; for a package its
+/// recipient, unless another account is named.
 pub fn account_of(event: &Event) -> Party {
     let named = |name: &String| Party { name: Some(name.clone()), ..Party::default() };
     let of_session =

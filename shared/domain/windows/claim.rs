@@ -1,4 +1,4 @@
-//! A claim: one request that asks for the account of a window.
+//! A claim: one request for the account of a window.
 
 use std::time::Duration;
 
@@ -12,63 +12,61 @@ use crate::{
     windows::window::Window,
 };
 
-/// The farthest end: beyond it, times could not be written any more.
+/// The furthest end; later times could not be written.
 pub(super) const FARTHEST: Duration = Duration::from_secs(10 * 366 * 86_400);
-/// A window opens this long before its start, and no earlier: what is farther ahead is booked.
+/// How long before its start a window opens. A later start is booked.
 pub const OPENS_AHEAD: Duration = Duration::from_secs(31 * 86_400);
 
-/// One request that asks for the account.
+/// One request for the account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The event that asked.
+    /// The event of the request.
     pub event: EventId,
-    /// The account as this request names it, where the directory has still to say what these names mean, or they are not the window's.
+    /// The account as the request names it, if the directory has not resolved these names yet, or
+    /// they are not the window's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Party>,
     /// Whether these names have been looked up in the directory.
     #[serde(default)]
     pub is_looked_up: bool,
-    /// From when on.
     pub starts_at: Instant,
-    /// Until when.
     pub ends_at: Instant,
-    /// The latest that it may be extended to.
+    /// The latest end to which it may be extended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest: Option<Instant>,
-    /// The end that its source gave it, where that was later than is allowed.
+    /// The end that its source requested, if it was later than allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_end: Option<Instant>,
-    /// Until when requests of other sessions, people or applications that were folded into it go on. Nothing that ends its own ends those.
+    /// The latest end of other requests that were folded into this one, for other sessions, people
+    /// or applications. An end of this request does not end those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub others_until: Option<Instant>,
-    /// Whether its session's end is all that is to be seen of its end: nobody disables an account.
+    /// Whether it ends with its session, because nobody disables an account.
     #[serde(default)]
     pub ends_with_session: bool,
-    /// The application it asked, where one is configured for the target.
+    /// The application of the request, if one is configured for the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<String>,
     /// Whether it ends when the account logs off a computer.
     #[serde(default)]
     pub ends_on_log_off: bool,
-    /// The person the access is for.
     pub subject: Party,
-    /// The thing accessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
-    /// The session it was asked in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// The source's id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// Whether it is over and nothing is to be done for it any more.
+    /// Whether it has ended and needs no further work.
     #[serde(default)]
     pub is_done: bool,
 }
 
 impl Claim {
-    /// What the event asks for, cut to what is allowed; and how the event asks for something else. A request for an account is refused
-    /// for that. What has happened is stored all the same.
+    /// The claim of an event, shortened to what is allowed, and the errors of a request that asks
+    /// for more. A request for an account is rejected for these errors. An event about something
+    /// that has happened is stored nevertheless.
     pub fn of(
         event: &Event,
         application: Option<&Configured>,
@@ -97,7 +95,8 @@ impl Claim {
             }
         };
         let mut errors = Vec::new();
-        // A session or package is as long as its source made it; an account is asked for here.
+        // The source of a session or package decides on its length; an account is requested from
+        // this service.
         let is_account = event.action == "entra.account.requested";
         let shortest = place.shortest_window();
         if is_account && ends_at < starts_at.plus(shortest) {
@@ -107,7 +106,7 @@ impl Claim {
             );
             errors.push(FieldError::new(pointer, detail));
         }
-        // A session that was over before it was said to be granted.
+        // The session ended before its grant was reported.
         let starts_at = starts_at.min(ends_at);
         if starts_at.max(ends_at) > now.plus(FARTHEST) {
             let detail = format!("ends at {ends_at}; ten years from now is the farthest");
@@ -153,27 +152,27 @@ impl Claim {
         (claim, errors)
     }
 
-    /// Whether the end of that session is its own end.
+    /// Whether it ends with that session.
     pub fn ends_with(&self, session: &str) -> bool {
         self.session.as_deref() == Some(session)
     }
 
-    /// When it is over if its own request ends now: not before what others asked for.
+    /// The end if its own request ends now: not before the end of folded requests.
     pub(super) fn own_end(&self, now: Instant) -> Instant {
         self.others_until.map_or(now, |until| until.max(now))
     }
 
-    /// Whether the end of its own request would end it earlier.
+    /// Whether the end of its own request would shorten it.
     pub fn may_end(&self, now: Instant) -> bool {
         !self.is_done && self.own_end(now) < self.ends_at
     }
 
-    /// As the event that asked tells it.
+    /// The window in the response to the event.
     pub fn opened(&self, window: &Window) -> Opened {
         Opened { id: window.id.clone(), starts_at: self.starts_at, ends_at: self.ends_at }
     }
 
-    /// Whether it goes on.
+    /// Whether it is in progress.
     pub fn goes_on(&self, now: Instant) -> bool {
         !self.is_done && self.starts_at <= now && now < self.ends_at
     }

@@ -1,4 +1,4 @@
-//! How the claims of a window fold into fewer when there are more than it holds.
+//! Folding: combining claims of a window that has too many.
 
 use crate::{
     time::timestamp::Instant,
@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// Most claims that a window holds apart. Beyond that they fold.
+/// Maximum number of separate claims of a window.
 pub(super) const MOST_CLAIMS: usize = 32;
 
 impl Window {
@@ -32,9 +32,10 @@ impl Window {
         events.extend((0..excess).map_while(|_| self.fold(now)));
     }
 
-    /// Makes one claim of two. The account stays enabled for as long as either asked, so the latest end counts. Of all pairs it is the one
-    /// that leaves the shortest time between its claims, then one of the same names, application, session and person, then the one that ends first.
-    /// The claim that went into the other is done, and the trail records that the other covers it.
+    /// Folds one claim into another. The account stays enabled for as long as either request needs
+    /// it, so the later end counts. The chosen pair has the shortest time between its claims; then
+    /// the same names, application, session and person; then the earliest end. The folded claim is
+    /// done, and the trail records that the other one covers it.
     pub(super) fn fold(&mut self, now: Instant) -> Option<WindowEvent> {
         let places: Vec<usize> =
             (0..self.claims.len()).filter(|place| !self.claims[*place].is_done).collect();

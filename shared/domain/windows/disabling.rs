@@ -1,4 +1,4 @@
-//! Who disables an account at the end of its window: this service, or whoever enabled it.
+//! Who disables the account at the end of its window: this service, or the system that enabled it.
 
 use crate::{
     configuration::{
@@ -10,21 +10,23 @@ use crate::{
     windows::account_names::{account_of, key_of},
 };
 
-/// Who disables an account at the end of a window.
+/// Who disables the account at the end of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disabling {
     /// This service, in the application's directory.
     Here,
-    /// Whoever enabled it.
+    /// The system that enabled it.
     Elsewhere,
-    /// Whoever enabled it, as it matches no pattern of the application although it should.
+    /// The system that enabled it, because the account matches no pattern of the application
+    /// although it should.
     OutsidePatterns,
-    /// Whoever enabled it, as no application is configured for the target although one should be.
+    /// The system that enabled it, because no application is configured for the target although one
+    /// should be.
     WithoutApplication,
 }
 
 impl Disabling {
-    /// Who disables the account that an event opens a window for.
+    /// Who disables the account of an event that opens a window.
     pub fn of(event: &Event, application: Option<&Application>) -> Self {
         let is_request = event.action == "entra.account.requested";
         let Some(application) = application else {
@@ -35,7 +37,7 @@ impl Disabling {
         if application.directory == Directory::External || !is_meant {
             return Self::Elsewhere;
         }
-        // A session or a package may be given to a person's own account, which is never disabled.
+        // A session or package may be granted to a person's own account, which is never disabled.
         if !is_request && !names_other_account(event) {
             return Self::Elsewhere;
         }
@@ -44,7 +46,7 @@ impl Disabling {
     }
 }
 
-/// Whether an event names an account that is not the own account of the person it is about.
+/// Whether an event names another account than the person's own.
 fn names_other_account(event: &Event) -> bool {
     let username = event.session.as_ref().and_then(|session| session.username.as_ref());
     if event.account.is_none() && username.is_none() {

@@ -1,4 +1,4 @@
-//! What is due for a window, and when.
+//! The work that is due for a window, and its time.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::{
 /// How long after its end a window is overdue.
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
 
-/// What is to be done for a window now.
+/// The work that is due for a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Nothing, until then.
+    /// Nothing until that time.
     Later(Instant),
-    /// Nothing any more: it is closed, or only a portal's word is waited for.
+    /// Nothing: it is closed, or only the portal's confirmation is missing.
     Nothing,
-    /// Claims have ended, while others go on.
+    /// Claims have ended while others continue.
     Covered,
-    /// The trail has to tell that its end is overdue.
+    /// The overdue end has to be recorded.
     Overdue,
-    /// The directory has to be asked which account the names mean.
+    /// The account has to be looked up in the directory.
     Resolve,
     /// The account has to be disabled.
     Disable,
-    /// The portal has to say that it disabled the account; it has a while for that.
+    /// The portal has to confirm that it disabled the account, until that time.
     Confirmation(Instant),
 }
 
 impl Window {
-    /// What is to be done for it now.
+    /// The work that is due now.
     pub fn due(&self, now: Instant) -> Due {
         let Some(next) = self.next_end() else { return Due::Nothing };
         if now < next {
@@ -58,27 +58,28 @@ impl Window {
         }
     }
 
-    /// The next end that needs work. Nothing more is done for an overdue end of an external window: only its portal can confirm it.
+    /// The next end that needs work. An overdue end of an external window needs none: only its
+    /// portal can confirm it.
     fn next_end(&self) -> Option<Instant> {
         let open = self.claims.iter().filter(|claim| !claim.is_done).map(|claim| claim.ends_at);
         if self.is_external() && self.is_overdue {
-            // Windows of earlier versions do not have it: the first of their ends is the overdue one.
+            // Windows of earlier versions lack it: the earliest of their ends is the overdue one.
             let overdue_end = self.overdue_end.or_else(|| open.clone().min())?;
             return open.filter(|end| *end > overdue_end).min();
         }
         open.min()
     }
 
-    /// Whether the trail records the next end as overdue. The next end of an external window is always one that it does not.
+    /// Whether the next end is recorded as overdue. For an external window it never is.
     fn is_next_overdue(&self) -> bool {
         self.is_overdue && !self.is_external()
     }
 
-    /// When somebody has to look at it again; never, for one that is closed.
+    /// When the window is due; none for a closed one.
     pub fn due_at(&self) -> Option<Instant> {
         let next = self.next_end()?;
         let lease = self.lease.as_ref().map(|lease| lease.until);
-        // However long a directory wants to be left alone, that the end is overdue is told in time.
+        // However long a directory's Retry-After is, an overdue end is recorded in time.
         let told_by = if self.is_next_overdue() { None } else { Some(next.plus(OVERDUE_AFTER)) };
         let not_before =
             self.not_before.map(|until| told_by.map_or(until, |told_by| until.min(told_by)));
@@ -87,20 +88,20 @@ impl Window {
         Some(lease.map_or(at, |until| until.max(at)))
     }
 
-    /// The end that is worked on: of the claims that are over, the last.
+    /// The end that is being processed: the latest one of the claims that have ended.
     pub fn planned_end(&self, now: Instant) -> Instant {
         let over = self.claims.iter().filter(|claim| claim.is_over(now));
         over.map(|claim| claim.ends_at).max().unwrap_or(now)
     }
 
-    /// The claim that the end which is worked on belongs to, by its place.
+    /// The index of the claim with that end.
     pub(super) fn ending(&self, now: Instant) -> usize {
         let over = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
         over.max_by_key(|(_, claim)| claim.ends_at)
             .map_or(self.claims.len() - 1, |(place, _)| place)
     }
 
-    /// The state it is shown in, one of [`STATES`].
+    /// The state in API responses, one of [`STATES`].
     pub fn state(&self, now: Instant) -> &'static str {
         let is_claimed = self.lease.as_ref().is_some_and(|lease| now < lease.until);
         let is_to_begin =

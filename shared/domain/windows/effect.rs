@@ -1,23 +1,22 @@
-//! What an event does to windows, as far as the event alone says.
+//! The effect of an event on windows, from the event alone.
 
 use crate::trail::event::{AskedWindow, Event, Outcome, Scope};
 
-/// What an event does to windows.
+/// The effect of an event on windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It asks for an account.
+    /// It requests an account.
     Opens,
-    /// It ends its session.
     EndsSession,
-    /// It takes a package away from somebody.
+    /// It removes a package from a person.
     RemovesPackage,
-    /// It says that an account is disabled.
+    /// It reports that an account is disabled.
     Disables,
-    /// Somebody logged off a computer with an account.
+    /// A person logged off a computer with an account.
     LogsOff,
 }
 
-/// What an event does to windows, as far as the event alone says.
+/// The effect of an event on windows, from the event alone.
 pub fn effect(event: &Event) -> Option<Effect> {
     let is_about_roles = event.session.as_ref().is_some_and(|session| session.scope == Scope::Role);
     if event.outcome == Outcome::Failure || is_about_roles {

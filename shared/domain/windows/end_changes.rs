@@ -1,4 +1,4 @@
-//! How the end of a window moves: extending, ending, closing by hand and trying again.
+//! Changes of a window's end: extending, ending, closing by hand and retrying.
 
 use std::time::Duration;
 
@@ -14,23 +14,24 @@ use crate::{
     },
 };
 
-/// What a step that ends claims with their source tells and removes beside the items of the window's names.
+/// Maximum number of statements of a step that ends claims with their source, without those for the
+/// window's names.
 const MOST_ENDED: usize = 72;
 
 /// Why a window is not extended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotExtended {
-    /// It has ended.
     Ended(String),
-    /// The end that was asked for is wrong.
+    /// The requested end is invalid.
     Wrong(String),
 }
 
 impl Window {
-    /// Lets the last of the claims that `which` says go on until `ends_at`. There is nothing to tell where it ends then already.
+    /// Extends the last claim that `which` selects until `ends_at`. There is no event if it already
+    /// ends then.
     ///
     /// # Errors
-    /// They have ended, or may not.
+    /// The claims have ended, or may not be extended.
     pub fn extend(
         &mut self,
         which: impl Fn(&Claim) -> bool,
@@ -68,7 +69,7 @@ impl Window {
         Ok(Some(WindowEvent::new(extended, place, by, now)))
     }
 
-    /// When the last of the claims that `which` says would end if it lasted so long.
+    /// When the last claim that `which` selects would end if it lasted that long.
     pub fn lasting(
         &self,
         which: impl Fn(&Claim) -> bool,
@@ -78,8 +79,8 @@ impl Window {
         self.last_claim(which, now).map_or(now, |place| self.claims[place].starts_at).plus(length)
     }
 
-    /// Ends the claims that `which` says, now, for everybody whose requests were folded into them. The account is still to be disabled, but for
-    /// claims that end with their session.
+    /// Ends the claims that `which` selects now, including requests that were folded into them. The
+    /// account still has to be disabled, except for claims that end with their session.
     pub fn end(
         &mut self,
         which: impl FnMut(&Claim) -> bool,
@@ -90,7 +91,7 @@ impl Window {
         self.end_at(|_| now, which, by, reason, now)
     }
 
-    /// The same, but what others asked for goes on until its end.
+    /// Like [`Self::end`], but folded requests of others continue until their end.
     pub fn end_own(
         &mut self,
         which: impl FnMut(&Claim) -> bool,
@@ -117,7 +118,7 @@ impl Window {
                 continue;
             }
             claim.ends_at = end;
-            // One that was to begin later never does.
+            // A claim with a later start never starts.
             claim.starts_at = claim.starts_at.min(end);
             let ended = WindowFact::Ended(MovedEnd { from: before, to: end }, reason.clone());
             events.push(WindowEvent::new(ended, place, by.clone(), now));
@@ -128,8 +129,8 @@ impl Window {
         events
     }
 
-    /// What a session's or package's source says of its end: what it opened is over, and an account that is disabled elsewhere
-    /// is not waited for where nobody disables one.
+    /// Applies the end that a session's or package's source reports: the claims end, and if nobody
+    /// disables an account, no confirmation is awaited.
     pub fn end_with_source(
         &mut self,
         which: impl Fn(&Claim) -> bool,
@@ -150,20 +151,21 @@ impl Window {
             if self.is_closed() && ended > 0 {
                 self.close(at.min(now), planned);
             } else {
-                // The overdue end of another claim is told already.
+                // The overdue end of another claim is recorded already.
                 let overdue_end = self.overdue_end.unwrap_or_else(|| now.minus(OVERDUE_AFTER));
                 if !self.claims.iter().any(|claim| claim.is_over(overdue_end)) {
                     self.forget_overdue();
                 }
             }
-            // One transaction takes no more. The event of the source says of all of them that they are over.
+            // The limit of one transaction. The source's event covers all of them.
             events.truncate(MOST_ENDED.saturating_sub(ended));
         }
         events
     }
 
-    /// What a portal's `entra.account.disabled` says. Where the portal disables by itself the window is over; where we do, its end
-    /// is brought to now and the account is still read back.
+    /// Applies a portal's `entra.account.disabled`. If the portal disables accounts itself, the
+    /// window has ended. If this service does, the window ends now, and the account is still read
+    /// back.
     pub fn end_as_disabled(
         &mut self,
         which: impl Fn(&Claim) -> bool,
@@ -186,8 +188,9 @@ impl Window {
         Vec::new()
     }
 
-    /// A person says that the account is disabled: up to `most` of its open requests end, and with the last of them the window is closed.
-    /// Nothing proves what the person says, and so it is a finding.
+    /// Applies a person's statement that the account is disabled: up to `most` open requests end,
+    /// and with the last one the window is closed. The statement is not verified, and therefore a
+    /// finding.
     pub fn close_by_hand(
         &mut self,
         by: &Actor,
@@ -217,11 +220,11 @@ impl Window {
         events
     }
 
-    /// An operator wants the account disabled now, whatever pause its last failure asked for. While a run works on it nothing changes: the
-    /// account is being disabled.
+    /// Makes the account due for disabling now, despite a pause after a failure. It has no effect
+    /// while a run is processing the window.
     ///
     /// # Errors
-    /// There is nothing to try; why, for a person.
+    /// There is nothing to retry; the sentence says why.
     pub fn retry(
         &mut self,
         by: &Actor,

@@ -1,4 +1,4 @@
-//! How the requests of a window move to another window of the same account.
+//! Moves requests of a window to another window of the same account.
 
 use crate::{
     time::timestamp::Instant,
@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl Window {
-    /// A younger window of the same account says which account it is. What the names in its own requests mean is still to be looked up.
+    /// Takes the resolved account from a younger window. The names in its own requests still have
+    /// to be looked up.
     pub fn take_over(&mut self, account: Option<ResolvedAccount>) {
         self.resolved = account;
         for claim in self.claims.iter_mut().filter(|claim| !claim.is_done) {

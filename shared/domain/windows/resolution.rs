@@ -1,4 +1,4 @@
-//! The search for the account of the directory that the names in a window mean.
+//! Resolving the account in the directory that a window's names refer to.
 
 use std::time::Duration;
 
@@ -16,49 +16,49 @@ use crate::{
     },
 };
 
-/// Most names of other accounts that a window keeps.
+/// Maximum number of stored names of other accounts.
 const MOST_FOREIGN_NAMES: usize = 16;
-/// Tries that do not find the account before that is a finding: a portal may tell of an account before its directory has it everywhere.
+/// Attempts without a result before a finding: a portal may report an account before its directory
+/// has replicated it.
 const MISSED_TRIES: u32 = 4;
-/// Answers in a row that do not find an account before it can count as gone.
+/// Consecutive responses without the account before it can count as gone.
 const MISSED_ANSWERS: u32 = 4;
 
-/// An account as its directory identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedAccount {
-    /// The directory's own id. It outlives a rename.
+    /// The directory's own id, which survives a rename.
     pub id: String,
-    /// Its name when it was found.
+    /// Its name when it was resolved.
     pub name: String,
-    /// Its other names then.
+    /// Its other names at that time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_names: Vec<String>,
-    /// When it was found.
+    /// When it was resolved.
     pub at: Instant,
 }
 
-/// The search for the account that a window's names mean.
+/// The state of resolving a window's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
-    /// Tries so far that found no account.
+    /// Attempts that found no account.
     #[serde(default)]
     pub tries: u32,
-    /// Answers in a row that knew no account of this name.
+    /// Consecutive responses without an account of this name.
     #[serde(default)]
     pub misses: u32,
-    /// The next try is not before this time.
+    /// The earliest time of the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Instant>,
-    /// Why the last try found none.
+    /// The error of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
-    /// Kinds of refusal that have been raised as findings.
+    /// Kinds of refusals with a finding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
-    /// How often it became a finding that the account is not found.
+    /// How often the finding about an unresolved account was raised.
     #[serde(default)]
     pub raised: u32,
-    /// Whether that finding stands.
+    /// Whether that finding is open.
     #[serde(default)]
     pub is_raised: bool,
     /// How often requests named different accounts.
@@ -66,28 +66,25 @@ pub struct Resolution {
     pub disagreements: u32,
 }
 
-/// Answers in a row that did not find the resolved account.
+/// Consecutive responses without the resolved account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// When the first of them came.
     pub since: Instant,
-    /// Their number.
     pub answers: u32,
 }
 
-/// A name in a request that means another account than the window's.
+/// A name in a request that refers to another account than the window's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignName {
-    /// The request, by its place among the claims.
+    /// The index of the claim.
     pub claim: usize,
-    /// The name, as the request gives it.
     pub name: String,
-    /// The account it means, as the directory names it.
+    /// The account's name in the directory.
     pub account: String,
 }
 
 impl Window {
-    /// When the directory has to be asked which account its names mean. None where that is known.
+    /// When the names have to be looked up in the directory. None if they are resolved.
     pub fn resolve_at(&self) -> Option<Instant> {
         let is_new =
             |claim: &Claim| !claim.is_done && claim.account.is_some() && !claim.is_looked_up;
@@ -97,8 +94,8 @@ impl Window {
         is_wanted.then(|| self.resolution.not_before.unwrap_or(Instant::from_millis(0)))
     }
 
-    /// The directory says which account the window covers, and what it made of the requests at `looked_up`. Names that mean other accounts
-    /// are a finding at once.
+    /// Applies the directory's result: the account of the window, and the names of the requests at
+    /// `looked_up`. Names of other accounts are a finding at once.
     pub fn resolve(
         &mut self,
         account: ResolvedAccount,
@@ -155,7 +152,8 @@ impl Window {
         events
     }
 
-    /// The account was not found: it is looked for again at `again_at`. That it cannot be found is a finding, once.
+    /// Applies a failed lookup; the next one is at `again_at`. A failed lookup becomes a finding
+    /// once.
     pub fn unresolved(
         &mut self,
         failure: &Failure,
@@ -189,13 +187,14 @@ impl Window {
         Vec::new()
     }
 
-    /// The directory did not find the resolved account.
+    /// Applies a response without the resolved account.
     pub fn miss(&mut self, now: Instant) {
         let missing = self.missing.get_or_insert(Missing { since: now, answers: 0 });
         missing.answers += 1;
     }
 
-    /// Whether the resolved account counts as gone: several answers in a row, spread over `spread` at least, did not find it.
+    /// Whether the resolved account counts as gone: several consecutive responses within at least
+    /// `spread` did not contain it.
     pub fn is_gone(&self, spread: Duration, now: Instant) -> bool {
         self.missing.is_some_and(|it| it.answers >= MISSED_ANSWERS && now >= it.since.plus(spread))
     }

@@ -1,4 +1,4 @@
-//! What comes of the end of a window: covered, overdue, failed or disabled.
+//! The result of a window's end: covered, overdue, failed or disabled.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::{
     },
 };
 
-/// The kind of failure that a directory knows no such account.
+/// The kind of failure if a directory has no such account.
 pub const NOT_FOUND: &str = "not_found";
-/// Most claims that one step covers: each takes an event and an item of its session, and a transaction takes a hundred.
+/// Maximum number of claims that one step covers. Each needs an event and an item of its session,
+/// and a transaction has a hundred statements.
 const COVERED_AT_ONCE: usize = 20;
-/// Most requests under other names that the trail tells of when their account is disabled.
+/// Maximum number of requests with other names that are recorded when their account is disabled.
 pub(super) const MOST_OTHERS_TOLD: usize = 8;
 
-/// What came of disabling an account.
+/// The result of disabling an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disabled {
-    /// It was enabled and now reads back as disabled.
+    /// It was enabled and is now read back as disabled.
     Now,
-    /// It was disabled already.
     Before,
-    /// It is not in the directory any more.
+    /// It no longer exists in the directory.
     Gone,
 }
 
@@ -35,23 +35,23 @@ pub enum Disabled {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Failure {
-    /// What kind of failure; one kind is told once.
+    /// The kind of failure; each kind is recorded once.
     pub kind: &'static str,
-    /// What is wrong, for a person.
     pub detail: String,
-    /// Whether somebody has to change something before it can work.
+    /// Whether a person has to change something before a retry can succeed.
     pub is_refusal: bool,
-    /// How long the directory asks to be left alone.
+    /// The directory's Retry-After.
     pub retry_after: Option<Duration>,
 }
 
 impl Failure {
-    /// Whether it is about this account alone, and neither the directory nor how this service reaches it.
+    /// Whether the failure concerns this account only, and not the directory or the connection to
+    /// it.
     pub fn is_about_account(&self) -> bool {
         [NOT_FOUND, "ambiguous", "not_its_own", "not_disabled"].contains(&self.kind)
     }
 
-    /// Whether another application's credentials for the same directory may do better.
+    /// Whether the credentials of another application for the same directory may succeed.
     pub fn is_of_credentials(&self) -> bool {
         let kinds = [
             "secret",
@@ -70,7 +70,8 @@ impl Failure {
 }
 
 impl Window {
-    /// Claims have ended while others go on: they are over, and nothing is disabled. Some are covered at a time; the rest stays due.
+    /// Ends claims while others continue: the account stays enabled. A limited number is processed
+    /// at a time; the others stay due.
     pub fn cover(&mut self, now: Instant) -> Vec<WindowEvent> {
         let Some(by) =
             self.claims.iter().filter(|claim| claim.goes_on(now)).max_by_key(|claim| claim.ends_at)
@@ -91,9 +92,9 @@ impl Window {
         events
     }
 
-    /// Its end is overdue: the trail tells it, once.
+    /// Records the overdue end, once.
     pub fn overdue(&mut self, now: Instant) -> Vec<WindowEvent> {
-        // One that ended only now is not: it is told by itself if nothing comes of it either.
+        // A claim that ended only now is not overdue; it is recorded later if necessary.
         let is_late =
             |claim: &Claim| claim.is_over(now) && claim.ends_at.plus(OVERDUE_AFTER) <= now;
         let late = self.claims.iter().enumerate().filter(|(_, claim)| is_late(claim));
@@ -113,7 +114,7 @@ impl Window {
             attempts: self.attempts,
             cause: cause.clone(),
         };
-        // Nobody but the portal could disable it, so what is missing is its word.
+        // Only the portal could disable the account, so its confirmation is missing.
         let finding = match self.is_external() {
             true => WindowFinding::RemovalUnconfirmed(cause),
             false => WindowFinding::RevocationOverdue(cause),
@@ -124,7 +125,8 @@ impl Window {
         ]
     }
 
-    /// It could not be disabled: it is tried again at `again_at`. The trail records each kind of failure once, however they alternate.
+    /// Applies a failed attempt; the next one is at `again_at`. Each kind of failure is recorded
+    /// once, even if kinds alternate.
     pub fn failed(
         &mut self,
         failure: &Failure,
@@ -139,7 +141,8 @@ impl Window {
         let mut events = Vec::new();
         let reason = format!("{}: {}", failure.kind, failure.detail);
         let is_recorded = self.recorded_failures.iter().any(|kind| kind == failure.kind)
-            // Windows that were stored before kinds were kept have the last one in its reason.
+            // In windows of earlier versions, only the reason contains the kind of the last
+            // failure.
             || self.failing.as_deref().is_some_and(|last| last.split(':').next() == Some(failure.kind));
         if !is_recorded {
             let place = self.ending(now);
@@ -160,7 +163,7 @@ impl Window {
         events
     }
 
-    /// The account is off, though a request came meanwhile that keeps its window open.
+    /// The account is disabled although a new request keeps its window open.
     pub fn disabled_inside(&mut self, now: Instant) -> Vec<WindowEvent> {
         let going = self.claims.iter().enumerate().filter(|(_, claim)| claim.goes_on(now));
         let Some((place, _)) = going.max_by_key(|(_, claim)| claim.ends_at) else {
@@ -170,12 +173,12 @@ impl Window {
         vec![WindowEvent::finding(WindowFinding::DisabledInsideWindow, place, now)]
     }
 
-    /// The account was disabled and read back: what has ended is over.
+    /// Applies that the account was disabled and verified: claims past their end are done.
     pub fn disabled(&mut self, how: &Disabled, now: Instant) -> Vec<WindowEvent> {
         let planned = self.planned_end(now);
         let place = self.ending(now);
         let attempts = self.attempts + 1;
-        // Requests that named the account otherwise cannot be found by what is told of this one.
+        // Requests with other names for the account cannot be found by the events about this one.
         let mut others: Vec<usize> = Vec::new();
         for (other, claim) in self.claims.iter().enumerate() {
             let is_told = [place]

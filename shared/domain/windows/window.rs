@@ -1,8 +1,10 @@
-//! Window: the time an account may stay enabled, and what is due when.
+//! An access window: the time for which an account may stay enabled, and the work that is due for
+//! it.
 //!
-//! A window belongs to one account of one directory. Each request that asks for the account is a claim on it, from a start to an end;
-//! while one claim goes on, another's end disables nothing. Where no claim goes on any more the account is disabled and read
-//! back, and only then is the window closed. Everything here is a decision about facts: `now` is a parameter, nothing is called.
+//! A window belongs to one account in one directory. Each request for the account is a claim with a
+//! start and an end. While one claim continues, the end of another does not disable the account.
+//! When no claim continues, the account is disabled and read back, and only then is the window
+//! closed. This module only decides: `now` is a parameter, and it does no I/O.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,114 +23,110 @@ use crate::{
     },
 };
 
-/// The states that a window is shown in.
+/// The states in API responses.
 pub const STATES: [&str; 5] = ["scheduled", "open", "claimed", "overdue", "closed"];
-/// Most names of a window beside its key.
+/// Maximum number of names of a window besides its key.
 const MOST_OTHER_NAMES: usize = 16;
-/// How the items that find a window by its names are laid out.
+/// The format version of the items that find a window by its names.
 pub const LAYOUT: u8 = 1;
 
-/// The time an account may stay enabled.
+/// The time for which an account may stay enabled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
-    /// Its id.
     pub id: String,
-    /// Which directory the account is in; with the account it says which open window this is.
+    /// The directory of the account. Together with the account it identifies the open window.
     pub directory_key: String,
     /// The directory as it was configured when the window was opened.
     pub directory: Directory,
-    /// The application, where one is configured for the target.
+    /// The application, if one is configured for the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<OfApplication>,
-    /// The account, as the first request names it. Its key, the first of its names, says which account of the directory it is.
+    /// The account as the first request names it. Its key, the first of its names, identifies the
+    /// account in the directory.
     pub account: Party,
-    /// The account of the directory that the window covers, once it has been found. From then on only its id counts.
+    /// The account in the directory, once it is resolved. From then on only its id counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<ResolvedAccount>,
-    /// The search for that account.
     #[serde(default)]
     pub resolution: Resolution,
-    /// Names in requests by which the directory knows other accounts, folded. Those accounts are left alone.
+    /// Folded names in requests that belong to other accounts in the directory. Those accounts are
+    /// not touched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_names: Vec<String>,
-    /// The answers in a row that did not find the resolved account.
+    /// The consecutive responses without the resolved account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
-    /// The older window of the same account that took over its requests.
+    /// The older window of the same account into which this one was merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<String>,
-    /// Whether its key means another account by now, which has a window of its own.
+    /// Whether its key now belongs to another account, which has its own window.
     #[serde(default)]
     pub is_key_lost: bool,
-    /// How the items that find it by its names are laid out: see [`Window::other_names`]. Windows of earlier versions have 0.
+    /// The format version of the items that find it by its names: see [`Window::other_names`]. It
+    /// is 0 in windows of earlier versions.
     #[serde(default)]
     pub layout: u8,
-    /// Whether a person closed it, without proof that the account is disabled.
+    /// Whether a person closed it without verification that the account is disabled.
     #[serde(default)]
     pub is_closed_by_hand: bool,
-    /// The requests that ask for the account, the oldest first.
+    /// The requests for the account, the oldest first.
     pub claims: Vec<Claim>,
-    /// How often it was tried to disable the account since the end that is being worked on.
+    /// Attempts to disable the account since the end that is being processed.
     #[serde(default)]
     pub attempts: u32,
-    /// Why the last try failed.
+    /// The error of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
-    /// The kinds of failure that the trail already records for this end. Each kind is recorded once.
+    /// The kinds of failure that are recorded for this end. Each kind is recorded once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recorded_failures: Vec<String>,
-    /// Whether the trail tells that the end is overdue.
+    /// Whether the end is recorded as overdue.
     #[serde(default)]
     pub is_overdue: bool,
-    /// The end that the trail records as overdue. An external window may have a later one.
+    /// The end that is recorded as overdue. An external window may have a later one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue_end: Option<Instant>,
-    /// Not before then, though it is due.
+    /// The earliest time of the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Instant>,
-    /// Whoever works on its end has it until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
-    /// The last end that was made true.
+    /// The last completed end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
 }
 
-/// What a window keeps of its application, as it was configured when the window was opened.
+/// The data of its application, as it was configured when the window was opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfApplication {
-    /// Its id.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// Which accounts are its own; no other is ever disabled.
+    /// The patterns of its accounts; other accounts are never disabled.
     #[serde(default)]
     pub accounts: Vec<String>,
-    /// Who is told when something is wrong.
+    /// The people responsible for findings about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
 }
 
-/// Who works on a window.
+/// The lease of a run on a window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The run.
     pub run: String,
-    /// Until when nobody else takes it.
     pub until: Instant,
 }
 
-/// An end that was made true.
+/// A completed end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// When the account was seen to be disabled, or said to be by its portal.
+    /// When the account was verified as disabled, or its portal confirmed it.
     pub at: Instant,
-    /// How long after the planned end.
+    /// The delay after the planned end.
     pub lateness_ms: i64,
 }
 
 impl Window {
-    /// A window that nobody has asked for yet.
+    /// A window without requests.
     pub fn new(
         id: String,
         directory_key: String,
@@ -162,7 +160,7 @@ impl Window {
         }
     }
 
-    /// The id of the window that an event opens at `now`: ids sort by when they were opened.
+    /// The id of the window that an event opens at `now`: ids sort by opening time.
     pub fn id_of(tenant: &Tenant, event: &EventId, now: Instant) -> String {
         let hash = EventId::of_service(tenant, "window", &[event.as_str()]);
         let at: String =
@@ -170,13 +168,14 @@ impl Window {
         format!("{at}-{}", hash.as_str().rsplit('-').next().unwrap_or_default())
     }
 
-    /// The key by which a request joins it.
+    /// The key by which a request finds it.
     pub fn key(&self) -> String {
         key_of(&self.account)
     }
 
-    /// The other names by which the end of its account may be reported. Names that mean other accounts are not among them, and their number is
-    /// bounded, as each is an item of the transaction that closes the window.
+    /// The other names by which the end of its account may be reported. Names of other accounts are
+    /// excluded. The number is limited, because each name is an item of the transaction that closes
+    /// the window.
     pub fn other_names(&self) -> Vec<String> {
         let key = self.key();
         let resolved = self
@@ -203,23 +202,23 @@ impl Window {
         other_names
     }
 
-    /// Whether its account is called so.
+    /// Whether its account has that name.
     pub fn is_called(&self, name: &str) -> bool {
         (self.key() == name && !self.is_key_lost)
             || self.other_names().iter().any(|other| other == name)
     }
 
-    /// Whether nothing is to be done for it any more.
+    /// Whether it needs no further work.
     pub fn is_closed(&self) -> bool {
         self.claims.iter().all(|claim| claim.is_done)
     }
 
-    /// Whether its account is disabled by somebody else.
+    /// Whether another system disables its account.
     pub fn is_external(&self) -> bool {
         self.directory == Directory::External
     }
 
-    /// When its first claim begins.
+    /// When its first claim starts.
     pub fn starts_at(&self) -> Option<Instant> {
         self.claims.iter().map(|claim| claim.starts_at).min()
     }
@@ -229,7 +228,6 @@ impl Window {
         self.claims.iter().map(|claim| claim.ends_at).max()
     }
 
-    /// Its sessions.
     pub fn sessions(&self) -> Vec<&str> {
         let mut sessions: Vec<_> =
             self.claims.iter().filter_map(|claim| claim.session.as_deref()).collect();
@@ -237,9 +235,10 @@ impl Window {
         sessions
     }
 
-    /// Adds a claim. What stood in the way of an earlier end is forgotten with it. However many there are, none is refused: they fold.
+    /// Adds a claim and clears the failures of an earlier end. No claim is refused for lack of
+    /// room: claims are folded instead.
     pub fn add(&mut self, claim: Claim, now: Instant) -> Vec<WindowEvent> {
-        // Nobody waits any more for what its portal never said: the trail tells that it is overdue.
+        // The portal's missing confirmation is recorded as overdue, and no longer awaited.
         if self.is_external() && self.is_overdue {
             for claim in &mut self.claims {
                 claim.is_done |= claim.ends_at <= now;
@@ -253,13 +252,14 @@ impl Window {
         let Claim { starts_at, ends_at, asked_end, .. } = self.claims[place];
         let opened = WindowFact::Opened { starts_at, ends_at, asked_end };
         let opened = WindowEvent::of_service(opened, place, now);
-        // A new request is a reason to ask the directory again.
+        // A new request triggers another lookup in the directory.
         self.resolution.not_before = Some(now);
         self.begin_anew(now);
         [opened].into_iter().chain(folded).collect()
     }
 
-    /// Somebody changed when it ends: who works on it has to look again, and nothing that failed for another end counts.
+    /// Resets the failures after a change of the end, and makes the run that processes the window
+    /// check it again.
     pub(super) fn begin_anew(&mut self, now: Instant) {
         self.lease = None;
         if !self.claims.iter().any(|claim| claim.is_over(now)) {
@@ -281,7 +281,7 @@ impl Window {
         self.overdue_end = None;
     }
 
-    /// Of the claims that `which` says and that have not ended, the one that ends last, by its place.
+    /// The index of the last-ending claim that `which` selects, among those that have not ended.
     pub(super) fn last_claim(&self, which: impl Fn(&Claim) -> bool, now: Instant) -> Option<usize> {
         let open = self
             .claims
@@ -293,13 +293,13 @@ impl Window {
             .map(|(place, _)| place)
     }
 
-    /// The places of its open requests, `most` at most.
+    /// The indexes of its open claims, at most `most`.
     pub(super) fn open_places(&self, most: usize) -> Vec<usize> {
         let open = self.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done);
         open.map(|(place, _)| place).take(most).collect()
     }
 
-    /// The request that what is told now belongs to: the one that ends last.
+    /// The index of the claim to which new events belong: the one that ends last.
     pub(super) fn current(&self, now: Instant) -> usize {
         self.last_claim(|_| true, now).unwrap_or_else(|| self.ending(now))
     }
@@ -314,19 +314,19 @@ impl Window {
         self.resolution.failing = None;
     }
 
-    /// A run takes it.
+    /// Gives a run the lease.
     pub fn claim(&mut self, run: &str, until: Instant) {
         self.lease = Some(Lease { run: run.to_owned(), until });
         self.not_before = None;
     }
 
-    /// A run lets it go, until a time.
+    /// Releases the lease, with the earliest time of the next attempt.
     pub fn leave(&mut self, until: Option<Instant>) {
         self.lease = None;
         self.not_before = until;
     }
 
-    /// As it is answered.
+    /// The window in an API response.
     pub fn answered(&self, now: Instant) -> Value {
         let claims: Vec<_> = self
             .claims

@@ -1,5 +1,5 @@
-//! Order: what an operator says is to become of windows. The end of many windows is an order that is stored: the service carries it out
-//! by itself, page by page, and goes on where it was when it is stopped.
+//! Commands by operators. The end of many windows is a stored order: the service carries it out in
+//! the background, page by page, and continues after an interruption.
 
 use std::time::Duration;
 
@@ -19,42 +19,37 @@ use crate::{
     },
 };
 
-/// Let a window go on.
+/// A command to extend a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extension {
-    /// Until when.
     pub until: Until,
-    /// Why.
     pub reason: String,
-    /// For whom, where a machine says it.
+    /// The person for whom a machine acts.
     pub actor: Option<Actor>,
 }
 
-/// A new end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// At this time.
     At(Instant),
-    /// So long after the start, as a request says it.
+    /// That long after the start, as in a request.
     FromStart(Length),
 }
 
-/// End windows.
+/// A command to end windows.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// Of which requests, as their events tell them; none where one window is named.
+    /// A filter for the events of the requests to end; none if one window is named.
     pub filter: Option<String>,
-    /// Why.
     pub reason: String,
-    /// For whom, where a machine says it.
+    /// The person for whom a machine acts.
     pub actor: Option<Actor>,
 }
 
 impl Extension {
-    /// Reads what a caller says.
+    /// Reads the body of a request to extend a window.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let ends_at = fields.instant("ends_at");
@@ -81,10 +76,10 @@ impl Extension {
 }
 
 impl Ending {
-    /// Reads what a caller says of one window, or of all whose requests meet a filter.
+    /// Reads the body of a request to end one window, or all requests that match a filter.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str, by_filter: bool) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let filter = match by_filter {
@@ -106,72 +101,64 @@ impl Ending {
     }
 }
 
-/// How long after it was given an order begins another pass, where the last one found something to end.
+/// How long after its creation an order may start another pass, if the last one ended something.
 const LONGEST_REPEATED: Duration = Duration::from_secs(60);
 
 /// An order to end windows, as it was given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndOrder {
-    /// Its id.
     pub id: String,
-    /// Which requests it ends.
     pub scope: OrderScope,
-    /// Why.
     pub reason: String,
-    /// Who gave it.
     pub actor: Actor,
-    /// By whose token.
+    /// The caller, as recorded in events.
     pub recorded_by: RecordedBy,
-    /// When.
     pub created_at: Instant,
-    /// How many windows it meant then, where they could be counted while its caller waited.
+    /// The number of matching windows at that time, if it could be counted in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
 }
 
-/// Which requests an order ends.
+/// The requests that an order ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderScope {
-    /// Those whose events meet this filter.
+    /// Requests whose events match this filter.
     Filter(String),
-    /// Those that asked for this application.
+    /// Requests for this application.
     Application(String),
 }
 
-/// How far an order is.
+/// The state of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderState {
-    /// Nothing was done for it yet.
+    /// No work has started.
     #[default]
     Queued,
-    /// The open windows are being looked at.
+    /// The open windows are being processed.
     Running,
-    /// All that it means is ended.
+    /// All matching requests have ended.
     Done,
-    /// It cannot be carried out.
     Failed,
 }
 
-/// How far an order is, and where it goes on.
+/// The progress of an order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderProgress {
-    /// How far.
     pub state: OrderState,
-    /// When the present pass over all open windows began.
+    /// When the current pass over the open windows started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass_began_at: Option<Instant>,
-    /// The last place of the list of open windows that was looked at in this pass.
+    /// The last position in the list of open windows that this pass has processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
-    /// Whether this pass ended anything, or may have.
+    /// Whether this pass has ended a request, or may have.
     #[serde(default)]
     pub has_ended: bool,
-    /// The run that works on it.
+    /// The run that holds the lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// When it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<Instant>,
     /// Why it cannot be carried out.
@@ -179,19 +166,19 @@ pub struct OrderProgress {
     pub failure: Option<String>,
 }
 
-/// What follows a page of open windows that was looked at.
+/// The step after a page of open windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterPage {
-    /// The next page.
     Next,
-    /// Another pass over all open windows, not before this time.
+    /// Another pass over the open windows, not before this time.
     PassAt(Instant),
-    /// Nothing: all is ended.
+    /// Nothing: all matching requests have ended.
     Done,
 }
 
 impl OrderProgress {
-    /// A run takes it up. Where another run had it and did not put it down, what that run ended is not known.
+    /// Gives a run the lease. If an earlier run did not release it, it is unknown what that run has
+    /// ended.
     pub fn take_up(&mut self, run: &str, now: Instant) {
         self.state = OrderState::Running;
         self.has_ended |= self.run.is_some();
@@ -199,10 +186,11 @@ impl OrderProgress {
         self.pass_began_at.get_or_insert(now);
     }
 
-    /// A page was looked at; the list goes on after `next`. All that was open when the order was given is ended by the first pass. What
-    /// opens while it is carried out is ended too: the last pass is one that found nothing to end, and that began when no request could
-    /// still be landing that was under way when the order was given, `settles` after it. Who opens windows again and again is not
-    /// followed for longer than a minute.
+    /// Applies the result of a page; the list continues after `next`. The first pass ends
+    /// everything that was open when the order was given. Windows that open meanwhile end too: the
+    /// last pass is one that ends nothing and starts when no request from before the order can
+    /// still be recorded, `settles` after it. Repeatedly opened windows are processed for at most a
+    /// minute.
     pub fn after_page(
         &mut self,
         order: &EndOrder,
@@ -231,7 +219,7 @@ impl OrderProgress {
 }
 
 impl EndOrder {
-    /// As it is answered.
+    /// The order in an API response.
     pub fn answered(&self, progress: &OrderProgress) -> Value {
         let (filter, application) = match &self.scope {
             OrderScope::Filter(text) => (Some(text), None),
@@ -286,13 +274,13 @@ mod tests {
             AfterPage::Next
         );
         assert_eq!(progress.after_page(&order, 0, None, settles, at(2)), AfterPage::PassAt(at(10)));
-        // Something opened meanwhile: there is another pass.
+        // A window opened meanwhile, so there is another pass.
         progress.take_up("one", at(10));
         assert_eq!(
             progress.after_page(&order, 1, None, settles, at(11)),
             AfterPage::PassAt(at(11))
         );
-        // A run that was killed may have ended what it did not say.
+        // A killed run may have ended requests without recording that.
         progress.take_up("one", at(11));
         progress.take_up("two", at(41));
         assert_eq!(
@@ -302,7 +290,7 @@ mod tests {
         progress.take_up("two", at(42));
         assert_eq!(progress.after_page(&order, 0, None, settles, at(43)), AfterPage::Done);
         assert_eq!((progress.state, progress.done_at), (OrderState::Done, Some(at(43))));
-        // Nobody is followed for ever.
+        // Passes are not repeated forever.
         let mut progress = OrderProgress::default();
         progress.take_up("one", at(61));
         assert_eq!(progress.after_page(&order, 9, None, settles, at(62)), AfterPage::Done);

@@ -1,4 +1,4 @@
-//! The lists that access records are found in, by person, account, target and time.
+//! The lists of access records by person, account, target and time.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -20,39 +20,41 @@ use shared_storage::{ReadError, projections::Kind};
 
 use super::{AT_A_TIME, Follower, uses::Held};
 
-/// An access that lasts longer than this is found in a list of its own by ranges that begin later.
+/// An access record that lasts longer than this is in a separate list, so that it is found by
+/// ranges that begin later.
 pub const LONG: Duration = Duration::from_secs(7 * 86_400);
-/// How far back of a range the usual list is read: a day more, by which the other may be behind.
+/// How long before the start of a range the usual list is read: [`LONG`] and one day, because the
+/// other list may lag.
 pub const LOOK_BACK: Duration = Duration::from_secs(8 * 86_400);
-/// Most accesses of an account that are looked at around one event that may end them …
+/// Maximum number of an account's access records that are read around an event that may end them.
 pub(super) const MOST_AROUND: usize = 300;
-/// … and of those that last long.
+/// The same for long access records.
 pub(super) const MOST_LONG: usize = 100;
-/// Most accesses of an account, or of a person, that one use is looked for in.
+/// Maximum number of access records of an account or person that are searched for one use.
 const MOST_SEARCHED: usize = 5000;
 
-/// The lists an access stands in, of those that a range is read from.
+/// The list for a facet; long access records have their own.
 pub fn list_of(facet: &str, is_long: bool) -> String {
     if is_long { format!("long {facet}") } else { facet.to_owned() }
 }
 
-/// The list of log-ons that belongs to a list of other accesses. Log-ons have their own: there are many of them, and none lasts long.
+/// The list of log-ons for a facet. Log-ons have separate lists, because there are many and none is
+/// long.
 pub fn log_ons_of(facet: &str) -> String {
     format!("log-ons {facet}")
 }
 
-/// The list of all accesses.
 pub const ALL: &str = "all";
-/// The list of role assignments that changed other than by a package, by their events.
+/// The list of role assignments that were not changed by a package, by event.
 pub const ROLE_CHANGES: &str = "role changes";
 
-/// The list of accesses by or for a person, of an account, to a target.
+/// The facet of a person, account or target.
 pub fn facet(kind: &str, name: &str) -> String {
     format!("{kind}:{}", fold(name))
 }
 
 impl<'t> Follower<'t> {
-    /// Other accesses of the same account that may touch a range of time.
+    /// Other access records of the same account that may overlap this one in time.
     pub(super) async fn others_of_account(
         &self,
         access: &Access,
@@ -64,7 +66,8 @@ impl<'t> Follower<'t> {
         Ok(others)
     }
 
-    /// The accesses that an event about their account may change: those that hold it, of a use; those that it may end.
+    /// The access records that an event about their account may affect: for a use, those that cover
+    /// it; otherwise those that it may end.
     pub(super) async fn of_account(&self, event: &Event) -> Result<Vec<Key>, ReadError> {
         let facets: Vec<String> = event
             .account
@@ -83,7 +86,7 @@ impl<'t> Follower<'t> {
         }
         let window = event.details.as_ref().and_then(|details| details.get("window")?.as_str());
         let may_end = |access: &&Access| {
-            // A read-back names the window that it ended.
+            // A verification names the window that it ended.
             event.action != "revocation.verified"
                 || access.window.is_none()
                 || access.window.as_deref() == window
@@ -92,7 +95,7 @@ impl<'t> Follower<'t> {
         Ok(found.iter().filter(may_end).filter_map(|access| access.id.parse().ok()).collect())
     }
 
-    /// The assignments that an event about one may be about: by its own id, or of its holder to its package.
+    /// The assignments that an event may be about: by its id, or by holder and package.
     pub(super) async fn of_package(&self, event: &Event) -> Result<Vec<Key>, ReadError> {
         let mut facets: Vec<String> = event
             .subject
@@ -128,8 +131,8 @@ impl<'t> Follower<'t> {
             .await
     }
 
-    /// The accesses in those lists that may touch a moment, those that are over by then and not known to be gone among them. Of very many the
-    /// nearest.
+    /// The access records in these lists that may include a moment, also those that are past their
+    /// end without a verified revocation. If there are very many, the nearest ones.
     pub(super) async fn around(
         &self,
         facets: impl IntoIterator<Item = String>,
@@ -138,7 +141,7 @@ impl<'t> Follower<'t> {
         self.overlapping(facets, [at, at]).await
     }
 
-    /// The same for a range of time.
+    /// Like `around` for a range of time.
     async fn overlapping(
         &self,
         facets: impl IntoIterator<Item = String>,
@@ -170,15 +173,15 @@ impl<'t> Follower<'t> {
         Ok(read)
     }
 
-    /// Looks through the accesses in those lists that had begun by a moment, the latest first, until `is_it` says that one is found; whether
-    /// one was, or there are too many to say.
+    /// Searches the access records in these lists that started by a moment, the latest first, until
+    /// `is_it` matches. Returns whether one matched, or that there are too many to decide.
     pub(super) async fn search(
         &self,
         facets: &[String],
         at: Instant,
         mut is_it: impl FnMut(&Access) -> bool,
     ) -> Result<Held, ReadError> {
-        // A source may tell a little late that an access began.
+        // Sources may record the start of access with a small delay.
         let next = at.plus(timeline::TOLERANCE + Duration::from_millis(1));
         let (mut searched, mut looked_at) = (0, BTreeSet::new());
         for (is_long, [since, until]) in [

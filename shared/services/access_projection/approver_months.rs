@@ -1,4 +1,4 @@
-//! Whether an approver decided hastily too often in a month.
+//! The finding about an approver with too many hasty approvals in a month.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -24,11 +24,11 @@ use super::{
     findings::MOST_EVIDENCE,
 };
 
-/// How the key of a concern about an approver's month begins. It holds a space, which no event's id does.
+/// Prefix of the key for an approver's month. It contains a space, which no event id does.
 pub(super) const HASTY: &str = "hasty ";
 
 impl<'t> Follower<'t> {
-    /// Whether somebody approved hastily too often in a month.
+    /// Evaluates an approver's approvals of a month.
     pub(super) async fn judge_approver(&self, name: &str, month: &str) -> Result<(), ReadError> {
         if self.is_silent {
             return Ok(());
@@ -52,7 +52,7 @@ impl<'t> Follower<'t> {
                 after: None,
             };
             let (page, _) = self.listed_at(&facet("hasty", name), range, None).await?;
-            // A place says when; of very many the first say enough.
+            // An entry of the list states the time; the first of very many entries suffice.
             let keys: Vec<String> =
                 page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
             let (mut approvals, mut approver, mut owners) = (BTreeSet::new(), None, Vec::new());
@@ -61,7 +61,8 @@ impl<'t> Follower<'t> {
                 for (decision, hasty) in hasty_approvals::hasty(&access, thresholds) {
                     let by = matching::party_of(&decision.by);
                     if self.name_of(&by).await? == name {
-                        // What is said of all of them is taken from the first, in whichever order they are read.
+                        // The finding's common data comes from the first hasty approval, in
+                        // whatever order they are read.
                         if first_hasty.as_ref().is_none_or(|first| hasty < *first) {
                             first_hasty = Some(hasty.clone());
                             approver = Some(by);
@@ -87,7 +88,8 @@ impl<'t> Follower<'t> {
                     evidence.truncate(MOST_EVIDENCE);
                     Found { id: id.clone(), rule, why, evidence }
                 });
-            // Approvals that a raised finding names may be of accesses that a rebuild has not reached. Following those judges again.
+            // Approvals named by a raised finding may belong to access records that a rebuild has
+            // not processed yet. Processing those evaluates this month again.
             if !self.are_followed(&id, found.as_ref()).await? {
                 return Ok(());
             }

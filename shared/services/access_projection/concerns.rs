@@ -1,4 +1,4 @@
-//! The findings about something else than an access record: a use, an offline code, an approver.
+//! Findings that are not about an access record: about a use, an offline code or an approver.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -19,19 +19,16 @@ use shared_storage::{
 
 use super::{Follower, INDEXED, TRIES, access_lists::ROLE_CHANGES};
 
-/// What a rule watches besides accesses.
+/// The state of a finding that does not belong to an access record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Concern {
-    /// The finding.
     pub(super) finding: String,
-    /// The last round in which it was raised.
     pub(super) raised: u32,
-    /// The last round in which it was withdrawn.
     pub(super) withdrawn: u32,
-    /// How often it was updated in the last round.
+    /// Number of updates in the last round.
     #[serde(default)]
     pub(super) updates: u32,
-    /// The evidence that its last event names.
+    /// The evidence in its last event.
     #[serde(default)]
     pub(super) evidence: Vec<EventId>,
 }
@@ -43,7 +40,7 @@ impl Concern {
 }
 
 impl<'t> Follower<'t> {
-    /// Tells of a finding about an event.
+    /// Evaluates a rule about an event and records the result.
     pub(super) async fn concern(
         &self,
         key: &str,
@@ -61,7 +58,8 @@ impl<'t> Follower<'t> {
         Err(contended(format_args!("concern {key:?}")).into())
     }
 
-    /// Tells that a rule found something, or finds it no more, and keeps that it was told; false where somebody else was quicker.
+    /// Records that a rule's finding was raised, updated or withdrawn, and stores the state.
+    /// Returns false after a concurrent change.
     pub(super) async fn settle(
         &self,
         key: &str,
@@ -72,7 +70,7 @@ impl<'t> Follower<'t> {
         owners: &[String],
     ) -> Result<bool, ReadError> {
         let known: Option<Concern> = before.map(Projection::read).transpose()?;
-        // What was never raised needs no withdrawal, and nothing to be kept.
+        // A finding that was never raised needs no withdrawal and no state.
         if known.is_none() && found.is_none() {
             return Ok(true);
         }
@@ -101,7 +99,7 @@ impl<'t> Follower<'t> {
             let details = told.details.get_or_insert_default();
             details.extend(application.map(|id| ("application".to_owned(), json!(id))));
         };
-        // What was judged while another changed what it was judged by is judged once more.
+        // After a concurrent change the rule is evaluated again.
         let mut due = None;
         match (&found, concern.raised > concern.withdrawn) {
             (Some(found), false) => {
@@ -127,7 +125,7 @@ impl<'t> Follower<'t> {
             }
             _ => {}
         }
-        // What was told before under the same id may name other evidence; then it is updated.
+        // An earlier event with this id may name other evidence; then the finding is updated.
         let is_told = found.as_ref().is_none_or(|found| found.evidence == concern.evidence);
         let is_role_change =
             found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
@@ -146,7 +144,7 @@ impl<'t> Follower<'t> {
         Ok(self.scope.keep(Kind::Concern, before, kept).await? && is_told)
     }
 
-    /// A use is to be looked at again at a time.
+    /// Schedules another evaluation of a use.
     pub(super) async fn put_off(&self, key: &str, due: Instant) -> Result<(), ReadError> {
         let finding = checkpoints::finding_id(&self.scope.tenant, "use.outside_window", key);
         for _ in 0..TRIES {

@@ -1,4 +1,4 @@
-//! Events that are put off, to be followed by a later run.
+//! Events that a later run processes.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,14 +12,13 @@ use shared_storage::{
 
 use super::{Follower, TRIES};
 
-/// Events that were put off.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Later {
     events: Vec<EventId>,
 }
 
 impl<'t> Follower<'t> {
-    /// Puts events down that are to be followed in a while.
+    /// Stores events for a later run.
     pub(super) async fn put_down(
         &self,
         about: &str,
@@ -52,7 +51,7 @@ impl<'t> Follower<'t> {
         Err(contended(&key).into())
     }
 
-    /// Follows events that were put off.
+    /// Processes deferred events.
     pub(super) async fn follow_later(&self, key: &str) -> Result<(), ReadError> {
         let Some(before) = self.scope.projection(Kind::Later, key).await? else { return Ok(()) };
         let later: Later = before.read()?;

@@ -1,4 +1,4 @@
-//! What the change of an access record means for other records, uses and approvers.
+//! The effects of a changed access record on other records, uses and approvers.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -21,24 +21,24 @@ use shared_storage::{
 
 use super::{Follower, SOON, TRIES, approver_months::HASTY};
 
-/// How long after a change a day's figures are counted again.
+/// When a day's totals are recounted after a change.
 const RECOUNT: Duration = Duration::from_secs(86_400);
-/// The same where they are computed anew from the first event on.
+/// The same during a rebuild.
 const REBUILT: Duration = Duration::from_secs(60);
 
-/// What a change of an access means for others.
+/// The effects of a changed access record.
 pub(super) struct Others {
-    /// Uses that are to be judged anew, each with whether the access holds it now.
+    /// Uses to evaluate again, each with whether the access record now covers it.
     pub(super) uses: Vec<(Recorded, bool)>,
-    /// Log-ons that are to be explained anew.
+    /// Log-ons to explain again.
     pub(super) log_ons: Vec<Recorded>,
-    /// Approvers, each with a month.
+    /// Approvers with hasty approvals, each with the month.
     pub(super) approvers: BTreeSet<(String, String)>,
 }
 
 impl<'t> Follower<'t> {
-    /// What a change of an access means for others: uses that it holds now and did not before, or the other way round; who approved hastily,
-    /// and when; assignments that are told twice.
+    /// The effects of a change: uses that the record newly covers or no longer covers, hasty
+    /// approvers with their months, and duplicate records of an assignment.
     pub(super) async fn others(
         &self,
         was: Option<&Access>,
@@ -46,7 +46,8 @@ impl<'t> Follower<'t> {
         has_moved: bool,
         known: &HashMap<EventId, Recorded>,
     ) -> Result<Others, ReadError> {
-        // Uses that it holds: those that name no other, and of those that name it those in its time.
+        // The uses that the record covers: those that name no access record, and those that name
+        // this one and are within its time.
         let held = |access: &Access| -> BTreeSet<EventId> {
             let is_held = |id: &&EventId| {
                 known.get(*id).is_some_and(|it| {
@@ -61,7 +62,7 @@ impl<'t> Follower<'t> {
         let changed = had.symmetric_difference(&has).filter_map(|id| known.get(id));
         let mut uses: Vec<(Recorded, bool)> =
             changed.map(|recorded| (recorded.clone(), has.contains(&recorded.event.id))).collect();
-        // Whose it is decides which of several accesses explains a log-on.
+        // The holder decides which of several access records explains a log-on.
         let is_same = was.is_some_and(|was| was.subject == is.subject);
         let log_ons =
             had.union(&has).filter(|id| !is_same || had.contains(*id) != has.contains(*id));
@@ -95,7 +96,8 @@ impl<'t> Follower<'t> {
         Ok(Others { uses, log_ons, approvers })
     }
 
-    /// Puts down what is to be done for others, so that it is done by whoever comes next where this run ends before it is.
+    /// Schedules the work on other records first, so that another run completes it if this one
+    /// stops.
     pub(super) async fn announce(
         &self,
         was: Option<&Access>,
@@ -103,7 +105,7 @@ impl<'t> Follower<'t> {
         others: &Others,
     ) -> Result<(), ReadError> {
         let soon = self.scope.database.clock.now().plus(SOON);
-        // A rebuild mends rows of figures too.
+        // A rebuild also repairs the totals.
         if self.is_silent || was != Some(is) {
             let wait = if self.is_silent { REBUILT } else { RECOUNT };
             let days: BTreeSet<i64> = was
@@ -120,7 +122,7 @@ impl<'t> Follower<'t> {
         let there = self.scope.projections(Kind::Concern, &ids).await?;
         for (recorded, is_held) in &others.uses {
             let id = recorded.event.id.as_str();
-            // One that nobody is concerned about, and that is held, needs no judgement.
+            // A covered use without an open finding needs no evaluation.
             if !self.is_silent && (there.iter().any(|concern| concern.key == id) || !is_held) {
                 self.put_off(id, soon).await?;
             }
@@ -132,7 +134,8 @@ impl<'t> Follower<'t> {
         for (name, month) in others.approvers.iter().filter(|_| !self.is_silent) {
             self.put_off(&format!("{HASTY}{month} {name}"), soon).await?;
         }
-        // The assignment's own access learns that another tells of it.
+        // The assignment's own access record must notice that another record contains the
+        // assignment.
         let doubled =
             is.assignment.as_ref().map(|it| Key::Request(format!("assignment:{it}")).to_string());
         if let Some(doubled) = doubled
@@ -143,7 +146,8 @@ impl<'t> Follower<'t> {
         Ok(())
     }
 
-    /// Other accesses of the account may have uses that this one explains, now or no more.
+    /// Other access records of the account may contain uses that this one explains, or no longer
+    /// explains.
     async fn announce_to_sharers(
         &self,
         was: Option<&Access>,
@@ -177,18 +181,19 @@ impl<'t> Follower<'t> {
         Ok(())
     }
 
-    /// Has an access looked at again soon, where it is there.
+    /// Schedules a refresh of an access record, if it exists.
     async fn look_soon(&self, key: &str, soon: Instant) -> Result<(), ReadError> {
         for _ in 0..TRIES {
             let Some(before) = self.scope.projection(Kind::Access, key).await? else {
                 return Ok(());
             };
-            // One whose time has come is perhaps being looked at: it may have seen too little.
+            // A record that is already due may be in progress, and that run may have read older
+            // data.
             let now = self.scope.database.clock.now();
             if before.due.is_some_and(|due| now < due && due <= soon) {
                 return Ok(());
             }
-            // What a rebuild cannot read it computes anew.
+            // A rebuild recomputes content that it cannot read.
             let Some(access) = self.content::<Access>(Some(&before))? else { return Ok(()) };
             let expires_at = self.expiry_of(&access);
             let kept = Kept {
@@ -206,13 +211,13 @@ impl<'t> Follower<'t> {
     }
 }
 
-/// A day's figures are to be counted again in a while.
+/// Schedules a recount of a day's totals.
 async fn recount_day(scope: &TenantScope<'_>, day: i64, wait: Duration) -> Result<(), ReadError> {
     let key = Instant::of_day(day).to_string()[..10].to_owned();
     for _ in 0..TRIES {
         let (now, before) = (scope.database.clock.now(), scope.projection(Kind::Day, &key).await?);
         let is_planned = |due: Instant| now.plus(SOON) < due && due <= now.plus(wait + SOON);
-        // Nobody counts them before that, whatever two of our clocks say.
+        // No run counts them earlier, even if two clocks differ.
         if before.as_ref().and_then(|before| before.due).is_some_and(is_planned) {
             return Ok(());
         }

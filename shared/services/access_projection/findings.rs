@@ -1,4 +1,4 @@
-//! What the rules find in an access record, compared with the findings that the trail tells of.
+//! Compares the findings that the rules give for an access record with those in the trail.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -30,13 +30,15 @@ use shared_storage::{
 
 use super::{Follower, TRIES, access_lists::ALL, gather::always, recorder};
 
-/// How long it takes until a finding tells again which of very many events were the last.
+/// The shortest interval between updates of a finding that only change the latest of very many
+/// events.
 const UPDATES: Duration = Duration::from_secs(3600);
-/// Most events that a finding about an approver names.
+/// Maximum number of events in a finding about an approver.
 pub(super) const MOST_EVIDENCE: usize = 20;
 
 impl<'t> Follower<'t> {
-    /// Asks the rules, and tells what differs from what the trail tells of findings. The events, and when to ask again.
+    /// Evaluates the rules and records the differences from the findings in the trail. Returns the
+    /// new events and the time of the next evaluation.
     pub(super) async fn judge(
         &self,
         access: &Access,
@@ -63,7 +65,8 @@ impl<'t> Follower<'t> {
         let (mut told, mut known, mut again) = (Vec::new(), Vec::new(), checked.again);
         for found in &checked.found {
             let rounds = access.findings.get(&found.id).cloned().unwrap_or_default();
-            // Whom it is about may be told late; the function that ends windows says it where it knows it.
+            // The person may become known later. Findings about windows get the person from the
+            // function that ends windows.
             let is_named = rounds.has_subject
                 || access.subject.as_ref().is_none_or(|subject| *subject == Party::default())
                 || access.window.as_ref().is_some_and(|window| found.id.ends_with(window.as_str()));
@@ -71,7 +74,8 @@ impl<'t> Follower<'t> {
                 continue;
             }
             let there = self.refresh_finding(&found.id, Vec::new()).await?;
-            // What the trail tells already, and nobody has told the access yet.
+            // The trail may contain events about the finding that the access record has not
+            // processed yet.
             if let Some(there) = &there
                 && (there.raised, there.updates, there.withdrawn)
                     > (rounds.raised, rounds.updates, rounds.withdrawn)
@@ -79,7 +83,7 @@ impl<'t> Follower<'t> {
                 known.extend(scope.events_of(&there.events).await?);
                 continue;
             }
-            // Of very much evidence what came last changes with each event.
+            // With very much evidence, the latest part changes with each event.
             if let Some(there) = there.as_ref().filter(|_| rounds.is_open() && is_named)
                 && checkpoints::is_later(&found.evidence, &rounds.evidence)
                 && let next = there.updated_at.unwrap_or(there.raised_at).plus(UPDATES)
@@ -103,7 +107,7 @@ impl<'t> Follower<'t> {
             });
         }
         for id in access.open_findings().filter(|_| !self.is_silent) {
-            // A use may name the session too; whether its finding stands is judged with the use.
+            // A use may also name the session. Its finding is evaluated with the use.
             let is_ours = ABOUT_ACCESS.iter().any(|rule| {
                 let of_window = access.window.as_ref().map(|window| format!("{rule}:{window}"));
                 of_window.as_deref() == Some(id)
@@ -115,14 +119,15 @@ impl<'t> Follower<'t> {
             }
         }
         known.extend(self.tell(told).await?);
-        // An access has only what is said of it; anything else would be asked for again and again.
+        // Only events about this access record are kept; any other would be read again and again.
         known.retain(|recorded| {
             Key::of(&recorded.event).is_some_and(|key| key.to_string() == access.id)
         });
         Ok((known, again))
     }
 
-    /// The uses, of those that an access's own request does not explain, that another access of the account explains.
+    /// Uses that this record's own request does not cover but another access record of the account
+    /// does.
     async fn excused(
         &self,
         access: &Access,
@@ -164,8 +169,8 @@ impl<'t> Follower<'t> {
         self.found_event("finding.raised", found, &[round], owners, details, about)
     }
 
-    /// The evidence of a finding is another than was told in a round. Where somebody had said what is to be made of it, of less than this, they
-    /// are asked again.
+    /// The event about changed evidence. If a person has resolved the finding on the basis of less
+    /// evidence, the finding is reopened.
     pub(super) fn updated(
         &self,
         found: &Found,
@@ -213,7 +218,8 @@ impl<'t> Follower<'t> {
         )
     }
 
-    /// Puts the events into the trail; as they stand there, which for one that was told before is as it was told then.
+    /// Records the events. Returns them as stored; an event that was recorded before is returned as
+    /// it was recorded then.
     pub(super) async fn tell(&self, events: Vec<Event>) -> Result<Vec<Recorded>, ReadError> {
         if events.is_empty() {
             return Ok(Vec::new());
@@ -230,7 +236,8 @@ impl<'t> Follower<'t> {
         recorded.collect()
     }
 
-    /// Whether the accesses of all evidence that an open finding names, and that was not found now, are known.
+    /// Whether the access records of the finding's earlier evidence, which this evaluation did not
+    /// find, have all been processed.
     pub(super) async fn are_followed(
         &self,
         finding: &str,
@@ -254,7 +261,7 @@ impl<'t> Follower<'t> {
         Ok(true)
     }
 
-    /// Computes a finding anew from its events.
+    /// Recomputes a finding from its events.
     pub(super) async fn refresh_finding(
         &self,
         id: &str,
@@ -287,7 +294,7 @@ impl<'t> Follower<'t> {
     }
 }
 
-/// What an event about a finding says of the access.
+/// Copies the data of an access record into an event about a finding.
 fn about_access(event: &mut Event, access: &Access, application: Option<String>) {
     event.subject = access.subject.clone().filter(|subject| *subject != Party::default());
     event.account = access.account.clone();

@@ -1,4 +1,5 @@
-//! Which events belong to an access record: those that the indexes name, without those that another record has.
+//! Finds the events of an access record in the indexes, without those that belong to another
+//! record.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,13 +27,13 @@ use shared_storage::{
 
 use super::{Follower, is_about_others};
 
-/// Most events of one partition that are read from its beginning …
+/// Maximum number of events that are read from the start of a partition.
 const MOST_FIRST: usize = 10_000;
-/// … and where there are more, from its end.
+/// If there are more, this many are read from its end.
 const MOST_LAST: usize = 2000;
 
 impl<'t> Follower<'t> {
-    /// All that the trail tells of the access by its own key.
+    /// The events in the index under the record's own key.
     pub(super) async fn gather(
         &self,
         key: &Key,
@@ -48,7 +49,8 @@ impl<'t> Follower<'t> {
         self.read_index(index, always(), known, |event| Key::of(event).as_ref() == Some(key)).await
     }
 
-    /// What the trail tells of the access's account, or of its package and holder, in its time; whether that was anything new.
+    /// The events about the record's account, or about its package and holder, within its time.
+    /// Returns whether there were new ones.
     pub(super) async fn gather_others(
         &self,
         access: &Access,
@@ -80,7 +82,7 @@ impl<'t> Follower<'t> {
         Ok(known.len() > count)
     }
 
-    /// The partitions that events which name somebody or something may stand in.
+    /// The index partitions that may contain events naming this party.
     fn partitions_of(&self, party: &Party) -> Vec<String> {
         let parts = [
             (KeyPart::Name, &party.name),
@@ -93,7 +95,8 @@ impl<'t> Follower<'t> {
         parts.into_iter().filter_map(partition).collect()
     }
 
-    /// Reads what an index names in a range: all of it, or where that is too much, the first and the last.
+    /// Reads an index partition in a range: all of it, or the first and last events of a very large
+    /// one.
     pub(super) async fn read_index(
         &self,
         index: Index,
@@ -116,7 +119,7 @@ impl<'t> Follower<'t> {
                     read.push(recorded);
                 }
                 count += 1;
-                // Memory is for steps, of which there are few.
+                // Memory is reserved for steps, which are few; most uses are dropped.
                 if read.len() == MOST_LAST {
                     kept_events::thin_out(&mut read, None);
                 }
@@ -135,7 +138,7 @@ impl<'t> Follower<'t> {
         Ok(())
     }
 
-    /// Reads the events that are not known yet.
+    /// Reads the events that are not loaded yet.
     pub(super) async fn read_all(
         &self,
         ids: impl IntoIterator<Item = &EventId>,
@@ -150,7 +153,8 @@ impl<'t> Follower<'t> {
         Ok(())
     }
 
-    /// The uses among these events that name an access which holds them: they are about no other access of their account.
+    /// The uses that name an access record which covers them. They do not affect other access
+    /// records of their account.
     pub(super) async fn covered<'e>(
         &self,
         events: impl Iterator<Item = &'e Event>,

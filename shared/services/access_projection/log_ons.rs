@@ -1,4 +1,5 @@
-//! Log-ons to computers: their log-off, and the access record or offline code that explains them.
+//! Log-ons to computers: the matching log-off, and the access record or offline code that explains
+//! the log-on.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -32,8 +33,8 @@ use super::{
 };
 
 impl<'t> Follower<'t> {
-    /// Takes log-ons and log-offs. What a log-off ends and what a code or a request explains is looked for after it was put down: whichever comes
-    /// second sees the other.
+    /// Processes log-ons and log-offs. Each is stored before its counterpart is searched, so
+    /// whichever comes second finds the other.
     pub(super) async fn follow_log_ons(&self, events: &[Recorded]) -> Result<(), ReadError> {
         let succeeded = || events.iter().filter(|it| it.event.outcome == Outcome::Success);
         let on = succeeded()
@@ -59,7 +60,7 @@ impl<'t> Follower<'t> {
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
 
-    /// Computes anew the access that a log-on is.
+    /// Recomputes the access record of a log-on.
     pub(super) async fn refresh_log_on(&self, recorded: &Recorded) -> Result<(), ReadError> {
         let (scope, event) = (self.scope, &recorded.event);
         let key = Key::LogOn(event.id.clone()).to_string();
@@ -85,7 +86,8 @@ impl<'t> Follower<'t> {
         Err(contended(format_args!("access {key:?}")).into())
     }
 
-    /// The lists of one person's log-ons and log-offs at one desktop with one account: one for each way to name them.
+    /// The lists of a person's log-ons and log-offs with one account at one desktop, one for each
+    /// combination of names.
     fn desks(&self, event: &Event) -> Vec<String> {
         let people = matching::person_names(&matching::party_of(&event.actor));
         let names = |party: &Option<Party>| party.as_ref().map(matching::names).unwrap_or_default();
@@ -102,7 +104,8 @@ impl<'t> Follower<'t> {
         desks
     }
 
-    /// The first log-off of that person, account and desktop after a log-on, within the time that one lasts.
+    /// The first log-off of the same person, account and desktop within the maximum duration of a
+    /// log-on.
     async fn log_off_after(&self, event: &Event) -> Result<Option<Recorded>, ReadError> {
         let (at, mut first) = (event.occurred_at, None);
         for desk in self.desks(event) {
@@ -119,7 +122,8 @@ impl<'t> Follower<'t> {
         Ok(self.scope.events_of(id.as_slice()).await?.pop())
     }
 
-    /// Puts down a log-off, and has the log-ons looked at that it may end: those since the log-off before it.
+    /// Stores a log-off and refreshes the log-ons that it may end: those since the previous
+    /// log-off.
     async fn follow_log_off(&self, event: &Event) -> Result<(), ReadError> {
         let at = event.occurred_at;
         let desks = self.desks(event);
@@ -144,8 +148,9 @@ impl<'t> Follower<'t> {
         self.refresh_log_ons(ids).await
     }
 
-    /// What explains a log-on: the access that it names or another of its account, where it holds it and is not somebody else's; else the last
-    /// offline code of that person for that desktop.
+    /// The explanation of a log-on: the access record that it names, or another one of its account,
+    /// if it covers the log-on and belongs to no other person; otherwise the last offline code of
+    /// that person for that desktop.
     async fn explanation(&self, event: &Event) -> Result<Option<Explained>, ReadError> {
         let named = match Key::of(event) {
             Some(key) => self.scope.projection(Kind::Access, &key.to_string()).await?,
@@ -154,7 +159,6 @@ impl<'t> Follower<'t> {
         let named: Option<Access> = self.content(named.as_ref())?;
         let named = named.filter(|it| it.account.is_none() || it.is_account(event));
         let actor = matching::party_of(&event.actor);
-        // The usual case.
         if let Some(named) = named
             .as_ref()
             .filter(|it| it.kind != AccessKind::Package && it.holds(event.occurred_at))
@@ -221,7 +225,7 @@ impl<'t> Follower<'t> {
         Ok(last.map(|code| Explained::OfflineCode(code.event.id.clone())))
     }
 
-    /// Of these log-ons those that do not say yet that the access explains them, or that it does not.
+    /// The log-ons whose explanation has to be computed again for this access record.
     pub(super) async fn unexplained(
         &self,
         access: &Access,
@@ -245,7 +249,7 @@ impl<'t> Follower<'t> {
         Ok(log_ons)
     }
 
-    /// Has the log-ons looked at that an offline code may explain.
+    /// Refreshes the log-ons that an offline code may explain.
     pub(super) async fn explain_by_code(&self, event: &Event) -> Result<(), ReadError> {
         let at = event.occurred_at;
         let mut ids = BTreeSet::new();
@@ -264,7 +268,7 @@ impl<'t> Follower<'t> {
     }
 }
 
-/// The log-on of an access's key.
+/// The log-on of a record's key.
 fn log_on_of(key: &str) -> Option<EventId> {
     match key.parse() {
         Ok(Key::LogOn(id)) => Some(id),
@@ -272,7 +276,7 @@ fn log_on_of(key: &str) -> Option<EventId> {
     }
 }
 
-/// What reports find a log-on by.
+/// The facets by which reports find a log-on.
 fn log_on_facets(access: &Access) -> BTreeSet<String> {
     let people =
         access.subject.iter().flat_map(matching::person_names).map(|name| facet("person", &name));

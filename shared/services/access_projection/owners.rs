@@ -17,12 +17,12 @@ impl<'t> Follower<'t> {
         self.applications.get_or_try_init(|| windows::applications(self.scope)).await
     }
 
-    /// Who owns what an access is to.
+    /// The owners of an access record's target.
     pub(super) async fn owners(&self, access: &Access) -> Result<Vec<String>, ReadError> {
         self.owners_of(access.target.as_ref()).await
     }
 
-    /// Who owns an application or a package.
+    /// The owners of an application or package.
     pub(super) async fn owners_of(&self, target: Option<&Party>) -> Result<Vec<String>, ReadError> {
         let Some(target) = target else { return Ok(Vec::new()) };
         match find_application(self.applications().await?, target) {
@@ -34,7 +34,7 @@ impl<'t> Follower<'t> {
         }
     }
 
-    /// The id of the application that a target is.
+    /// The id of the application that a target identifies.
     pub(super) async fn application_of(
         &self,
         target: Option<&Party>,
@@ -52,7 +52,7 @@ impl<'t> Follower<'t> {
     }
 }
 
-/// The application that a target is, by its id or its name for display.
+/// The application that a target identifies, by id or display name.
 fn find_application<'a>(applications: &'a [Configured], target: &Party) -> Option<&'a Configured> {
     applications.iter().find(|it| {
         target.id.as_ref() == Some(&it.id)

@@ -17,7 +17,7 @@ use super::Follower;
 use crate::access_packages;
 
 impl<'t> Follower<'t> {
-    /// Everybody that an access names, and everybody else who used it, as far as they are known.
+    /// The people that an access record names and its other users, as far as they are known.
     pub(super) async fn people_of(
         &self,
         access: &Access,
@@ -40,7 +40,7 @@ impl<'t> Follower<'t> {
         self.people_behind(&parties).await
     }
 
-    /// Who these are, as far as they are known.
+    /// The people behind these parties, as far as they are known.
     pub async fn people_behind(&self, parties: &[Party]) -> Result<People, ReadError> {
         let mut people = People::default();
         for party in parties {
@@ -54,7 +54,7 @@ impl<'t> Follower<'t> {
         Ok(people)
     }
 
-    /// The person known by a name.
+    /// The person with that alias.
     async fn person(&self, kind: char, name: &str) -> Result<Option<Arc<Known>>, ReadError> {
         let key = alias(kind, name);
         let mut people = self.people.lock().await;
@@ -73,7 +73,7 @@ impl<'t> Follower<'t> {
         Ok(known)
     }
 
-    /// One name for somebody, whichever of their own an event uses.
+    /// One canonical name of a person, whichever of the person's names an event uses.
     pub(super) async fn name_of(&self, party: &Party) -> Result<String, ReadError> {
         for (kind, name) in [('e', &party.email), ('i', &party.id), ('s', &party.name)] {
             if let Some(name) = name
@@ -86,7 +86,8 @@ impl<'t> Follower<'t> {
         Ok(name.map(|name| fold_identity(name)).unwrap_or_default())
     }
 
-    /// Decisions whose approver is known not to be among those that the policy names, in the version that it was made under.
+    /// Decisions whose approver is not among those that the policy names, in the version under
+    /// which the decision was made.
     pub(super) async fn strangers(
         &self,
         access: &Access,
@@ -119,7 +120,7 @@ impl<'t> Follower<'t> {
             let Some((policy, version)) = under(decision) else { continue };
             let package = match version.and_then(|version| version.parse().ok()) {
                 Some(version) => access_packages::package_at(self.scope, &now.id, version).await?,
-                // A source that knows no version of ours means the one that was in force.
+                // A source without our version numbers means the version in force at that time.
                 None => access_packages::package_when(self.scope, &now.id, decision.at).await?,
             };
             let Some(policy) = package.as_ref().and_then(|it| it.package.policy(&policy)) else {

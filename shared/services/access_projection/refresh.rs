@@ -1,4 +1,4 @@
-//! Computes an access record anew from all its events, and keeps it.
+//! Recomputes an access record from all its events and stores it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -26,18 +26,18 @@ use super::{
 };
 use crate::daily_totals::{self, Contribution, contribution_of};
 
-/// How long after a change an access that many events tell of is computed.
+/// How long after a change a record with many events is recomputed.
 const SETTLED: Duration = Duration::from_secs(20);
-/// An access that is told by more events than these is not computed with each new one, but a while after the first …
+/// A record with more events than this is not recomputed with each new one, but after [`SETTLED`].
 const MANY: usize = 150;
-/// … or when so many came.
+/// A record is recomputed at once when this many events are waiting.
 const MOST_PENDING: usize = 300;
 
-/// What a computation of an access came to.
+/// The result of a refresh.
 pub(super) enum Refreshed {
-    /// It is kept, or no event is its own.
+    /// The record is stored, or has no event of its own.
     Done,
-    /// Others changed it all the time.
+    /// Concurrent changes prevented the refresh.
     Busy,
 }
 
@@ -52,7 +52,8 @@ impl<'t> Follower<'t> {
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
 
-    /// Brings an access up to date, or puts its events off where it is busy or damaged: nothing else waits for it.
+    /// Refreshes a record. If it is busy or damaged, its events are deferred, so that nothing else
+    /// waits for it.
     pub(super) async fn bring_up(&self, key: &Key, events: Vec<Recorded>) -> Result<(), ReadError> {
         let brought = async {
             match self.is_put_off(key, &events).await? {
@@ -74,8 +75,8 @@ impl<'t> Follower<'t> {
         }
     }
 
-    /// Puts off an access that is told by so many events that computing it with each would take too long, and remembers what came; whether
-    /// it was put off.
+    /// Defers the refresh of a record with very many events and stores the new events. Returns
+    /// whether it was deferred.
     async fn is_put_off(&self, key: &Key, new: &[Recorded]) -> Result<bool, ReadError> {
         let (scope, key) = (self.scope, key.to_string());
         for _ in 0..TRIES {
@@ -85,7 +86,8 @@ impl<'t> Follower<'t> {
             let Some(mut access) = self.content::<Access>(Some(&before))? else { return Ok(false) };
             let steps = access.events.len().saturating_sub(access.uses as usize);
             let is_use = |recorded: &Recorded| kept_events::is_use(&recorded.event);
-            // What is decided, begins or ends is computed at once, unless so much did already.
+            // Decisions, starts and ends are processed at once, unless the record has very many of
+            // them.
             if access.events.len() < MANY || (steps < MANY && !new.iter().all(is_use)) {
                 return Ok(false);
             }
@@ -109,11 +111,11 @@ impl<'t> Follower<'t> {
                 return Ok(true);
             }
         }
-        // Computing it finds out whether it still is.
+        // After repeated concurrent changes the record is refreshed at once.
         Ok(false)
     }
 
-    /// Computes an access anew, tells what the rules find now or find no more, and keeps it.
+    /// Recomputes a record, records the changes of its findings and stores it.
     pub(super) async fn refresh(
         &self,
         key: &Key,
@@ -128,7 +130,7 @@ impl<'t> Follower<'t> {
         for _ in 0..TRIES {
             let before = scope.projection(Kind::Access, &text).await?;
             let was: Option<Access> = self.content(before.as_ref())?;
-            // Of one that is known, every event has come by here or will.
+            // For an existing record, every event has been processed or will be.
             if was.is_none() && !std::mem::replace(&mut is_gathered, true) {
                 self.gather(key, &mut known).await?;
             }
@@ -142,7 +144,8 @@ impl<'t> Follower<'t> {
                 let events = known.values().filter(|it| !covered.contains(&it.event.id));
                 let events: Vec<Recorded> = events.cloned().collect();
                 let mut access = match &was {
-                    // Its first events are past their retention; what they came to is known, and goes on from there.
+                    // If its first events are past their retention, the record continues from the
+                    // stored state.
                     Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => {
                         was.continued(key, events)
                     }
@@ -155,16 +158,19 @@ impl<'t> Follower<'t> {
             let bounds =
                 |access: &Access| (access.granted_at, access.until(), access.account.clone());
             let has_moved = was.as_ref().is_none_or(|was| bounds(was) != bounds(&access));
-            // Once more when it is quiet: an index may not have named what had come just before it.
+            // Repeated when the record has been quiet for a while: an index may have missed the
+            // latest events.
             if (has_moved || is_look) && self.gather_others(&access, key, &mut known).await? {
                 covered = self.covered_by_others(key, &known).await?;
                 access = computed(&known, &covered).unwrap_or(access);
             }
             let events: Vec<Recorded> = known.values().cloned().collect();
-            // An assignment that another access is known by is told there, and is no access of its own.
+            // An assignment that belongs to another record is shown there and not in a record of
+            // its own.
             let is_double = self.is_double(&access).await?;
             let mut again = None;
-            // Until the trail tells of findings what the rules say: others may have told something else of them meanwhile.
+            // Repeated until the findings in the trail agree with the rules: other runs may change
+            // them meanwhile.
             for _ in 0..TRIES {
                 let (told, next) = self.judge(&access, &events, is_double).await?;
                 again = next;
@@ -180,16 +186,18 @@ impl<'t> Follower<'t> {
             let quiet = access.recorded_until.plus(INDEXED);
             let quiet =
                 Some(quiet).filter(|quiet| access.granted_at.is_some() && scope.now < *quiet);
-            // A look that somebody else has planned meanwhile is for what this one may not have seen.
+            // A concurrent run may have scheduled a refresh because of events that this run has not
+            // read.
             let now = scope.database.clock.now();
             let planned = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
             due = [due, quiet, planned].into_iter().flatten().min();
-            // Before it is kept: what it means for others must not be lost with whoever keeps it.
+            // Scheduled before the record is stored, so that the effects on others are not lost if
+            // this run stops.
             let others = self.others(was.as_ref(), &access, has_moved, &known).await?;
             self.announce(was.as_ref(), &access, &others).await?;
             let expires_at = self.expiry_of(&access);
             let kept = Kept { key: &text, content: &access, places, due, expires_at };
-            // An access that is told twice stands in no list and is counted once.
+            // A duplicate record is in no list and counts once.
             let had =
                 was.as_ref().filter(|_| before.as_ref().is_some_and(|it| !it.places().is_empty()));
             let had = had.map(contribution_of).unwrap_or_default();
@@ -210,7 +218,8 @@ impl<'t> Follower<'t> {
         Ok(Refreshed::Busy)
     }
 
-    /// Keeps an access, and changes the figures of its day by what that makes of them; false where the access is not as it was read.
+    /// Stores a record together with the changes of its daily totals. Returns false if the record
+    /// was changed since it was read.
     async fn keep_counted(
         &self,
         before: Option<&Projection>,
@@ -225,7 +234,7 @@ impl<'t> Follower<'t> {
                 return Ok(true);
             }
             let now = scope.projection(Kind::Access, kept.key).await?;
-            // The rows were changed by others: what they are now is read again.
+            // Only the totals were changed concurrently: they are read again.
             if now.as_ref() != before || !pauses.pause().await {
                 return Ok(false);
             }
@@ -233,12 +242,12 @@ impl<'t> Follower<'t> {
         Ok(false)
     }
 
-    /// From when on an access is past its retention. None while it goes on.
+    /// When the record is past its retention. None while access continues.
     pub(super) fn expiry_of(&self, access: &Access) -> Option<Instant> {
         access.known_until().map(|last| last.plus(self.scope.settings.kept_at(access.at())))
     }
 
-    /// Where an access stands in lists, and when it is to be looked at again.
+    /// The lists that contain a record, and the time of its next refresh.
     pub(super) async fn places(
         &self,
         access: &Access,
@@ -276,7 +285,7 @@ impl<'t> Follower<'t> {
         Ok((places, due))
     }
 
-    /// Whether an access tells of an assignment that the access of its request tells of too.
+    /// Whether the record contains an assignment that the record of its request also contains.
     async fn is_double(&self, access: &Access) -> Result<bool, ReadError> {
         let Some(assignment) = &access.assignment else { return Ok(false) };
         if access.id != Key::Request(format!("assignment:{assignment}")).to_string() {

@@ -1,4 +1,4 @@
-//! Whether an access record holds a use: a use that none holds is a finding.
+//! Whether an access record covers a use. A use without one is a finding.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -30,20 +30,19 @@ use super::{
     gather::always,
 };
 
-/// The list of a person's offline codes.
 pub(super) const CODES: &str = "codes";
 
-/// Whether an access holds a use.
+/// Whether an access record covers a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     Yes,
     No,
-    /// There are more accesses than can be looked through.
+    /// There are too many access records to search.
     Unknown,
 }
 
 impl<'t> Follower<'t> {
-    /// Judges a use of an account, or an offline code.
+    /// Evaluates a use of an account or an offline code.
     pub(super) async fn judge_use(&self, recorded: &Recorded) -> Result<(), ReadError> {
         let event = &recorded.event;
         let key = event.id.as_str();
@@ -58,7 +57,7 @@ impl<'t> Follower<'t> {
             return Ok(());
         }
         for _ in 0..TRIES {
-            // First, so that a judgement is never older than what it replaces.
+            // Read first, so that an evaluation never replaces a newer one.
             let before = self.scope.projection(Kind::Concern, key).await?;
             let is_held = self.is_held(event).await?;
             let rule = "use.outside_window";
@@ -79,7 +78,7 @@ impl<'t> Follower<'t> {
             let absence =
                 Duration::from_secs(self.scope.settings.thresholds.absence_seconds.into());
             let quiet = recorded.recorded_at.plus(absence);
-            // Its request may be on its way.
+            // Its request may arrive later.
             if found.is_some() && self.scope.now < quiet {
                 return self.put_off(key, quiet).await;
             }
@@ -91,7 +90,8 @@ impl<'t> Follower<'t> {
         Err(contended(format_args!("concern {key:?}")).into())
     }
 
-    /// Whether an access holds a use: one of its account, or of its person where it names no account; or the one that it names.
+    /// Whether an access record covers a use: the one that it names, one of its account, or one of
+    /// its person if it names no account.
     async fn is_held(&self, event: &Event) -> Result<Held, ReadError> {
         let named: Vec<Access> = match Key::of(event) {
             Some(key) => self.scope.readable(Kind::Access, &[key.to_string()]).await?,
@@ -115,13 +115,13 @@ impl<'t> Follower<'t> {
                 names.iter().map(|name| facet("person", name)).collect()
             }
         };
-        // A package gives no account for a while.
+        // A package does not grant an account for a limited time.
         let is_it =
             |access: &Access| access.kind != AccessKind::Package && access.holds(event.occurred_at);
         self.search(&facets, event.occurred_at, is_it).await
     }
 
-    /// Looks at a concern again: a use whose request may have come by now, or an approver's month.
+    /// Evaluates a use again, because its request may have arrived, or an approver's month.
     pub(super) async fn judge_use_again(&self, key: &str) -> Result<(), ReadError> {
         if let Some((month, name)) = key.strip_prefix(HASTY).and_then(|rest| rest.split_once(' ')) {
             return self.judge_approver(name, month).await;
@@ -131,15 +131,15 @@ impl<'t> Follower<'t> {
         let Some(recorded) = found.first().filter(|it| kept_events::is_use(&it.event)) else {
             return Ok(());
         };
-        // An access that came at the same time may not have found it.
+        // An access record that arrived at the same time may not have found the use.
         for key in self.of_account(&recorded.event).await? {
             self.bring_up(&key, vec![recorded.clone()]).await?;
         }
         self.judge_use(recorded).await
     }
 
-    /// Whether anybody has to answer for uses of that account: it is one of a configured application. An offline code names none; then its
-    /// person counts who was given accounts before.
+    /// Whether uses of that account are monitored: it belongs to a configured application. An
+    /// offline code names no account; it counts if its person was given an account before.
     async fn is_judged(&self, event: &Event) -> Result<bool, ReadError> {
         match &event.account {
             Some(account) => {
@@ -164,8 +164,9 @@ impl<'t> Follower<'t> {
         }
     }
 
-    /// The offline codes of an access's person: they name a person alone. Of a new access all, as it makes its person one who counts; else those
-    /// in the time that it takes or took.
+    /// The offline codes of a record's person. Codes name only the person. A new record needs all
+    /// of them, because older codes of the person count only now; otherwise those within the
+    /// record's time suffice.
     pub(super) async fn codes_of(
         &self,
         was: Option<&Access>,
@@ -197,7 +198,7 @@ impl<'t> Follower<'t> {
         self.scope.events_of(&ids.into_iter().collect::<Vec<_>>()).await
     }
 
-    /// Remembers an offline code with its person, so that whatever access comes for them finds it.
+    /// Stores an offline code under its person, so that any later access record finds it.
     async fn remember_code(&self, event: &Event) -> Result<(), ReadError> {
         let key = event.id.as_str();
         if self.scope.projection(Kind::Concern, key).await?.is_some() {
@@ -215,7 +216,7 @@ impl<'t> Follower<'t> {
                 event.occurred_at.plus(self.scope.settings.kept_at(event.occurred_at)),
             ),
         };
-        // Where somebody else was quicker, it is remembered.
+        // If a concurrent run was first, the code is stored already.
         self.scope.keep(Kind::Concern, None, kept).await.map(drop)
     }
 }

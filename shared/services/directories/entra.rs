@@ -19,13 +19,13 @@ use self::write_budget::WriteBudget;
 use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
 
 const SELECT: &str = "$select=id,userPrincipalName,mail,mailNickname,accountEnabled,userType";
-/// How long before its end a token is not used any more.
+/// How long before its expiry a token is no longer used.
 const SHORTLY: Duration = Duration::from_secs(300);
 
 /// What all requests to Microsoft Graph share.
 #[derive(Debug)]
 pub(super) struct Graph {
-    /// Access tokens, each kept until shortly before its end.
+    /// Access tokens, each cached until shortly before its expiry.
     tokens: Mutex<BTreeMap<String, Arc<Mutex<Option<Token>>>>>,
     budget: WriteBudget,
 }
@@ -51,7 +51,6 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// One directory.
 #[derive(Debug)]
 pub struct Connection<'d> {
     directories: &'d Directories,
@@ -65,13 +64,14 @@ impl<'d> Connection<'d> {
     }
 
     pub(super) async fn admit(&self) -> Result<Result<(), Duration>, Failure> {
-        // Only who is let in takes of what the app may write.
+        // The token is fetched first: only a successful sign-in uses the app's rate limit.
         self.token().await?;
-        // Turning off is one write, ending sessions another.
+        // Disabling is one write, revoking sessions another.
         self.directories.graph.budget.take(&self.entra.client_id, &self.entra.tenant_id, 2).await
     }
 
-    /// Whose token it is, and for what: another tenant of ours that names the same app registration has to know its secret itself.
+    /// The owner and scope of a token. Another tenant of this service with the same app
+    /// registration has to know its secret itself.
     fn token_key(&self) -> String {
         let Entra { tenant_id, client_id, login_url, graph_url, client_secret } = self.entra;
         [
@@ -86,7 +86,7 @@ impl<'d> Connection<'d> {
     }
 
     async fn token(&self) -> Result<String, Failure> {
-        // Whoever wants the same token while it is asked for waits for it, and nobody else.
+        // Concurrent callers of the same token wait for one request; other callers do not wait.
         let slot =
             self.directories.graph.tokens.lock().await.entry(self.token_key()).or_default().clone();
         let mut slot = slot.lock().await;
@@ -126,7 +126,7 @@ impl<'d> Connection<'d> {
         Ok(text.to_owned())
     }
 
-    /// Asks; a token that is refused is asked for anew once.
+    /// Sends a request. After a rejected token, it fetches a new one and tries once more.
     async fn ask(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let mut is_second = false;
         loop {
@@ -148,7 +148,7 @@ impl<'d> Connection<'d> {
         format!("{}/v1.0{path}", self.entra.graph_url)
     }
 
-    /// The user of that id or user principal name, if there is one.
+    /// The user with that id or user principal name, if there is one.
     async fn user(&self, id: &str) -> Result<Option<Account>, Failure> {
         let answer =
             self.ask("GET", &self.url(&format!("/users/{}?{SELECT}", coded(id))), None).await?;
@@ -167,7 +167,8 @@ impl<'d> Connection<'d> {
         if let Some(found) = self.user(text).await? {
             return Ok(Some(found));
         }
-        // A mail address need not be the principal name, and somebody may name an account by its part before the @.
+        // A mail address may differ from the principal name, and a name may be the part before the
+        // @.
         let quoted = format!("'{}'", text.replace('\'', "''"));
         let filter = format!("mail eq {quoted} or mailNickname eq {quoted}");
         let answer = self
@@ -186,7 +187,7 @@ impl<'d> Connection<'d> {
         only(found, text)
     }
 
-    /// The user of that object id, which no principal name can be.
+    /// The user with that object id. No principal name has this form.
     pub(super) async fn account(&self, id: &str) -> Result<Option<Account>, Failure> {
         self.user(id).await
     }
@@ -199,7 +200,7 @@ impl<'d> Connection<'d> {
                 .await?;
             match answer.status {
                 200..=299 => {}
-                // It is gone, as reading back will say.
+                // The user is gone, as the later read confirms.
                 404 if is_of_graph(&answer) => return Ok(()),
                 _ => return Err(failure(&answer)),
             }
@@ -246,14 +247,15 @@ impl<'d> Connection<'d> {
             .flatten()
             .map(account)
             .collect::<Result<_, _>>()?;
-        // Where the next page is, Graph says; it is asked with our token only where it is Graph's.
+        // Graph returns the address of the next page. The token is only sent there if the address
+        // belongs to Graph.
         let next =
             list["@odata.nextLink"].as_str().filter(|next| next.starts_with(&self.url("/users")));
         Ok((accounts, next.map(str::to_owned)))
     }
 }
 
-/// Whether it is Graph that knows no such user, and not something in front of it.
+/// Whether Graph itself reports that the user does not exist, rather than a proxy in front of it.
 fn is_of_graph(answer: &Answer) -> bool {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     matches!(body["error"]["code"].as_str(), Some("Request_ResourceNotFound" | "ResourceNotFound"))

@@ -1,4 +1,5 @@
-//! SCIM 2.0 (RFC 7644). Providers differ: some take no PATCH, some answer with success and do nothing, some write booleans as texts.
+//! SCIM 2.0 (RFC 7644). Providers differ: some do not support PATCH, some report success without
+//! effect, some write booleans as strings.
 
 use std::time::Duration;
 
@@ -14,10 +15,9 @@ use super::{Account, Directories, Name, coded, failure, only, passing, refusal, 
 const SCIM_JSON: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-/// Accounts of a page that is asked for.
+/// Accounts of a page.
 const PAGE: usize = 100;
 
-/// One provider.
 #[derive(Debug)]
 pub struct Connection<'d> {
     directories: &'d Directories,
@@ -35,7 +35,7 @@ impl<'d> Connection<'d> {
         Ok(Ok(()))
     }
 
-    /// Asks; a token that is refused is read anew once.
+    /// Sends a request. After a rejected token, it reads the secret again and tries once more.
     async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let Directories { outbound, secrets, .. } = self.directories;
         let url = format!("{}{path}", self.scim.base_url);
@@ -57,7 +57,7 @@ impl<'d> Connection<'d> {
         }
     }
 
-    /// The resource of that id, if it is there.
+    /// The resource with that id, if it exists.
     async fn resource(&self, id: &str) -> Result<Option<Value>, Failure> {
         let answer = self.ask("GET", &format!("/Users/{}", coded(id)), None).await?;
         match answer.status {
@@ -67,7 +67,7 @@ impl<'d> Connection<'d> {
         }
     }
 
-    /// Accounts that a filter finds, from a place on; and how many there are in all.
+    /// Accounts that match a filter, from an index on, and their total number.
     async fn search(
         &self,
         filter: Option<String>,
@@ -90,7 +90,8 @@ impl<'d> Connection<'d> {
                     Some(total) if total == 0 || !found.is_empty() || start > 1 => {
                         Ok((found, total))
                     }
-                    // Nobody is told to be gone by an answer that does not say so.
+                    // A response must state that there are no accounts; otherwise an account could
+                    // wrongly count as gone.
                     _ => Err(passing(
                         "unreadable",
                         "the provider's list names no accounts and no total of none".to_owned(),
@@ -116,7 +117,7 @@ impl<'d> Connection<'d> {
             return Ok(Some(found));
         }
         if count > 0 && total > count {
-            // It answers with everybody, and who is meant may be on another page.
+            // The provider returns all users, and the right one may be on another page.
             return Err(refusal(
                 "no_filter",
                 "the provider does not filter by userName".to_owned(),
@@ -125,7 +126,8 @@ impl<'d> Connection<'d> {
         if !matches!(name, Name::Email(_)) {
             return Ok(None);
         }
-        // The address need not be the userName. Not every provider filters by addresses: 400 says that this one does not.
+        // The address may differ from the userName. Not every provider can filter by address; such
+        // a provider answers 400.
         let found = match self.search(Some(format!("emails.value eq {}", json!(text))), 1).await {
             Ok((found, _)) => found,
             Err(failure) if failure.kind == "refused" => return Ok(None),
@@ -151,9 +153,9 @@ impl<'d> Connection<'d> {
         let answer = self.ask("PATCH", &path, Some(&patch)).await?;
         match answer.status {
             200..=299 => Ok(()),
-            // It is gone, as reading back will say.
+            // The user is gone, as the later read confirms.
             404 if is_of_provider(&answer) => Ok(()),
-            // PATCH is optional (RFC 7644, section 3.5.2): the whole resource then.
+            // PATCH is optional (RFC 7644, section 3.5.2). Without it, the whole resource is sent.
             400 | 405 | 501 => {
                 let Some(mut whole) = self.resource(&account.id).await? else { return Ok(()) };
                 let Some(members) = whole.as_object_mut() else {
@@ -190,7 +192,8 @@ impl<'d> Connection<'d> {
     }
 }
 
-/// Whether an error is the provider's own (RFC 7644, section 3.12) and not of something in front of it that knows no accounts.
+/// Whether an error comes from the provider itself (RFC 7644, section 3.12), rather than from a
+/// proxy in front of it.
 fn is_of_provider(answer: &Answer) -> bool {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     body["schemas"].as_array().is_some_and(|schemas| schemas.iter().any(|it| it == ERROR))
@@ -202,7 +205,6 @@ fn json_of(answer: &Answer) -> Result<Value, Failure> {
         .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
 }
 
-/// Its mail addresses.
 fn emails(user: &Value) -> impl Iterator<Item = &str> {
     user["emails"].as_array().into_iter().flatten().filter_map(|email| email["value"].as_str())
 }
@@ -252,7 +254,7 @@ mod tests {
             let user = json!({"id": "1", "userName": "a", "active": active});
             assert_eq!(account(&user).unwrap().is_enabled, enabled);
         }
-        // One that does not say is never taken for disabled.
+        // An account without the attribute must not count as disabled.
         assert!(account(&json!({"id": "1", "userName": "a"})).unwrap_err().is_refusal);
     }
 }

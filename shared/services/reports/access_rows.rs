@@ -1,4 +1,4 @@
-//! Rows of access records, read from the lists that a query is answered by.
+//! Report rows from access records, read from the narrowest lists.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -36,23 +36,23 @@ use crate::{
     access_projection::access_lists::{ALL, LOOK_BACK, facet, list_of, log_ons_of},
 };
 
-/// Accesses of some lists, the newest first, each once.
+/// Access records of several lists, the newest first, without duplicates.
 pub(super) struct Accesses {
-    /// One for each list, in two parts: those that begin in the range, and those that lasted so long that they reach into it.
+    /// For each list, two parts: records that start in the range, and long ones that reach into it.
     lists: Vec<Places>,
-    /// Where an earlier page ended.
+    /// The position at which an earlier page ended.
     pub(super) after: Option<String>,
 }
 
 struct Places {
-    /// Lists and ranges of them that are still to be read, the next one last.
+    /// The lists and ranges that are not read yet, the next one last.
     ranges: Vec<(String, [Instant; 2])>,
     next: Option<String>,
     ready: VecDeque<(Instant, String)>,
 }
 
 impl Accesses {
-    /// Of the lists that a query is answered by: the narrowest that holds all.
+    /// The lists for a query: the narrowest ones that contain all its records.
     pub(super) async fn of(
         scope: &TenantScope<'_>,
         query: &Query,
@@ -98,7 +98,7 @@ impl Accesses {
         Ok(Self { lists, after })
     }
 
-    /// Some accesses, the newest first, each with its place; none at the end.
+    /// The next access records, the newest first, each with its position; none at the end.
     pub(super) async fn read(
         &mut self,
         scope: &TenantScope<'_>,
@@ -137,7 +137,7 @@ impl Accesses {
             access.complete(request, scope.now);
         }
         let read = places.into_iter().filter_map(|(at, key)| {
-            // A place may be one that it has left.
+            // The list may contain a place that the record has left.
             let access = found.get(&key).filter(|access| access.at() == at)?;
             Some((access.clone(), format!("{at}#{key}")))
         });
@@ -164,7 +164,7 @@ impl Places {
     ) -> Result<Option<&(Instant, String)>, ReadError> {
         while self.ready.is_empty() {
             let Some((list, [since, until])) = self.ranges.last().cloned() else { return Ok(None) };
-            // What an earlier page gave out is not even read.
+            // Records of earlier pages are not read again.
             let until =
                 match after.and_then(|after| after.split_once('#')?.0.parse::<Instant>().ok()) {
                     Some(at) => until.min(at.plus(Duration::from_millis(1))),
@@ -192,7 +192,7 @@ impl Places {
     }
 }
 
-/// Whether a report is about an access. `names` are those of the person that is asked about.
+/// Whether a report contains an access record. `names` are those of the person in the query.
 pub(super) fn is_meant(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -200,7 +200,7 @@ pub(super) fn is_meant(
     access: &Access,
 ) -> bool {
     let (first, last) = access.span();
-    // What is past its retention never shows.
+    // Records past their retention are never shown.
     if access
         .known_until()
         .is_some_and(|last| last < scope.now.minus(scope.settings.kept_at(first)))
@@ -212,7 +212,7 @@ pub(super) fn is_meant(
     };
     let overlaps =
         |[since, until]: [Instant; 2]| first < until && last.is_none_or(|last| last >= since);
-    // A package gives rights, of which nobody tells that they are used.
+    // A package grants rights, and no source records their use.
     let has_uses = access.kind != AccessKind::Package;
     let is_wanted = match query.report {
         Report::Access(AccessReport::AccountHolder) => {
@@ -254,7 +254,8 @@ pub(super) fn is_meant(
     is_wanted && is_asked
 }
 
-/// An access record as a row of a report, where the report is about it. `names` are those of the person that is asked about.
+/// The row of an access record, if the report contains it. `names` are those of the person in the
+/// query.
 pub(super) async fn row(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -274,7 +275,7 @@ pub(super) async fn row(
     })
 }
 
-/// The same of a report about access records.
+/// The same for a report about access records.
 pub(super) fn access_row(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -289,22 +290,21 @@ pub(super) fn access_row(
     })
 }
 
-/// Whether log-ons are among the rows of a report.
 fn has_log_ons(report: Report) -> bool {
     matches!(report, Report::Access(AccessReport::Access | AccessReport::AccountHolder))
 }
 
-/// By what somebody holds an account at a moment.
+/// The kind of access by which an account is held at a time.
 fn held_by(access: &Access, at: Instant) -> &'static str {
     match access.kind {
         AccessKind::Computer => "log_on",
-        // It is not known to be gone since its end.
+        // Its revocation has not been verified.
         _ if access.until().is_some_and(|until| until < at) => "overdue",
         AccessKind::Session | AccessKind::Package | AccessKind::Account => "window",
     }
 }
 
-/// Shows `take` every access that the report `access` has with these bounds, each once, but for log-ons.
+/// Passes every access record of the report `access` to `take`, each once, except log-ons.
 pub async fn each_access(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -314,7 +314,7 @@ pub async fn each_access(
     let mut lists = Accesses::of(scope, query, None).await?;
     while let Some(read) = lists.read(scope).await? {
         read.iter()
-            // A log-on is looked at with what explains it.
+            // A log-on is counted with the record that explains it.
             .filter(|(access, _)| {
                 access.kind != AccessKind::Computer && is_meant(scope, query, &names, access)
             })
@@ -323,42 +323,37 @@ pub async fn each_access(
     Ok(())
 }
 
-/// How long an access outlived its end, or has by now where it is not known to be gone.
+/// How long access outlasted its planned end, until now if its revocation is not verified.
 pub(super) fn exposure(access: &Access, now: Instant) -> Option<i64> {
     let planned = access.ends_at.filter(|_| access.granted_at.is_some())?;
     let gone = access.ended_at.unwrap_or(now);
     Some((gone.millis() - planned.millis()).max(0))
 }
 
-/// Whether a package is assigned at a moment.
+/// Whether a package is assigned at a time.
 fn is_assigned(access: &Access, at: Instant) -> bool {
     access.granted_at.is_some_and(|granted| granted <= at)
         && access.standing == Standing::Active
         && access.ends_at.is_none_or(|ends| at < ends)
 }
 
-/// What the rows of a report of ends come to in all.
+/// The summary of the revocation report.
 #[derive(Debug, Serialize)]
 pub struct RevocationSummary {
-    /// How many are gone.
     ended: u64,
-    /// How many of those are verified.
     verified: u64,
-    /// How many are not known to be gone.
+    /// Access that has not ended, as far as known.
     not_gone: u64,
-    /// How many outlived their end.
+    /// Access that outlasted its planned end.
     late: usize,
-    /// How long they outlived it, added up.
+    /// The sum of the times by which access outlasted its planned end.
     residual_exposure_ms: i64,
     p50_ms: Option<i64>,
     p99_ms: Option<i64>,
     max_ms: Option<i64>,
 }
 
-/// The summary of a report of ends. None where there are more rows than the time of a request suffices for.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The summary of the revocation report. None if there are too many rows for one request.
 pub async fn revocation_summary(
     scope: &TenantScope<'_>,
     query: &Query,

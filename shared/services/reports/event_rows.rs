@@ -1,4 +1,4 @@
-//! Rows of events, read from the partitions of an index.
+//! Report rows from events, read from index partitions.
 
 use shared_domain::{
     access::access_record::Access,
@@ -26,14 +26,14 @@ use shared_storage::{
 use super::{AT_A_TIME, Source};
 use crate::access_projection::access_lists::{ROLE_CHANGES, facet};
 
-/// A listing with the event that comes next.
+/// A listing and its next event.
 pub(super) struct Head<'t> {
     listing: Listing<'t>,
     pub(super) next: Option<Recorded>,
     is_begun: bool,
 }
 
-/// Where the rows of a report about events come from.
+/// The source of a report about events.
 pub(super) fn source<'t>(
     scope: &'t TenantScope<'t>,
     query: &Query,
@@ -54,7 +54,7 @@ pub(super) fn source<'t>(
     }
 }
 
-/// How an access to something of that name calls it.
+/// An access record's name for the target with that id or name.
 pub(super) async fn any_access_to(
     scope: &TenantScope<'_>,
     name: &str,
@@ -67,7 +67,7 @@ pub(super) async fn any_access_to(
     Ok(found.first().map(|it| it.read::<Access>()).transpose()?.and_then(|access| access.target))
 }
 
-/// Listings of partitions of an index, the newest first, each from the place on where an earlier page ended.
+/// Listings of index partitions, each after the position at which an earlier page ended.
 pub(super) fn heads<'t>(
     scope: &'t TenantScope<'t>,
     (name, key): (&'static str, &'static str),
@@ -78,7 +78,7 @@ pub(super) fn heads<'t>(
     partitions.dedup();
     let [since, until] = query.range();
     let after = after.and_then(|after| after.parse::<Position>().ok());
-    // A request is read from its beginning, as its steps follow each other.
+    // A request is read from its start, in the order of its steps.
     let order = match query.report {
         Report::Event(EventReport::Requests) => Order::Ascending,
         _ => Order::Descending,
@@ -92,7 +92,7 @@ pub(super) fn heads<'t>(
     partitions.into_iter().map(head).collect()
 }
 
-/// The next event of several listings in one order, each once.
+/// The next event of several listings with the same order, without duplicates.
 pub(super) async fn next_of(heads: &mut [Head<'_>]) -> Result<Option<Recorded>, ReadError> {
     for head in heads.iter_mut().filter(|head| !head.is_begun) {
         head.is_begun = true;
@@ -102,7 +102,7 @@ pub(super) async fn next_of(heads: &mut [Head<'_>]) -> Result<Option<Recorded>, 
         |head: &Head<'_>| head.next.as_ref().map(|it| (it.event.occurred_at, it.event.id.clone()));
     let places: Vec<_> = heads.iter().map(position).collect();
     let first = places.iter().enumerate().filter_map(|(place, at)| Some((at.clone()?, place)));
-    // All of them go one way.
+    // All listings have the same order.
     let chosen = match heads.first().map(|head| head.listing.order()) {
         Some(Order::Ascending) => first.min(),
         Some(Order::Descending) | None => first.max(),
@@ -118,11 +118,11 @@ pub(super) async fn next_of(heads: &mut [Head<'_>]) -> Result<Option<Recorded>, 
     Ok(found)
 }
 
-/// Whether an event is what a report is about.
+/// Whether a report contains an event.
 pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
     let event = &recorded.event;
     match query.report {
-        // What the service did about its window is no step of the request.
+        // The service's events about the window are no steps of the request.
         Report::Event(EventReport::Requests) => {
             let id = query.id.as_deref().unwrap_or_default();
             let is_its_own = event.request_id.as_deref() == Some(id)
@@ -140,7 +140,6 @@ pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
     }
 }
 
-/// An event as a row of a report.
 pub(super) fn row(query: &Query, recorded: Recorded) -> Box<dyn AnyRow> {
     let row = EventRow::of(recorded);
     match query.report {

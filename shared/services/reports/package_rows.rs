@@ -1,4 +1,4 @@
-//! Rows about access packages, made of documents and access records.
+//! Report rows about access packages, from documents and access records.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ use super::{
 };
 use crate::access_packages;
 
-/// Where the rows of a report about access packages come from.
+/// The source of a report about access packages.
 pub(super) async fn source<'t>(
     scope: &'t TenantScope<'t>,
     query: &Query,
@@ -50,7 +50,8 @@ pub(super) async fn source<'t>(
         (PackageReport::PackageActivity, Some(named)) => {
             let names = match access_packages::package_of(scope, &either(named)).await? {
                 Some(package) => [package.id, package.package.name],
-                // Nobody configured it here; who was given it says what else it is called.
+                // The package is not configured. The access records of its holders contain its
+                // other name.
                 None => {
                     let Party { id, name, .. } =
                         any_access_to(scope, named).await?.unwrap_or_default();
@@ -73,7 +74,7 @@ pub(super) async fn source<'t>(
     }
 }
 
-/// The rows of a report that is made at once.
+/// The rows of a report that is computed at once.
 pub(super) async fn rows(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -89,7 +90,7 @@ pub(super) async fn rows(
     })
 }
 
-/// An assignment as a row: what it gives is all resource roles of the package as it is now.
+/// The row of an assignment. It lists all current resource roles of the package.
 pub(super) async fn package_user(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -130,7 +131,7 @@ pub(super) async fn package_user(
     }))
 }
 
-/// Somebody's assignments now.
+/// The current assignments of a person.
 async fn assignments(scope: &TenantScope<'_>, name: &str) -> Result<Vec<PackageUser>, ReadError> {
     let report = Report::Package(PackageReport::PackageUsers);
     let query = Query { person: Some(name.to_owned()), ..Query::of(report) };
@@ -139,7 +140,7 @@ async fn assignments(scope: &TenantScope<'_>, name: &str) -> Result<Vec<PackageU
     let mut found = Vec::new();
     while let Some(read) = accesses.read(scope).await? {
         for (access, _) in read {
-            // The list holds what somebody asked for others too.
+            // The list also contains requests that the person made for others.
             let is_theirs =
                 access.subject.as_ref().is_some_and(|subject| is_identified_by(subject, &names));
             if is_theirs {
@@ -189,7 +190,7 @@ async fn user_packages(scope: &TenantScope<'_>, name: &str) -> Result<Vec<UserPa
             policies: package.policies,
         });
     }
-    // Assignments to packages that nobody configured here.
+    // Assignments to packages that are not configured.
     rows.extend(assigned.into_values().map(|PackageUser { access, package, .. }| UserPackage {
         package,
         can_request: "unknown",
@@ -223,7 +224,8 @@ async fn user_resources(
                 ends_at,
                 origins: Vec::new(),
             });
-            // Held by several packages it is held from the first of them until the last ends.
+            // If several packages grant the role, it is held from the earliest start to the latest
+            // end.
             entry.starts_at = entry.starts_at.min(starts_at);
             entry.ends_at = match (entry.ends_at, ends_at) {
                 (Some(known), Some(other)) => Some(known.max(other)),
@@ -235,7 +237,7 @@ async fn user_resources(
     Ok(resources.into_values().collect())
 }
 
-/// The packages that something happened to in a range.
+/// The packages with activity in a range.
 async fn active_packages(
     scope: &TenantScope<'_>,
     query: &Query,

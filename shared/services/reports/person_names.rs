@@ -1,4 +1,4 @@
-//! The names of the person that a report is asked about.
+//! The names of the person in a query.
 
 use shared_domain::{
     identity::person::{Known, Person},
@@ -7,7 +7,8 @@ use shared_domain::{
 };
 use shared_storage::{ReadError, TenantScope, documents::Kind as DocumentKind};
 
-/// All names of a person by which events may name them, by any of them. The name to show is none, as others may have it too.
+/// All names by which events may identify a person, given any of them. Display names are excluded,
+/// because they are not unique.
 pub async fn names_of(scope: &TenantScope<'_>, name: &str) -> Result<Vec<String>, ReadError> {
     let known = person(scope, name).await?;
     let aliases =
@@ -19,7 +20,7 @@ pub async fn names_of(scope: &TenantScope<'_>, name: &str) -> Result<Vec<String>
     Ok(names)
 }
 
-/// All names of the person that a report is asked about; none where it is not about one.
+/// The names of the person in the query; empty if the query names none.
 pub(super) async fn names_asked(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -30,7 +31,8 @@ pub(super) async fn names_asked(
     }
 }
 
-/// The person of a name: their own id, an address, an id in a directory, a name in a source-code manager.
+/// The person with that name: an id of the person record or of a directory, an address, or a name
+/// in a source-code manager.
 pub async fn person(scope: &TenantScope<'_>, name: &str) -> Result<Option<Known>, ReadError> {
     let mut found =
         scope.document(DocumentKind::Person, name).await?.filter(|it| it.content.is_some());

@@ -1,4 +1,4 @@
-//! Rows of figures, counted from the days of a range.
+//! Report rows from the daily totals of a range.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,12 +18,11 @@ use shared_storage::{ReadError, TenantScope};
 use super::{boxed, person_names::person};
 use crate::daily_totals;
 
-/// People looked up side by side.
+/// People read concurrently.
 const PEOPLE_AT_ONCE: usize = 16;
-/// Most pairs that a resource names as repeated.
+/// Maximum number of repeated pairs listed for a resource.
 const MOST_REPEATED: usize = 20;
 
-/// The figures of the days of a range.
 async fn figures_of(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -36,7 +35,6 @@ async fn figures_of(
     daily_totals::figures_between(scope, first, last).await
 }
 
-/// The rows of a report.
 pub(super) async fn rows(
     scope: &TenantScope<'_>,
     query: &Query,
@@ -77,7 +75,7 @@ async fn demand(scope: &TenantScope<'_>, query: &Query) -> Result<Vec<DemandRow>
     Ok(rows)
 }
 
-/// What everybody's requests for one thing come to.
+/// The sum of all people's requests for one resource.
 fn of_resource(mut pairs: Vec<Demand>) -> DemandRow {
     pairs.sort_by_key(|pair| std::cmp::Reverse(pair.requests));
     let sum = |of: fn(&Demand) -> u32| pairs.iter().map(of).sum::<u32>();
@@ -112,7 +110,7 @@ async fn approval_times(
             approvals.push(row);
         }
     }
-    // Teams as the people's records say now, not as they said on the day.
+    // People are grouped by their current team, not by the team at the time of the request.
     let mut teams: BTreeMap<String, Option<String>> = BTreeMap::new();
     if !by_approver {
         let requesters: BTreeSet<String> =
@@ -138,7 +136,7 @@ async fn approval_times(
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
     groups.iter_mut().for_each(|group| group.took.sort_unstable());
-    // Whoever takes longest comes first.
+    // The slowest group comes first.
     groups.sort_by_key(|group| std::cmp::Reverse(daily_statistics::percentile(&group.took, 0.5)));
     let row = |Group { name, took, decisions, denied }: Group| {
         let at = |share| daily_statistics::percentile(&took, share);

@@ -1,4 +1,4 @@
-//! Opens a review and gathers its items.
+//! Opens a review and collects its items.
 
 use std::time::Duration;
 
@@ -28,28 +28,27 @@ use super::{
 };
 use crate::{access_packages, reports};
 
-/// Decisions that are made together: of a hundred statements in a transaction two are each one's, and one the review's.
+/// Decisions in one transaction. Of its 100 statements, each decision takes two and the review one.
 pub(super) const TOGETHER: usize = 40;
-/// How long whoever opened a review gathers its items before somebody else does.
+/// How long the caller that opened a review collects its items before another run takes over.
 const GATHERING: Duration = Duration::from_secs(30);
-/// The same for whoever takes that up.
+/// The same for the run that takes over.
 pub(super) const GATHERING_AGAIN: Duration = Duration::from_secs(180);
 
-/// What asking for a review came to.
+/// The result of a request for a review.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Opened {
-    /// It is there now.
     New(Box<Review>),
-    /// It was there already, asked for in the same words.
+    /// The review exists already, with the same request.
     Same(Box<Review>),
-    /// Another has that id.
+    /// Another review has that id.
     Other,
 }
 
-/// Stores a review whose items are still to be gathered, unless there is one of its id.
+/// Stores a review whose items are not collected yet, unless a review with that id exists.
 ///
 /// # Errors
-/// The storage did not answer. It may be stored or not; asking again by the same id is safe.
+/// After an error, the change may or may not be stored. A retry is safe.
 pub async fn open_review(scope: &TenantScope<'_>, review: Review) -> Result<Opened, ReadError> {
     let due = Some(scope.now.plus(GATHERING));
     let kept =
@@ -69,7 +68,8 @@ pub async fn open_review(scope: &TenantScope<'_>, review: Review) -> Result<Open
     }
 }
 
-/// Gathers the items of a review and opens it, with `review.opened`. Whoever comes second leaves it as it is.
+/// Collects the items of a review and opens it, with the event `review.opened`. If another run has
+/// opened it, nothing is changed.
 ///
 /// # Errors
 /// The storage did not answer in time. Beginning again is safe.
@@ -111,7 +111,7 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
     .await
 }
 
-/// All that a review is of.
+/// All items that the review may contain.
 async fn reviewed(scope: &TenantScope<'_>, review: &Review) -> Result<Vec<Item>, ReadError> {
     let review::Asked { of, since, until, target, person, account, .. } = &review.asked;
     let mut items = Vec::new();
@@ -161,7 +161,7 @@ async fn write_items(
             ("generation", number(0)),
         ];
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).into();
-        // The builder refuses a request without an item, and there is one.
+        // The builder only fails without an item.
         #[allow(clippy::expect_used)]
         let put =
             PutRequest::builder().set_item(Some(attributes)).build().expect("an item is given");

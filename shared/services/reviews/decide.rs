@@ -1,4 +1,4 @@
-//! Decides items of a review.
+//! Stores decisions about the items of a review.
 
 use std::collections::HashMap;
 
@@ -31,28 +31,24 @@ use super::{
 };
 use crate::{access_packages, access_projection::Follower};
 
-/// Items whose decisions are looked at together when a review is signed off.
+/// Items whose decisions are checked together at the sign-off.
 pub(super) const AT_ONCE: usize = 500;
 
-/// What became of a decision.
+/// The result of a decision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It stands, with its event.
+    /// The decision is stored with its event.
     Decided(Box<Item>),
-    /// It stood already.
+    /// The same decision was stored already.
     Unchanged(Box<Item>),
-    /// It may not be made; why.
+    /// The decision is not allowed; the text says why.
     Refused(String),
-    /// The review has no such item.
     Missing,
-    /// Nobody knows; saying it again is safe.
+    /// The result is unknown; a retry is safe.
     Unavailable,
 }
 
-/// Why somebody may not review at all; none where they may.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Why a caller may not review at all; none if they may.
 pub async fn no_reviewer(
     scope: &TenantScope<'_>,
     review: &Review,
@@ -60,7 +56,8 @@ pub async fn no_reviewer(
 ) -> Result<Option<String>, ReadError> {
     let reviewer = matching::party_of(&by.actor());
     let people = Follower::of(scope).people_behind(std::slice::from_ref(&reviewer)).await?;
-    // Who is known by a token's sub alone cannot be told from those who approved, whom events name by their addresses.
+    // A caller that is known only by the token's `sub` cannot be distinguished from approvers, whom
+    // events identify by address.
     if by.email.is_none() && people.find(&reviewer).is_none() {
         let why = "a reviewer is somebody whom the trail can tell from approvers: your token names no e-mail address, and nobody's record has its sub";
         return Ok(Some(why.to_owned()));
@@ -69,7 +66,8 @@ pub async fn no_reviewer(
     Ok((!review.is_for(&reviewer, &people)).then(why))
 }
 
-/// Decides items of a review, each once; what became of each, in that order. None where there is no such review.
+/// Decides items of a review and returns the result of each, in the same order. None if the review
+/// does not exist.
 ///
 /// # Errors
 /// An item is damaged. Where the storage did not answer, those that it was asked for say so.
@@ -131,7 +129,7 @@ async fn decide_together(
                 outcomes.push(Outcome::Missing);
                 continue;
             };
-            // The same said again, as after an answer that was lost, is said once.
+            // A repeated decision, such as a retry after a lost response, is recorded once.
             if let Some(last) = &item.decided
                 && (last.decision, &last.reason, &last.by)
                     == (said.decision, &said.reason, &reviewer)
@@ -190,7 +188,8 @@ async fn review_item(
     Ok(Some((stored.read()?, stored)))
 }
 
-/// What the trail tells of a decision. About an access it names what its own events name, so that it stands in their stories.
+/// The event of a decision. It names what the access record's own events name, so that it appears
+/// in their timelines.
 fn decision_event(
     scope: &TenantScope<'_>,
     review: &Review,
@@ -224,7 +223,7 @@ fn decision_event(
     event
 }
 
-/// Who may judge which items.
+/// The data that decides who may review which items.
 pub(super) struct Judge {
     people: People,
     organisations: Vec<organisation::Configured>,
@@ -261,7 +260,7 @@ impl Judge {
         Ok(Self { people, organisations: organisations.unwrap_or_default(), accesses, policies })
     }
 
-    /// Why somebody may not judge an item; none where they may.
+    /// Why a person may not decide about an item; none if they may.
     pub(super) fn refusal(&self, item: &Item, by: &Actor) -> Option<String> {
         let reviewer = matching::party_of(by);
         let part = match &item.what {
@@ -271,7 +270,7 @@ impl Judge {
             },
             What::Policy { package, policy, .. } => {
                 let reviewer = Somebody::of_party(&reviewer, self.people.find(&reviewer));
-                // As it was when the review was opened, and as it is now.
+                // The policy when the review was opened, and the current one.
                 let now = self.policies.get(package).and_then(|now| now.package.policy(&policy.id));
                 let mut both = [Some(&**policy), now].into_iter().flatten();
                 both.find_map(|policy| {

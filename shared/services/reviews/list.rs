@@ -23,25 +23,17 @@ use shared_storage::{
 use super::step::stored_review;
 use crate::{access_packages::read_package, access_projection::access_lists::ALL};
 
-/// Items read at a time.
 pub(super) const READS: usize = 8;
-/// Items shown at a time.
 const SHOWN: i32 = 100;
-/// Most changes of a package that are looked at for one policy.
+/// Maximum number of versions of a package that are read for one policy.
 const MOST_VERSIONS: u64 = 100;
 
-/// The review of that id.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
 pub async fn review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Review>, ReadError> {
     Ok(stored_review(scope, id).await?.map(|stored| stored.review))
 }
 
-/// Reviews, the newest first, each with its place, those after a place; and whether there may be more.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Reviews after a position, the newest first, each with its position, and whether there may be
+/// more.
 pub async fn reviews(
     scope: &TenantScope<'_>,
     after: Option<&str>,
@@ -54,17 +46,14 @@ pub async fn reviews(
         found.insert(projection.key.clone(), projection.read()?);
     }
     let read = |(at, id): (Instant, String)| {
-        // A place may be one of another that was asked for by the same id at the same time, and did not come to be.
+        // A place may remain from a request with the same id that was not stored.
         let review = found.get(&id).filter(|review| review.opened_at == at).cloned();
         (format!("{at}#{id}"), review)
     };
     Ok((listed.into_iter().map(read).collect(), next.is_some()))
 }
 
-/// Items of a review in the order of their ids, some of those after one; and whether there may be more.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Items of a review after an item, by id, and whether there may be more.
 pub async fn review_items(
     scope: &TenantScope<'_>,
     review: &Review,
@@ -93,10 +82,7 @@ pub(super) async fn items_after(
     Ok((page.items.into_iter().map(read).collect::<Result<_, _>>()?, page.next.is_some()))
 }
 
-/// Items as they are answered: what each is about as it is now, and its decision.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Items in an API response: each with the current state of its subject, and its decision.
 pub async fn shown_items(
     scope: &TenantScope<'_>,
     review: &Review,
@@ -107,7 +93,7 @@ pub async fn shown_items(
         |item: &Item, access: &Access| item.what != What::Access(review::told_of(access));
     let late = match &review.signed_off {
         Some(signed_off) => {
-            // What nothing more is told of has no event that came late.
+            // If the record has not changed, no event arrived late.
             let changed = items
                 .iter()
                 .filter_map(|item| accesses.get(&item.id).filter(|it| has_changed(item, it)));
@@ -173,7 +159,7 @@ pub async fn shown_items(
     Ok(shown)
 }
 
-/// Changes of a package since a version that were recorded after a moment.
+/// Versions of a package since a version that were recorded after a time.
 async fn versions_after(
     scope: &TenantScope<'_>,
     id: &str,
@@ -196,7 +182,7 @@ async fn versions_after(
     Ok(told.iter().map(arrival).collect())
 }
 
-/// The accesses that items are about, by their ids.
+/// The access records of items, by id.
 pub(super) async fn accesses_of(
     scope: &TenantScope<'_>,
     items: impl Iterator<Item = &Item>,
@@ -212,7 +198,7 @@ pub(super) async fn accesses_of(
     Ok(found)
 }
 
-/// An event that came late, as it is listed.
+/// A late event in an API response.
 fn arrival(recorded: &Recorded) -> Value {
     let event = &recorded.event;
     json!({

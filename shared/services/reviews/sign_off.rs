@@ -1,4 +1,4 @@
-//! Signs a review off, and raises a finding where it is overdue.
+//! Signs off reviews, and raises a finding for an overdue one.
 
 use serde_json::{Value, json};
 use shared_domain::{
@@ -21,25 +21,24 @@ use super::{
 };
 use crate::access_projection::Follower;
 
-/// What became of a sign-off.
+/// The result of a sign-off.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
-    /// It is signed off.
     Now(Box<Review>),
-    /// It was already.
+    /// It was signed off before.
     Before(Box<Review>),
-    /// So many items are still to be decided.
+    /// The number of items without a decision.
     Undecided(u64),
-    /// These were decided by somebody who had a part in them, as became known since.
+    /// Items whose reviewer had a part in them, as events that arrived later show.
     Partial(Vec<String>),
-    /// Its items are still being gathered.
     Opening,
 }
 
-/// Signs a review off, with `review.signed_off`, where every item is decided. None where there is no such review.
+/// Signs off a review, with the event `review.signed_off`, if every item has a decision. None if
+/// the review does not exist.
 ///
 /// # Errors
-/// The storage did not answer, or an item is damaged. It may be done or not; asking again is safe.
+/// After an error, the change may or may not be stored. A retry is safe.
 pub async fn sign_off_review(
     scope: &TenantScope<'_>,
     id: &str,
@@ -67,7 +66,8 @@ pub async fn sign_off_review(
         }
         let sha256 = review::decisions_hash(&items).filter(|_| items.len() as u64 == fixed.items);
         let sha256 = sha256.ok_or_else(|| Damaged::new(id, "items"))?;
-        // That somebody had a part in what they judged may have come late. Policies were judged by what they said then.
+        // An event about a reviewer's part in the access may have arrived after the decision.
+        // Policies were checked against their versions at that time.
         let mut partial = Vec::new();
         for some in items.chunks(AT_ONCE) {
             let some: Vec<&Item> = some.iter().filter(|item| matches!(item.what, What::Access(_))).collect();
@@ -98,14 +98,14 @@ pub async fn sign_off_review(
     .await
 }
 
-/// Looks at a review whose time has come: items are still to be gathered, or it is overdue.
+/// Processes a due review: it collects the items or reports the review as overdue.
 pub async fn look_at_review(scope: &TenantScope<'_>, id: &str) -> Result<(), ReadError> {
     let Some(Stored { review, projection }) = stored_review(scope, id).await? else {
         return Ok(());
     };
     match review.stage {
         Stage::Opening => {
-            // Whoever looks meanwhile finds that somebody is at it.
+            // Other runs see a later due time and leave the review to this one.
             let due = Some(scope.now.plus(GATHERING_AGAIN));
             let kept =
                 Kept { key: id, content: &review, places: places(&review), due, expires_at: None };
@@ -119,12 +119,12 @@ pub async fn look_at_review(scope: &TenantScope<'_>, id: &str) -> Result<(), Rea
     }
 }
 
-/// Tells once that a review is overdue, and raises a finding, so that an alert leaves.
+/// Records once that a review is overdue, and raises a finding, which leads to an alert.
 async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), ReadError> {
     let id = EventId::of_service(&scope.tenant, "review.overdue", &[&review.id]);
     let told = scope.events_of(std::slice::from_ref(&id)).await?;
     if let Some(at) = told.first().map(|recorded| recorded.event.occurred_at) {
-        // The trail knows it, and the state, restored from a backup, does not.
+        // The trail contains the event, but the state was restored from an older backup.
         let Some(Stored { mut review, projection }) = stored_review(scope, &review.id).await?
         else {
             return Ok(());
@@ -177,7 +177,7 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
     step_review(scope, &review.id, &crate::access_projection::recorder(), step).await.map(drop)
 }
 
-/// What is told of the finding that a review is overdue.
+/// The finding about an overdue review.
 fn overdue_finding(
     scope: &TenantScope<'_>,
     action: &str,

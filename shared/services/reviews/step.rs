@@ -1,4 +1,4 @@
-//! A step of a review: its next state and the events that tell of it, in one transaction.
+//! A change of a review: its next state and the events about it, in one transaction.
 
 use std::collections::BTreeSet;
 
@@ -16,31 +16,29 @@ use shared_storage::{
 
 use crate::access_projection::access_lists::ALL;
 
-/// A review as it was read.
 pub(super) struct Stored {
     pub(super) review: Review,
     pub(super) projection: Projection,
 }
 
-/// What is to become of a review.
+/// The change of a review.
 pub(super) enum Step<T> {
-    /// It stays as it is.
+    /// No change.
     None(T),
-    /// It becomes this, told by these events, together with other changes.
+    /// The next state, with its events and other changes in the same transaction.
     To { review: Box<Review>, events: Vec<Event>, changes: Vec<Change>, then: T },
 }
 
-/// Where a review stands in lists.
+/// The lists that contain a review.
 pub(super) fn places(review: &Review) -> BTreeSet<Place> {
     [Place { list: ALL.to_owned(), at: review.opened_at }].into()
 }
 
-/// When a review is to be looked at again.
+/// When a review is due for processing.
 pub(super) fn due(review: &Review) -> Option<Instant> {
     review.asked.due_at.filter(|_| review.stage == Stage::Open && review.overdue_at.is_none())
 }
 
-/// The review as events name it.
 pub(super) fn named(review: &Review) -> Party {
     Party {
         kind: Some("review".to_owned()),
@@ -58,7 +56,8 @@ pub(super) async fn stored_review(
     Ok(Some(Stored { review: projection.read()?, projection }))
 }
 
-/// Changes a review as `step` says, who is asked anew where somebody else changed it meanwhile. None where there is no such review.
+/// Changes a review. `step` decides on the change, again after a concurrent one. None if the review
+/// does not exist.
 pub(super) async fn step_review<T>(
     scope: &TenantScope<'_>,
     id: &str,
@@ -66,7 +65,8 @@ pub(super) async fn step_review<T>(
     mut step: impl AsyncFnMut(Review, u64) -> Result<Step<T>, ReadError>,
 ) -> Result<Option<T>, ReadError> {
     let mut pauses = Pauses::until(scope.deadline);
-    // The last generation that the trail is known to tell of. Where the state was restored from a backup, the trail is ahead of it.
+    // The last generation for which the trail contains events. After a restore from a backup, the
+    // trail is ahead of the state.
     let mut told = 0;
     loop {
         let Some(Stored { review, projection }) = stored_review(scope, id).await? else {
@@ -94,7 +94,7 @@ pub(super) async fn step_review<T>(
     }
 }
 
-/// An event about a review. Its id is made of the generation that the review has by then.
+/// An event about a review. Its id contains the review's next generation.
 pub(super) fn review_event(
     scope: &TenantScope<'_>,
     review: &Review,

@@ -1,4 +1,4 @@
-//! Windows whose start is far ahead: they are booked, and open when it is near.
+//! Windows that start far in the future are booked, and opened shortly before their start.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared_domain::{
@@ -24,18 +24,18 @@ use super::{
     step::{Step, Stored},
 };
 
-/// Why a window opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningCause {
-    /// Its event has come.
+    /// Its event was received.
     Event,
-    /// Its event was booked, and its start is near.
+    /// Its event was booked, and the start is near.
     Booking,
-    /// Its event was booked, and an order is to end it.
+    /// Its event was booked, and an order ends it.
     Order,
 }
 
-/// Remembers an event whose window opens at a time. It is kept whole, as its retention may end before.
+/// Stores an event whose window opens at a later time. The whole event is stored, because its
+/// retention may end before.
 pub(super) fn booking(
     scope: &TenantScope<'_>,
     event: &Event,
@@ -55,10 +55,7 @@ pub(super) fn booking(
     ])
 }
 
-/// Opens the window of an event that was booked. None where it is opened, or never will be.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Opens the window of a booked event. None if it is open already or will never open.
 pub async fn open_booking(
     scope: &TenantScope<'_>,
     id: &EventId,
@@ -110,7 +107,7 @@ pub async fn open_booking(
     }
 }
 
-/// The open window that an item names.
+/// The open window to which an item points.
 pub(super) async fn open_window(
     scope: &TenantScope<'_>,
     pointer: &str,
@@ -128,7 +125,7 @@ pub(super) async fn open_window(
         if found.is_some() {
             return Ok(found);
         }
-        // It was closed between the two reads.
+        // The window was closed between the two reads.
         pauses.after_conflict("the open window of the account").await?;
     }
 }

@@ -17,10 +17,7 @@ use tokio::time::Instant as Deadline;
 
 use super::step::{Stored, stored};
 
-/// Remembers that a tenant has something to be looked after.
-///
-/// # Errors
-/// The storage did not answer.
+/// Registers a tenant for regular processing.
 pub async fn remember(
     database: &Database,
     tenant: &Tenant,
@@ -31,19 +28,14 @@ pub async fn remember(
     Ok(())
 }
 
-/// The tenants that are remembered.
-///
-/// # Errors
-/// The storage did not answer.
+/// The registered tenants.
 pub async fn tenants(database: &Database, deadline: Deadline) -> Result<Vec<Tenant>, ReadError> {
     let items = database.all(&Partition::new(keys::TENANTS.to_owned()), deadline).await?;
     Ok(items.iter().filter_map(|item| Tenant::new(item.text("sk")?)).collect())
 }
 
-/// A page of the windows of one shard that are due until a time, the first due first, `limit` at most; and where it goes on.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// A page of one shard's windows that are due at a time, the earliest first, at most `limit`; and
+/// the start of the next page.
 pub async fn due(
     database: &Database,
     shard: u64,
@@ -60,7 +52,7 @@ pub async fn due(
         match (tenant, stored(item)) {
             (Some(tenant), Ok(window)) => due.push((tenant, window)),
             (None, _) => tracing::error!("an item in the queue of what is due has no tenant"),
-            // One that cannot be read must not hold up the others.
+            // An unreadable window must not block the others.
             (_, Err(error)) => {
                 tracing::error!(%error, "a window that is due cannot be read: {error}")
             }
@@ -69,10 +61,7 @@ pub async fn due(
     Ok((due, page.next.map(DuePlace)))
 }
 
-/// The events whose windows are to be opened by now.
-///
-/// # Errors
-/// The storage did not answer.
+/// The events whose windows have to be opened by now.
 pub async fn due_bookings(
     database: &Database,
     now: Instant,
@@ -83,20 +72,14 @@ pub async fn due_bookings(
     Ok(due.into_iter().filter_map(event).collect())
 }
 
-/// Keeps that a run, which ends now, saw what is due.
-///
-/// # Errors
-/// The storage did not answer.
+/// Stores that a run has completed a pass over everything due.
 pub async fn swept(database: &Database, deadline: Deadline) -> Result<(), ReadError> {
     let now = database.clock.now();
     transaction::replace(database, keys::LEASES, "swept", deadline, |_| vec![("at", text(now))])
         .await
 }
 
-/// When a run last saw what is due, if ever one did.
-///
-/// # Errors
-/// The storage did not answer.
+/// When a run last completed a pass, if ever.
 pub async fn swept_at(
     database: &Database,
     deadline: Deadline,
@@ -105,10 +88,8 @@ pub async fn swept_at(
     Ok(item.and_then(|item| item.parsed("at")))
 }
 
-/// Takes up to `most` from a bucket of that name, which holds `size` and is filled by `per_second`; how many were taken.
-///
-/// # Errors
-/// The storage did not answer.
+/// Takes up to `most` tokens from a rate limiter's bucket with `size` tokens, refilled by
+/// `per_second`. Returns the number taken.
 pub async fn take_from(
     database: &Database,
     bucket: &str,
@@ -121,7 +102,8 @@ pub async fn take_from(
     transaction::replace(database, "budget", bucket, deadline, |item| {
         let now = database.clock.now();
         let read = |name| item.and_then(|item| item.number::<i64>(name));
-        // In thousandths, so that a bucket that is asked often still fills. A clock that is behind adds nothing.
+        // Counted in thousandths, so that a bucket with frequent requests still refills. A clock
+        // that is behind adds nothing.
         let size = i64::from(size) * 1000;
         let (held, at) = (read("held").unwrap_or(size), read("at").unwrap_or(now.millis()));
         let passed = (now.millis() - at).max(0);
@@ -133,6 +115,6 @@ pub async fn take_from(
     Ok(taken)
 }
 
-/// A place in the queue of what is due.
+/// The position of a page in the due queue.
 #[derive(Clone, Debug)]
 pub struct DuePlace(Key);

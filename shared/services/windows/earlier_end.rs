@@ -1,4 +1,4 @@
-//! An end that the trail held before the event whose window it ends.
+//! An end that was recorded before the event whose window it ends.
 
 use shared_domain::{
     configuration::application::Configured,
@@ -17,19 +17,20 @@ use shared_storage::{
     list_events::{Index, Pace},
 };
 
-/// Events that are looked through for an end that came before its request, or for a session's request: a busy account or one session id for
-/// everything must not keep a fact from being stored. The newest ends come first.
+/// Maximum number of events that are searched for an end that came before its request, or for a
+/// session's request. A very active account, or a session id that is used for everything, must not
+/// prevent an event from being stored. The newest ends come first.
 pub(super) const MOST_LOOKED_THROUGH: usize = 1000;
 
-/// An end that the trail held before the event whose window it ends.
+/// An end that was recorded before the event whose window it ends.
 pub(super) struct EarlierEnd {
     pub(super) at: Instant,
     pub(super) by: Actor,
-    /// Whether the account's portal says that it is disabled.
+    /// Whether the account's portal reports that it is disabled.
     pub(super) is_disabled: bool,
 }
 
-/// An end of what an event gives that the trail already holds: that its account was disabled, or that its package was taken away.
+/// The recorded end of what an event grants: the account was disabled, or the package was removed.
 pub(super) async fn earlier_end(
     scope: &TenantScope<'_>,
     event: &Event,
@@ -52,7 +53,7 @@ pub(super) async fn earlier_end(
         (keys::Part::Id, &party.id),
         (keys::Part::Email, &party.email),
     ];
-    // That the account was disabled before this request begins is the end of another one.
+    // If the account was disabled before this request starts, that was the end of another request.
     let since = if action == "entra.account.disabled" {
         claim.starts_at
     } else {

@@ -1,4 +1,4 @@
-//! The windows that an event ends, or ends claims of.
+//! The windows that an event ends, in whole or in part.
 
 use shared_domain::{
     identity::matching::{self, is_application, shares_name_or_both_absent},
@@ -20,7 +20,7 @@ use super::{
     step::Stored,
 };
 
-/// The windows that an event ends, or ends claims of.
+/// The windows that an event ends, or whose requests it ends.
 pub(super) async fn endings(
     scope: &TenantScope<'_>,
     event: &Event,
@@ -31,7 +31,7 @@ pub(super) async fn endings(
     let target = event.target.as_ref();
     let session = event.session.as_ref().map(|session| session.id.as_str());
     let nobody = Party::default();
-    // A name to show is whatever a sender writes.
+    // A display name is chosen by the sender and does not identify a person.
     let person = Party { name: None, ..matching::party_of(by) };
     let windows = match (effect, session) {
         (Effect::EndsSession, Some(session)) => open_windows_of_session(scope, session).await?,
@@ -50,7 +50,8 @@ pub(super) async fn endings(
     let mut endings = Vec::new();
     for before in windows {
         let mut window = before.window.clone();
-        // A removal of now ends what is scheduled too. One that is told late has nothing to do with what began after it.
+        // A current removal also ends scheduled access. A removal that is received late does not
+        // affect access that started after it.
         let is_late = at.plus(event_validation::MAX_AHEAD) < now;
         let of_package = |claim: &Claim| {
             claim.ends_with_session

@@ -1,4 +1,4 @@
-//! The lists of the windows that are not closed.
+//! The lists of windows that are not closed.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -21,7 +21,7 @@ use super::{
     step::{Stored, advance},
 };
 
-/// How long some windows may take to be put into the lists.
+/// The time limit for adding a chunk of windows to the lists.
 const FOR_A_CHUNK: std::time::Duration = std::time::Duration::from_secs(20);
 /// Windows of a list that are read at a time.
 pub const OF_A_LIST: usize = KEYS;
@@ -35,20 +35,14 @@ pub fn live_windows<'t>(
     LiveWindows { scope, overdue, others, unlisted: OnceLock::new() }
 }
 
-/// Whether no window is missing in the lists. Those that were stored before there were lists may be.
-///
-/// # Errors
-/// The storage did not answer.
+/// Whether the lists are complete. Windows from before the lists may be missing.
 pub async fn has_all_listed(scope: &TenantScope<'_>) -> Result<bool, ReadError> {
     let list = keys::live_windows(&scope.tenant);
     Ok(scope.database.state_item(list, keys::ALL_ARE_LISTED, scope.deadline).await?.is_some())
 }
 
-/// Puts the windows that were stored before there were lists into them; afterwards those who ask for windows rely on the lists. Only what
-/// is missing there is read, so that what one call did not reach the next does.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged. What was listed stays so.
+/// Adds windows from before the lists to them. Afterwards searches rely on the lists. Only missing
+/// windows are read, so the next call continues where this one stopped.
 pub async fn list_windows(scope: &TenantScope<'_>, by: &RecordedBy) -> Result<(), ReadError> {
     if has_all_listed(scope).await? {
         return Ok(());
@@ -62,7 +56,8 @@ pub async fn list_windows(scope: &TenantScope<'_>, by: &RecordedBy) -> Result<()
     let ids: Vec<String> = ids.into_iter().collect();
     for chunk in ids.chunks(OF_A_LIST) {
         let scope = &scope.at(scope.database.clock.now(), Deadline::now() + FOR_A_CHUNK);
-        // One that cannot be read must not hold up the others. Whoever mends it makes a step of it.
+        // An unreadable window must not block the others. Its repair is a step, which adds it to
+        // the list.
         let readable = windows_by_id(scope, chunk).await?.into_iter().filter_map(|it| match it {
             Ok(window) => Some(window),
             Err(error) => {
@@ -71,7 +66,7 @@ pub async fn list_windows(scope: &TenantScope<'_>, by: &RecordedBy) -> Result<()
             }
         });
         let unlisted = readable.filter(|it| !it.window.is_closed() && !it.is_listed);
-        // Where somebody else makes a step of it meanwhile, that step lists it.
+        // A concurrent step of the window adds it to the list.
         stream::iter(unlisted)
             .map(|it| async move {
                 advance(scope, &it, it.window.clone(), Vec::new(), by).await.map(drop)
@@ -95,11 +90,11 @@ pub struct LiveWindows<'t> {
     scope: &'t TenantScope<'t>,
     overdue: bool,
     others: bool,
-    /// All ids, where windows may be missing in the lists. It is known from the first page on.
+    /// All ids, if windows may be missing in the lists; set by the first page.
     unlisted: OnceLock<Option<Vec<String>>>,
 }
 
-/// A page of ids, the newest first, from `before` on; and whether there are more.
+/// A page of ids before `before`, the newest first, and whether there are more.
 fn page_of(ids: &[String], before: Option<&str>) -> (Vec<String>, bool) {
     let begin = before.map_or(0, |before| ids.partition_point(|id| id.as_str() >= before));
     let page: Vec<String> = ids[begin..].iter().take(OF_A_LIST).cloned().collect();
@@ -108,11 +103,8 @@ fn page_of(ids: &[String], before: Option<&str>) -> (Vec<String>, bool) {
 }
 
 impl LiveWindows<'_> {
-    /// A page of it, the newest first, from `before` on: ids, each with its window where it is still to be in the list; and whether there
-    /// may be more.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
+    /// A page before `before`, the newest first, and whether there may be more. Each id comes with
+    /// its window, if that still belongs in the list.
     pub async fn page(
         &self,
         before: Option<&str>,
@@ -133,8 +125,8 @@ impl LiveWindows<'_> {
         Ok((windows.collect(), goes_on))
     }
 
-    /// The ids of a page, the newest first, from `before` on; their windows in any order, each as far as it can be read; and whether there
-    /// may be more.
+    /// The ids of a page before `before`, the newest first; their readable windows in any order;
+    /// and whether there may be more.
     #[allow(clippy::type_complexity)]
     pub async fn read(
         &self,
@@ -157,7 +149,7 @@ impl LiveWindows<'_> {
         Ok((ids, windows, goes_on))
     }
 
-    /// The ids of all open windows, the newest first, whether they are listed or not.
+    /// The ids of all open windows, listed or not, the newest first.
     async fn all_ids(&self) -> Result<Vec<String>, ReadError> {
         let mut ids = open_windows(self.scope).await?;
         ids.sort_unstable_by(|a, b| b.cmp(a));
@@ -165,7 +157,7 @@ impl LiveWindows<'_> {
         Ok(ids)
     }
 
-    /// The ids of a page of the lists.
+    /// A page of ids from the lists.
     async fn ids(&self, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
         let tenant = &self.scope.tenant;
         let lists = [
@@ -178,7 +170,7 @@ impl LiveWindows<'_> {
             ids.extend(page);
             goes_on |= has_more;
         }
-        // What a list has behind its page is older than all of the page.
+        // Ids after a list's page are older than the whole page.
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.dedup();
         goes_on |= ids.len() > OF_A_LIST;
@@ -186,7 +178,7 @@ impl LiveWindows<'_> {
         Ok((ids, goes_on))
     }
 
-    /// The ids of a page of one list.
+    /// A page of ids from one list.
     async fn ids_in(
         &self,
         list: String,

@@ -1,4 +1,4 @@
-//! Windows found by their id, account, name or session.
+//! Finds windows by id, account, name or session.
 
 use std::collections::BTreeSet;
 
@@ -17,28 +17,22 @@ use super::{
     step::{Stored, resolved_key, stored},
 };
 
-/// Windows read side by side.
+/// Windows read concurrently.
 pub(super) const READ_AT_ONCE: usize = 16;
 
-/// The window of that id.
-///
-/// # Errors
-/// The storage did not answer, or the item is damaged.
 pub async fn window(scope: &TenantScope<'_>, id: &str) -> Result<Option<Stored>, ReadError> {
     let item = scope.database.state_item(keys::windows(&scope.tenant), id, scope.deadline).await?;
     Ok(item.map(stored).transpose()?)
 }
 
-/// The windows of those ids, [`KEYS`] at most, in any order, each as far as it can be read; those that are not there are left out.
-///
-/// # Errors
-/// The storage did not answer.
+/// The windows with these ids, at most [`KEYS`], in any order. Each may be unreadable; missing ones
+/// are left out.
 pub async fn windows_by_id(
     scope: &TenantScope<'_>,
     ids: &[String],
 ) -> Result<Vec<Result<Stored, Damaged>>, ReadError> {
     let pk = keys::windows(&scope.tenant);
-    // A call that names a key twice is refused.
+    // DynamoDB rejects a request that contains a key twice.
     let ids: BTreeSet<&String> = ids.iter().collect();
     let keys = ids.into_iter().map(|id| key(&pk, id)).collect();
     Ok(scope
@@ -50,10 +44,7 @@ pub async fn windows_by_id(
         .collect())
 }
 
-/// Windows, the newest first, from `before` on; and whether there may be more.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// Windows before `before`, the newest first, and whether there may be more.
 pub async fn windows(
     scope: &TenantScope<'_>,
     before: Option<&str>,
@@ -65,7 +56,7 @@ pub async fn windows(
     Ok((windows, page.next.is_some()))
 }
 
-/// The ids of the windows that pointers name, all whose keys begin with `prefix`.
+/// The ids of the windows to which items point whose keys start with `prefix`.
 pub(super) async fn pointed(
     scope: &TenantScope<'_>,
     pk: String,
@@ -80,7 +71,7 @@ pub(super) async fn pointed(
     Ok(items.into_iter().filter_map(|mut item| item.take_text("window")).collect())
 }
 
-/// The windows of those ids that are still open.
+/// The windows with these ids that are still open.
 async fn open_among(
     scope: &TenantScope<'_>,
     mut ids: Vec<String>,
@@ -95,10 +86,7 @@ async fn open_among(
     Ok(found.into_iter().flatten().filter(|it| !it.window.is_closed()).collect())
 }
 
-/// The open windows of an account, in whatever directory.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The open windows of an account in any directory.
 pub async fn open_windows_of(
     scope: &TenantScope<'_>,
     account: &Party,
@@ -106,10 +94,7 @@ pub async fn open_windows_of(
     open_windows_called(scope, &matching::names(account)).await
 }
 
-/// The open windows whose account is called by one of these names, folded.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The open windows whose account has one of these names, folded.
 pub async fn open_windows_called(
     scope: &TenantScope<'_>,
     names: &[String],
@@ -121,12 +106,11 @@ pub async fn open_windows_called(
         );
     }
     let mut windows = open_among(scope, ids).await?;
-    // A key may begin like another account's.
+    // The key of another account may start with the same name.
     windows.retain(|it| names.iter().any(|name| it.window.is_called(name)));
     Ok(windows)
 }
 
-/// The open windows of a session.
 pub(super) async fn open_windows_of_session(
     scope: &TenantScope<'_>,
     session: &str,
@@ -138,10 +122,6 @@ pub(super) async fn open_windows_of_session(
     Ok(windows)
 }
 
-/// The ids of all open windows.
-///
-/// # Errors
-/// The storage did not answer.
 pub async fn open_windows(scope: &TenantScope<'_>) -> Result<Vec<String>, ReadError> {
     let mut ids = pointed(scope, keys::open_windows(&scope.tenant), None).await?;
     ids.sort_unstable();
@@ -149,10 +129,7 @@ pub async fn open_windows(scope: &TenantScope<'_>) -> Result<Vec<String>, ReadEr
     Ok(ids)
 }
 
-/// The open window of the directory's own account.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The open window of the account with that id in the directory.
 pub async fn open_window_of(
     scope: &TenantScope<'_>,
     resolved: &str,
@@ -161,10 +138,7 @@ pub async fn open_window_of(
     open_window(scope, &resolved_key(resolved, directory)).await
 }
 
-/// The windows of those ids that are still open.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The windows with these ids that are still open.
 pub async fn windows_of(scope: &TenantScope<'_>, ids: &[String]) -> Result<Vec<Window>, ReadError> {
     Ok(open_among(scope, ids.to_vec()).await?.into_iter().map(|it| it.window).collect())
 }

@@ -1,4 +1,4 @@
-//! The window that an event opens, or adds a claim to.
+//! The window that an event opens, or to which it adds a request.
 
 use shared_domain::{
     configuration::{application::Place, directory::Directory},
@@ -32,20 +32,21 @@ use super::{
     target_application::application_of,
 };
 
-/// What an event that opens a window leads to.
+/// The result of an event that opens a window.
 pub(super) enum Opening {
-    /// A step of that window, or of a new one, as the event's answer tells it.
+    /// A step of an existing or new window, with the events about it.
     Now(Box<(Option<Stored>, Window, Vec<WindowEvent>)>, Opened),
     /// Its window opens at that time.
     Later(Instant),
-    /// It is over before its window opened.
+    /// The window ended before it was opened.
     Never,
-    /// It asks for what is not allowed.
+    /// The event asks for something that is not allowed.
     Refused(Vec<FieldError>),
 }
 
-/// The window that an event opens, or adds a claim to. `session_end` is the end of its session that the trail already holds. Of an event
-/// that was booked only what is opened now is asked: it was accepted long ago.
+/// Determines the window that an event opens, or to which it adds a request. `session_end` is the
+/// recorded end of its session. The rules for new requests are not applied to a booked event,
+/// because it was accepted earlier.
 pub(super) async fn opening(
     scope: &TenantScope<'_>,
     event: &Event,
@@ -69,7 +70,7 @@ pub(super) async fn opening(
             return Ok(Opening::Refused(excess));
         }
     }
-    // Clocks differ, so an end that seems to be a little older than its request counts too.
+    // Clocks differ, so an end shortly before its request counts too.
     let session_end =
         session_end.filter(|(at, _)| at.plus(event_validation::MAX_AHEAD) >= event.occurred_at);
     let session_end = session_end.map(|(at, by)| EarlierEnd { at, by, is_disabled: false });
@@ -111,7 +112,8 @@ pub(super) async fn opening(
     let before = open_window(scope, &open_key(&window.key(), &window.directory_key)).await?;
     if let Some(before) = &before {
         window = before.window.clone();
-        // What these names mean by now, the directory has to say. They never change which account the window covers.
+        // The directory may now resolve these names to another account. They never change the
+        // account of the window.
         if account != window.account || window.resolved.is_some() {
             claim.account = Some(account);
         }
@@ -143,7 +145,7 @@ pub(super) async fn opening(
     Ok(Opening::Now(Box::new((before, window, events)), opened))
 }
 
-/// The person that a session was asked for by, where the event that grants it names nobody.
+/// The person who requested a session, if the event that grants it names none.
 async fn requester(scope: &TenantScope<'_>, event: &Event) -> Result<Option<Party>, ReadError> {
     let Some(session) = &event.session else { return Ok(None) };
     let partition = keys::involved(&scope.tenant, keys::Part::Id, &session.id);
@@ -155,7 +157,8 @@ async fn requester(scope: &TenantScope<'_>, event: &Event) -> Result<Option<Part
         after: None,
     };
     let mut events = scope.list(index, range, Pace::Items(16), &[Lane::Shown]);
-    // Its request is among the first of its events; one session id for everything must not make this long.
+    // The request is among the first events of the session. The limit protects against one session
+    // id for everything.
     for _ in 0..MOST_LOOKED_THROUGH {
         let Some(recorded) = events.next().await? else { break };
         let Event { action, subject, actor, .. } = recorded.event;

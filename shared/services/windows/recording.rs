@@ -1,4 +1,4 @@
-//! Records an event that may open or end windows, with its windows, in one transaction.
+//! Records an event that may open or end windows, together with these windows, in one transaction.
 
 use shared_domain::{
     configuration::application::Place,
@@ -23,17 +23,17 @@ use super::{
 /// What other requests change meanwhile.
 pub(super) const WINDOWS: &str = "a window that the event is about";
 
-/// What became of an event that may open or end windows.
+/// The result for an event that may open or end windows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recording {
-    /// As of any other event.
+    /// The same results as for any other event.
     Judged(Box<Insertion>),
-    /// Its window cannot be as it asks; nothing was stored.
+    /// The window is not allowed as requested; nothing was stored.
     Refused(Vec<FieldError>),
 }
 
-/// Puts an event into the trail with what it does to windows; the windows that it changed come with it. `is_device`: its sender may speak
-/// of its own person alone.
+/// Stores an event with its effect on windows, and returns the changed windows. `is_device`: the
+/// sender may only act for its own person.
 pub async fn record(
     scope: &TenantScope<'_>,
     event: Event,
@@ -62,16 +62,16 @@ async fn try_record(
     is_device: bool,
 ) -> Result<(Recording, Vec<Window>), ReadError> {
     let mut pauses = Pauses::until(scope.deadline);
-    // The last generation that the trail is known to tell of.
+    // The last generation for which the trail contains events.
     let mut told_of = 0;
     loop {
-        // What was accepted once stays accepted, whatever the application allows by now.
+        // An accepted event stays accepted, whatever the application allows by now.
         let key = keys::event(&scope.tenant, &event.id);
         if let Some(there) = scope.events_by_key(vec![key.clone()]).await?.remove(&key) {
             return Ok((Recording::Judged(Box::new(Insertion::judged(event, there))), Vec::new()));
         }
         let effect = effect::effect(&event);
-        // Read before the windows of the session are: whoever opens or ends one meanwhile changes it.
+        // Read before the windows of the session: a concurrent opening or end changes this item.
         let session = event
             .session
             .as_ref()
@@ -119,8 +119,8 @@ async fn try_record(
                 events.extend(own_events);
                 changes.extend(own_changes);
             } else if let Some(before) = before {
-                // More than one transaction takes: these end first, and the event is stored with the rest. Ending is safe to
-                // repeat.
+                // One transaction is not enough: these windows end first, and the event is stored
+                // with the others. Ending is idempotent.
                 done_before.push((before, after.clone(), window_events.clone()));
             }
         }
@@ -128,7 +128,8 @@ async fn try_record(
         for (before, after, window_events) in done_before {
             is_stale |= advance(scope, before, after, window_events, by).await?.is_none();
         }
-        // One of them was changed meanwhile: what the event does to it is decided anew before the event is stored.
+        // A window was changed concurrently. The effect of the event is determined again before the
+        // event is stored.
         if is_stale {
             pauses.after_conflict(WINDOWS).await?;
             continue;
@@ -140,8 +141,9 @@ async fn try_record(
                 let windows = steps.into_iter().map(|(_, after, _)| after).collect();
                 return Ok((Recording::Judged(Box::new(Insertion::Created(*recorded))), windows));
             }
-            // Another event of that id came meanwhile: it is looked at above. Or the state was restored from a backup, and the
-            // trail is ahead of it: its generations are passed over.
+            // Either an event with the same id was stored concurrently, and the next round reads
+            // it. Or the state was restored from a backup and the trail is ahead of it: those
+            // generations are skipped.
             Commit::Taken(there) if there.event.id != event.id => {
                 told_of = told_of.max(highest.unwrap_or(0)) + 1;
             }

@@ -1,4 +1,4 @@
-//! The end of a session, as an item that all its openings and ends write.
+//! The end of a session, in an item that every opening and end of the session writes.
 
 use shared_domain::{time::timestamp::Instant, trail::event::Actor};
 use shared_storage::{
@@ -9,14 +9,14 @@ use shared_storage::{
     transaction::Change,
 };
 
-/// The item that all openings and ends of a session write, so that two at a time see each other.
+/// The item that every opening and end of a session writes, so that concurrent ones notice each
+/// other.
 pub(super) struct SessionEnd {
     generation: Option<u64>,
-    /// The last end that was told, and by whom.
+    /// The last recorded end and its actor.
     pub(super) end: Option<(Instant, Actor)>,
 }
 
-/// What is known of a session's end.
 pub(super) async fn session_end(
     scope: &TenantScope<'_>,
     session: &str,
@@ -34,7 +34,7 @@ pub(super) async fn session_end(
     })
 }
 
-/// Changes it from what was read, also where nothing is new: whoever does the same at the same time has to read again.
+/// Updates the item, even without a new end: a concurrent writer then has to read it again.
 pub(super) fn session_end_change(
     scope: &TenantScope<'_>,
     session: &str,

@@ -1,4 +1,5 @@
-//! A step of a window: its next state, the items that find it, and the events that tell of it, in one transaction.
+//! A step of a window: its next state, the items that point to it, and the events about it, in one
+//! transaction.
 
 use std::collections::BTreeMap;
 
@@ -24,37 +25,36 @@ use shared_storage::{
 
 use super::lookup::window;
 
-/// Most statements of one transaction; DynamoDB takes a hundred.
+/// Maximum number of statements in one DynamoDB transaction.
 pub const STATEMENTS: usize = 100;
 
 /// A window as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
-    /// The window.
     pub window: Window,
-    /// How often it was changed.
+    /// Number of changes.
     pub generation: u64,
-    /// Whether it is in the lists while it is not closed. Windows that were stored before there were lists are not, until their next step.
+    /// Whether the window is in the lists of windows that are not closed. Windows from before the
+    /// lists are added by their next step.
     pub(super) is_listed: bool,
 }
 
-/// One step of a window, from a generation to a later one.
+/// One step of a window to a later generation.
 pub struct Step<'s> {
-    /// The window before the step; none where the step makes it.
+    /// The window before the step; none for a new window.
     pub before: Option<&'s Stored>,
-    /// The window after the step.
     pub after: &'s Window,
-    /// The generation that the step makes.
+    /// The generation after the step.
     pub generation: u64,
 }
 
 impl Step<'_> {
-    /// What it does to the state.
+    /// The changes of the state.
     pub fn changes(&self, scope: &TenantScope<'_>) -> Vec<Change> {
         changes(scope, std::slice::from_ref(self))
     }
 
-    /// What it does to the window's own item.
+    /// The change of the window's own item.
     fn window_change(&self, scope: &TenantScope<'_>) -> Change {
         let Self { before, after, generation } = *self;
         let content = Window { layout: LAYOUT, ..after.clone() };
@@ -82,7 +82,8 @@ impl Step<'_> {
     }
 }
 
-/// What steps do to the state. One that gives up an item that says which window is open may hand it to another.
+/// The changes of the state by several steps. A pointer item that one step gives up may move to
+/// another window.
 pub(super) fn changes(scope: &TenantScope<'_>, steps: &[Step<'_>]) -> Vec<Change> {
     let (mut had, mut has) = (BTreeMap::new(), BTreeMap::new());
     for step in steps {
@@ -114,8 +115,9 @@ pub(super) fn changes(scope: &TenantScope<'_>, steps: &[Step<'_>]) -> Vec<Change
     steps.iter().map(|step| step.window_change(scope)).chain(set).chain(removed).collect()
 }
 
-/// The items that say that a window is open, each with the window. Those of its key and of the directory's id of its account are one item for
-/// all windows, so that no two can be open for one account; all others are the window's own.
+/// The items that point to an open window. Those for its key and for the id of its account in the
+/// directory are unique among all windows, so that one account never has two open windows. The
+/// others belong to this window only.
 pub(super) fn pointers(
     tenant: &Tenant,
     window: &Window,
@@ -128,7 +130,7 @@ pub(super) fn pointers(
     let (pk, directory) = (keys::open_windows(tenant), &window.directory_key);
     let mut found = Vec::new();
     if layout == 0 {
-        // As earlier versions wrote them.
+        // The format of earlier versions.
         let names = matching::names_as_given(&window.account).map(fold);
         found.extend(names.map(|name| (pk.clone(), open_key(&name, directory))));
     } else {
@@ -156,7 +158,7 @@ pub(super) fn pointers(
     found.into_iter().map(|pointer| (pointer, window.id.clone())).collect()
 }
 
-/// The item of the directory's own id of an account. Ids are told apart by case, and no name is one.
+/// The key for an account's id in the directory. Ids are case-sensitive, and no name has this form.
 pub(super) fn resolved_key(id: &str, directory: &str) -> String {
     format!("{}{directory}#id", keys::account(id))
 }
@@ -175,10 +177,12 @@ pub(super) fn stored(item: Item) -> Result<Stored, Damaged> {
     })
 }
 
-/// Changes a window as `decide` says, who is asked anew where somebody else changed it meanwhile. None where there is none.
+/// Changes a window as `decide` says, and calls it again after a concurrent change. None if the
+/// window does not exist.
 ///
 /// # Errors
-/// What `decide` says; or the storage did not answer. It may be done or not.
+/// The error of `decide`, or an error of the storage. After the latter, the change may or may not
+/// be stored.
 pub async fn change_window<E: From<ReadError>>(
     scope: &TenantScope<'_>,
     id: &str,
@@ -201,10 +205,10 @@ pub async fn change_window<E: From<ReadError>>(
     }
 }
 
-/// Makes one step of a window, from what was read. None where it is not so any more.
+/// Stores one step of a window. None if the window was changed since it was read.
 ///
 /// # Errors
-/// The storage did not say what it did.
+/// After an error, the step may or may not be stored.
 pub async fn advance(
     scope: &TenantScope<'_>,
     before: &Stored,
@@ -227,8 +231,8 @@ pub async fn advance(
                 return Ok(Some(Stored { window: after, generation, is_listed: true }));
             }
             Commit::Stale => return Ok(None),
-            // Either somebody made this very step, and then the window says so; or the state was restored from a backup, and
-            // the trail's generations are passed over.
+            // Either a concurrent run stored this very step, and the window shows it. Or the state
+            // was restored from a backup, and the trail's generations are skipped.
             Commit::Taken(_) => match window(scope, &after.id).await? {
                 Some(there) if there.generation == before.generation => {}
                 _ => return Ok(None),
@@ -237,11 +241,11 @@ pub async fn advance(
     }
 }
 
-/// Moves requests of a window to another one, in one transaction: from what was read of both, to what they are to be.
-/// False where either was changed meanwhile.
+/// Moves requests from one window to another in one transaction. False if either was changed since
+/// it was read.
 ///
 /// # Errors
-/// The storage did not say what it did.
+/// After an error, the change may or may not be stored.
 pub async fn merge(
     scope: &TenantScope<'_>,
     from: (&Stored, &Window),
@@ -266,7 +270,7 @@ pub async fn merge(
         match scope.commit(recorded, None, by, changes(scope, &[from_step, into_step])).await? {
             Commit::Done(_) => return Ok(true),
             Commit::Stale => return Ok(false),
-            // As above: the trail may be ahead of a state that was restored.
+            // As in `advance`: after a restore, the trail may be ahead of the state.
             Commit::Taken(_) => match window(scope, &from.1.id).await? {
                 Some(there) if there.generation == from.0.generation => {}
                 _ => return Ok(false),
@@ -275,7 +279,7 @@ pub async fn merge(
     }
 }
 
-/// Makes a step of which the trail tells nothing.
+/// Stores a step without events.
 async fn advance_alone(
     scope: &TenantScope<'_>,
     changes: Vec<Change>,
@@ -285,6 +289,6 @@ async fn advance_alone(
     if scope.database.together(changes, scope.deadline, &mut is_repeated).await? {
         return Ok(true);
     }
-    // An attempt that looked like a failure may have done it.
+    // An attempt that seemed to fail may have been stored.
     Ok(is_repeated && window(scope, &step.window.id).await?.as_ref() == Some(step))
 }

@@ -1,4 +1,4 @@
-//! The application that is configured for a target.
+//! The configured application of a target.
 
 use shared_domain::{
     configuration::application::{Application, Configured},
@@ -6,10 +6,6 @@ use shared_domain::{
 };
 use shared_storage::{ReadError, TenantScope, documents::Kind};
 
-/// Every application.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
 pub async fn applications(scope: &TenantScope<'_>) -> Result<Vec<Configured>, ReadError> {
     let mut found = Vec::new();
     for document in scope.all_documents(Kind::Application).await? {
@@ -19,10 +15,7 @@ pub async fn applications(scope: &TenantScope<'_>) -> Result<Vec<Configured>, Re
     Ok(found)
 }
 
-/// The application that a target names: by id, else by name.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
+/// The application that a target identifies: by id, otherwise by name.
 pub async fn application_of(
     scope: &TenantScope<'_>,
     target: &Party,

@@ -1,4 +1,4 @@
-//! Tests of steps of windows.
+//! Tests of the steps of windows.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ use shared_domain::{
 
 use super::step::{STATEMENTS, open_key, pointers};
 
-/// As many statements as a step takes: its events, the window's item, and the items that say which window is open.
+/// The number of statements of a step: its events, the window's item and the items that point to
+/// it.
 fn statements(before: &Window, after: &Window, told: usize, is_listed: bool) -> usize {
     let tenant = Tenant::new("acme").unwrap();
     let had: BTreeMap<_, _> =
@@ -31,7 +32,8 @@ fn given() -> EndReason {
     EndReason::Given("x".to_owned())
 }
 
-/// Windows have held 32 open requests since they fold, and 64 before that. One of 64 keeps them until it ends.
+/// Windows contain at most 32 open requests since requests are folded, and 64 before. A window with
+/// 64 keeps them until it ends.
 #[test]
 fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
     const MOST: usize = 64;
@@ -69,10 +71,10 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
     type Does = fn(&mut Window, &Actor, Instant) -> usize;
     let steps: [(&str, Does); 7] = [
         ("end", |window, by, now| window.end(|_| true, by, &given(), now).len()),
-        // It stands on its order's list too.
+        // With the entry of its order's list.
         ("order", |window, by, now| window.end_own(|_| true, by, &given(), now).len() + 1),
         ("close", |window, by, now| window.close_by_hand(by, "x", 20, now).len()),
-        // With the event, and the item of its session.
+        // With the event and the item of its session.
         ("source", |window, by, now| window.end_with_source(|_| true, by, now, now).len() + 2),
         ("portal", |window, by, now| window.end_as_disabled(|_| true, by, now, now).len() + 1),
         ("disabled", |window, _, now| window.disabled(&revocation::Disabled::Now, now).len()),
@@ -90,7 +92,7 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
             if *name == "cover" {
                 before.claims[0].ends_at = later.plus(OPENS_AHEAD);
             }
-            // Those that take several steps are done when nothing changes any more.
+            // Ends that need several steps are repeated until nothing changes.
             loop {
                 let mut after = before.clone();
                 let told = step(&mut after, &by, now);
@@ -103,7 +105,7 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
                 before = after;
             }
         }
-        // Another request adds none.
+        // Another request adds no statement.
         let mut window = largest(directory, layout);
         let mut claim = window.claims[0].clone();
         claim.event = EventId::new("r-more").unwrap();

@@ -10,8 +10,8 @@ use tokio::time::Instant as Deadline;
 use super::{BACKOFF, Outcome};
 use crate::Export;
 
-/// Gives an upload up that a run may still have been writing to: what it uploads from now on is refused. It may be complete, or given up already;
-/// one that stays is found when the job is tidied.
+/// Aborts an upload to which an earlier run may still be writing: S3 then refuses further parts.
+/// The upload may be complete or gone already; a remaining one is found when the job is cleaned up.
 pub(super) async fn give_up(
     function: &Export,
     job: &str,
@@ -24,7 +24,8 @@ pub(super) async fn give_up(
     }
 }
 
-/// Deletes what is not needed of a job that has ended: all but its files while they are kept, and all of it after that.
+/// Deletes the unneeded data of an ended job: everything but its files until they expire, and then
+/// the files too.
 pub(super) async fn tidy(
     function: &Export,
     scope: &TenantScope<'_>,
@@ -46,9 +47,10 @@ pub(super) async fn tidy(
         give_up(function, &job.id, &key, &id, scope.deadline).await;
     }
     let tidied = async {
-        // Those too that were begun and not put on record any more.
+        // Also uploads that were started but never stored in the job.
         let uploads = match bucket.list_uploads(&prefix, scope.deadline).await {
-            // Not every S3 lists them; the bucket's own rule ends what is left.
+            // Not every S3 implementation lists uploads; the bucket's lifecycle rule removes the
+            // rest.
             Err(error) if error.code == "NotImplemented" => Vec::new(),
             uploads => uploads?,
         };

@@ -19,15 +19,13 @@ use tokio::time::{Instant as Deadline, sleep_until};
 use super::{Run, Stop};
 use crate::Export;
 
-/// Where the rows of a job come from.
+/// The source of a job's rows.
 pub(super) enum Source<'t> {
-    /// Events that are looked for.
     Events(Search, Listing<'t>),
-    /// A report.
     Report(Rows<'t>),
 }
 
-/// What was read next: a row, or nothing where it is none of the job's; and where the job stands after it.
+/// The last read: a row, or none if it does not match, and the position after it.
 pub(super) enum Read {
     Event(Option<Line>, Option<Position>),
     Row(Option<Line>, String),
@@ -90,8 +88,8 @@ impl Run<'_> {
     }
 }
 
-/// When the indexes hold all that was recorded until the snapshot. A write that was under way then may still land for as long as the feed
-/// waits for it.
+/// When the indexes contain everything recorded until the snapshot. A write in progress at that
+/// time may still be stored within the feed's lag.
 pub(super) fn settled_at(function: &Export, scope: &TenantScope<'_>, job: &Job) -> Instant {
     job.snapshot.plus(function.limits.index_lag.max(scope.feed_lag()))
 }

@@ -13,7 +13,7 @@ use super::{MAX_TRIES, Run, Stop, pause_after, write::Files};
 use crate::writing::Writing;
 
 impl Run<'_> {
-    /// The key of something that this run alone writes.
+    /// The key of an object that only this run writes.
     fn key(&self, name: &str) -> String {
         format!(
             "{}{}/{name}",
@@ -22,7 +22,7 @@ impl Run<'_> {
         )
     }
 
-    /// The files that were put down, to be gone on with.
+    /// The open files of the last checkpoint.
     pub(super) async fn resume(&mut self, job: &Job) -> Result<Files, Stop> {
         let mut files = Files::of(self.stored.progress.place.clone());
         let Some(open) = self.stored.progress.place.open.clone() else { return Ok(files) };
@@ -40,7 +40,8 @@ impl Run<'_> {
         Ok(files)
     }
 
-    /// Uploads what is gathered of an open file. An upload is put on record before anything is in it, so that it can be given up.
+    /// Uploads the collected bytes of an open file. The upload is stored in the job before it has
+    /// any parts, so that it can be aborted.
     pub(super) async fn upload(
         &mut self,
         job: &Job,
@@ -85,7 +86,7 @@ impl Run<'_> {
         self.save(progress).await
     }
 
-    /// Puts the work down, to be gone on with: at once where the time was over, later where something did not work.
+    /// Stores a checkpoint to continue from: at once if the time was over, later after an error.
     pub(super) async fn put_down(
         &mut self,
         mut files: Files,
@@ -136,7 +137,7 @@ impl Run<'_> {
         Err(Stop::Delayed)
     }
 
-    /// Stores the manifest, and makes the job ready.
+    /// Stores the manifest and makes the job ready.
     pub(super) async fn finish(&mut self, job: &Job, sheet: &Sheet) -> Result<(), Stop> {
         let (bucket, end) = (&self.function.bucket, self.end);
         let place = self.stored.progress.place.clone();
@@ -152,7 +153,8 @@ impl Run<'_> {
         progress.reason = None;
         progress.ended_at = Some(now);
         progress.expires_at = Some(now.plus(self.function.limits.kept));
-        // The trail, which nobody can change, says what the manifest is, and the manifest what the files are.
+        // The append-only trail contains the hash of the manifest, and the manifest contains the
+        // hashes of the files.
         let told = [("manifest_sha256", json!(sha256))];
         progress.manifest = Some(Manifest { key, sha256 });
         let (rows, bytes) = (progress.rows, progress.bytes);
@@ -179,7 +181,8 @@ impl Run<'_> {
 }
 
 impl Files {
-    /// The place to which whoever takes over from this run goes back, with the uploads that it then gives up.
+    /// The checkpoint for a run that takes over from this one, with the uploads that it has to
+    /// abort.
     fn unsettled(&self) -> Place {
         let output = |file: &Writing| {
             let upload = file.upload().map(|upload| Upload { parts: Vec::new(), ..upload.clone() });

@@ -15,30 +15,30 @@ use super::{
 };
 use crate::writing::Writing;
 
-/// Rows between two looks at the clock.
+/// Rows between two checks of the time.
 const ROWS_AT_ONCE: u64 = 64;
-/// A file ends here whatever its rows: what is said of its parts has to fit an item of 400 KB.
+/// A file ends at this size, because the list of its parts has to fit an item of 400 KB.
 const LARGEST_FILE: u64 = 8 * 1024 * 1024 * 1024;
-/// Excel takes UTF-8 for what it is only by this mark.
+/// Without this mark Excel does not recognise UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Where the writing of a job is.
+/// The state of writing a job's files.
 pub(super) struct Files {
-    /// The place after the complete files, and the last event or row taken.
+    /// The position after the complete files, and the last event or row written.
     pub(super) place: Place,
-    /// Where the open files were begun.
+    /// The position at which the open files were started.
     pub(super) begun_after: Option<Position>,
     pub(super) begun_after_row: Option<String>,
     pub(super) open: Vec<Writing>,
-    /// Events in the open files.
+    /// Rows in the open files.
     pub(super) rows: u64,
 }
 
 impl Run<'_> {
-    /// Writes the files of the job from where it is, and makes it ready.
+    /// Writes the remaining files of the job and makes it ready.
     pub(super) async fn write(&mut self, job: &Job) -> Result<(), Stop> {
         let function = self.function;
-        // As the trail was at the moment of the call: what was past its retention then, and nothing since.
+        // The trail as it was at the time of the request, with the retention of that time.
         let mut reader = self.scope.at(job.snapshot, self.stop_at);
         reader.settings.retention_days = job.retention_days;
         let sheet = job.sheet().map_err(Stop::Final)?;
@@ -73,7 +73,7 @@ impl Run<'_> {
                 }
                 files.row(line, &sheet, &mut scratch)?;
             }
-            // Only now is it in, or known not to be wanted.
+            // The position advances only after the row is written or known not to match.
             match read {
                 Read::Event(_, position) => files.place.after = position,
                 Read::Row(_, place) => files.place.after_row = Some(place),
@@ -89,7 +89,7 @@ impl Run<'_> {
                 self.complete(job, &mut files).await?;
             }
         }
-        // Even without a row there is a table, of which it is seen that it has none.
+        // An export without rows still has a table, so that it is seen to be empty.
         if files.open.is_empty() && files.place.files.is_empty() {
             files.begin(job, &sheet, &mut scratch)?;
         }
@@ -99,7 +99,7 @@ impl Run<'_> {
         self.finish(job, &sheet).await
     }
 
-    /// The next event or row. The job is renewed while it is waited for.
+    /// The next event or row. The lease is renewed while waiting.
     async fn next(
         &mut self,
         source: &mut Source<'_>,
@@ -117,7 +117,7 @@ impl Run<'_> {
         }
     }
 
-    /// Says how far the job is, and that it is this run's for longer.
+    /// Stores the progress and renews the lease.
     async fn renew(&mut self, files: &mut Files, range: (Instant, Instant)) -> Result<(), Stop> {
         let mut progress = self.stored.progress.clone();
         progress.rows = files.place.rows() + files.rows;
@@ -149,7 +149,7 @@ impl Files {
         self.place.files.iter().filter(|file| file.form == form).count() + 1
     }
 
-    /// Begins the next files.
+    /// Starts the next files.
     fn begin(&mut self, job: &Job, sheet: &Sheet, scratch: &mut Vec<u8>) -> Result<(), Stop> {
         self.begun_after = self.place.after.clone();
         self.begun_after_row = self.place.after_row.clone();

@@ -1,4 +1,4 @@
-//! What findings and reviews say of an access record.
+//! Applies findings and reviews to an access record.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ impl Access {
             rounds.withdrawn = rounds.withdrawn.max(round);
             return;
         }
-        // A disposition says nothing of the evidence.
+        // A resolution does not change the evidence.
         let Some(update) = finding::update_of(event) else { return };
         if (round, update) >= (rounds.raised, rounds.updates) {
             (rounds.raised, rounds.updates) = (round, update);

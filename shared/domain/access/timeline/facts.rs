@@ -1,4 +1,4 @@
-//! What was requested, whichever event says it first.
+//! Applies the facts of a request, whichever event contains them first.
 
 use serde_json::Value;
 
@@ -15,13 +15,13 @@ use crate::{
 use super::{MOST_TARGETS, of_it};
 
 impl Access {
-    /// What was asked, whichever event says it first.
+    /// Applies the facts of a request, whichever event contains them first.
     pub(super) fn take_facts(&mut self, recorded: &Recorded) {
         let event = &recorded.event;
         if is_afterthought(event) {
             return self.take_afterthought(event);
         }
-        // A use names the access that it belongs to, and says nothing of how that was planned or decided.
+        // A use names its access record but contains no planned times or decisions.
         if event.is_of_device() {
             if let Some(session) = &event.session {
                 self.session.get_or_insert_with(|| session.id.clone());
@@ -60,7 +60,7 @@ impl Access {
                 self.asked_at.get_or_insert(event.occurred_at);
             }
             self.requester.get_or_insert_with(|| event.actor.clone());
-            // What the request says counts more than what a later row repeats.
+            // The request takes precedence over later repetitions.
             self.justification = event.justification.clone().or(self.justification.take());
             self.target = event.target.clone().or(self.target.take());
         } else if !event.id.is_services() {

@@ -1,4 +1,4 @@
-//! Events that are not the access record's own, and uses of it.
+//! Applies events that do not belong to the access record itself, and its uses.
 
 use serde_json::Value;
 
@@ -10,7 +10,8 @@ use crate::{
 use super::TOLERANCE;
 
 impl Access {
-    /// What an event says that names its account, or its package and holder; whether it is about this access.
+    /// Applies an event that names the record's account, or its package and holder. Returns whether
+    /// the event is about this access record.
     pub(super) fn take_other(&mut self, recorded: &Recorded) -> bool {
         let event = &recorded.event;
         let at = event.occurred_at;
@@ -35,7 +36,7 @@ impl Access {
                 }
                 false
             }
-            // One read-back ends every claim on the account that is over by then.
+            // One verification ends every expired request for the account.
             "revocation.verified" => {
                 let end = told("actual_end").and_then(|text| text.parse().ok()).unwrap_or(at);
                 let is_its_own = self.window.is_some() && told("window") == self.window.as_deref();

@@ -1,4 +1,4 @@
-//! The state of an access that is a session, from the session's steps.
+//! The state of a session's access record, from the session's steps.
 
 use crate::{
     access::{
@@ -18,7 +18,7 @@ use crate::{
 use super::Misfit;
 
 impl Access {
-    /// The states of a session are those of its story, roles and all.
+    /// Takes the state from the session, including its roles.
     pub(super) fn follow_story(&mut self, key: &Key, own: &[Recorded]) {
         let told = own.iter().filter(|it| it.event.session.is_some() && !it.event.id.is_services());
         let story = Story::of(
@@ -40,7 +40,8 @@ impl Access {
             {
                 Standing::Canceled
             }
-            // Where the account is in a directory of ours, it goes on until that says that it is off.
+            // If the account is in a directory of this service, access continues until that
+            // directory shows it as disabled.
             Some(State::Canceled | State::Expired | State::Terminated)
                 if self.ended_at.is_none() =>
             {
@@ -48,7 +49,7 @@ impl Access {
             }
             Some(State::Canceled | State::Expired | State::Terminated) => Standing::Ended,
         };
-        // Granted without what has to come before is granted all the same.
+        // Access that was granted without the necessary earlier steps is granted nevertheless.
         if self.standing < Standing::Denied && self.granted_at.is_some() {
             self.standing =
                 if self.ended_at.is_some() { Standing::Ended } else { Standing::Active };
@@ -56,7 +57,7 @@ impl Access {
         self.needs_no_approval |= self.approvals_needed == 0;
         let approvals =
             self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
-        // When as many different people as are needed had approved.
+        // The time at which the necessary number of different people had approved.
         let complete = |those: Vec<&Decision>| {
             let mut approvers: Vec<(Instant, Party)> = Vec::new();
             for decision in those {

@@ -1,4 +1,4 @@
-//! What happened to an access, in the order it occurred.
+//! Applies the steps of an access record in the order in which they occurred.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::{
 use super::Misfit;
 
 impl Access {
-    /// What happened, in the order it occurred.
+    /// Applies a step, in the order in which they occurred.
     pub(super) fn take_step(&mut self, recorded: &Recorded) {
         let event = &recorded.event;
         let at = event.occurred_at;
@@ -34,7 +34,7 @@ impl Access {
             "entitlement.failed" => {
                 self.fits(recorded, Standing::Failed, |it| it <= Standing::Approved)
             }
-            // What was tried and failed changed nothing.
+            // A failed attempt changed nothing.
             _ if failed && event.action != "revocation.failed" => {}
             "entra.account.requested" => {
                 self.granted_at.get_or_insert(self.starts_at.map_or(at, |starts| starts.max(at)));
@@ -64,7 +64,7 @@ impl Access {
                     it <= Standing::Approved || it == Standing::Canceled
                 });
             }
-            // Its own sentence: approved, or needs no approval.
+            // This state has a sentence of its own: approved, or no approval needed.
             "entitlement.ready" => {
                 self.needs_no_approval |= self.decisions.is_empty();
                 self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
@@ -102,7 +102,7 @@ impl Access {
             "session.canceled" => self.end_session(recorded, EndCause::Canceled),
             "session.expired" => self.end_session(recorded, EndCause::Expired),
             "session.terminated" => self.end_session(recorded, EndCause::Terminated),
-            // Its source made it longer than its application allows.
+            // Its source requested a longer time than the application allows.
             "window.opened" if detail("asked_end").is_some() => {
                 self.starts_at = self.starts_at.or(time("starts_at"));
                 self.ends_at = time("ends_at").or(self.ends_at);
@@ -124,7 +124,7 @@ impl Access {
                     EndCause::Terminated
                 });
             }
-            // A person's word: it is over, and nothing proves it.
+            // A person states that it has ended; this is not verified.
             CLOSED_BY_HAND => {
                 self.ends_at = time("new_end").or(self.ends_at);
                 self.end_cause.get_or_insert(EndCause::Terminated);
@@ -142,13 +142,13 @@ impl Access {
         }
     }
 
-    /// Takes a step of a package's request, or notes that it does not fit.
+    /// Applies a step of a package's request, or records that it is in the wrong order.
     fn fits(&mut self, recorded: &Recorded, to: Standing, may: impl FnOnce(Standing) -> bool) {
         let is_final = |standing| {
             !matches!(standing, Standing::Requested | Standing::Approved | Standing::Active)
         };
         if may(self.standing) {
-            // What was tried again and worked has not failed.
+            // A failure followed by a successful retry is no failure.
             self.standing = if to == Standing::Active { to } else { self.standing.max(to) };
             self.closed_at = Some(recorded.event.occurred_at).filter(|_| is_final(to));
         } else {

@@ -9,32 +9,32 @@ use crate::{
 
 use super::{Settings, checked_url, read_secret};
 
-/// Microsoft Graph in each of Microsoft's clouds, the usual one first ("National cloud deployments", Microsoft Graph).
+/// Microsoft Graph in each of Microsoft's clouds, the global one first ("National cloud
+/// deployments", Microsoft Graph).
 const GRAPH_URLS: [&str; 4] = [
     "https://graph.microsoft.com",
     "https://graph.microsoft.us",
     "https://dod-graph.microsoft.us",
     "https://microsoftgraph.chinacloudapi.cn",
 ];
-/// Where each issues tokens.
+/// The addresses that issue tokens for them.
 const LOGIN_URLS: [&str; 3] = [
     "https://login.microsoftonline.com",
     "https://login.microsoftonline.us",
     "https://login.chinacloudapi.cn",
 ];
 
-/// A tenant of Microsoft Entra ID and the app registration that may disable its users.
+/// A tenant of Microsoft Entra ID, and the app registration that may disable its users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entra {
     /// The directory's id.
     pub tenant_id: String,
-    /// The app registration.
+    /// The app registration's id.
     pub client_id: String,
-    /// Its secret.
     pub client_secret: SecretName,
-    /// Microsoft Graph; national clouds have their own.
+    /// The address of Microsoft Graph; national clouds have their own.
     pub graph_url: String,
-    /// Where tokens are issued; national clouds have their own.
+    /// The address that issues tokens; national clouds have their own.
     pub login_url: String,
 }
 
@@ -81,7 +81,7 @@ fn read_url(
 ) -> Option<String> {
     let Some(url) = fields.text(key, NAME_BYTES) else { return Some(clouds[0].to_owned()) };
     let url = checked_url(fields, key, url, place)?;
-    // A token for one of them must not go anywhere else.
+    // A token must only be sent to Microsoft's clouds.
     if place == Place::Deployed && !clouds.contains(&url.as_str()) {
         fields.fault(key, format!("must be one of {}", clouds.join(", ")));
         return None;

@@ -9,12 +9,10 @@ use crate::{
 
 use super::{Settings, checked_url, read_secret};
 
-/// A SCIM 2.0 service provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scim {
-    /// The address that `/Users` is appended to.
+    /// The address to which `/Users` is appended.
     pub base_url: String,
-    /// The bearer token.
     pub token: SecretName,
 }
 

@@ -1,6 +1,7 @@
-//! What Microsoft Graph may still be asked to write, shared by all runs: identity writes are limited to 3,000 in 150 s for an app in a
-//! tenant and 35,000 in 300 s for an app ("Microsoft Graph throttling limits", identity and access). Two buckets that fill steadily stay
-//! below both, whichever moment is looked at.
+//! The rate limit of writes to Microsoft Graph, shared by all runs. Identity writes are limited to
+//! 3,000 in 150 s per app and tenant, and to 35,000 in 300 s per app ("Microsoft Graph throttling
+//! limits", identity and access). Two token buckets with a steady refill stay below both limits at
+//! any moment.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,24 +11,24 @@ use tokio::{sync::Mutex, time::Instant as Deadline};
 
 use crate::windows;
 
-/// Writes that a run takes at a time. What it does not use is lost to all, so that nobody can use it twice.
+/// Writes that a run takes at a time. Unused ones expire, so that none is used twice.
 const TAKEN: u32 = 40;
 
-/// A bucket of writes.
+/// A token bucket.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    /// The most that can be taken at once.
+    /// The capacity, in tokens.
     size: u32,
-    /// What is added in a second.
+    /// Tokens added per second.
     per_second: u32,
 }
 
-/// For an app in a tenant.
+/// The limit per app and tenant.
 const OF_TENANT: Bucket = Bucket { size: 1500, per_second: 10 };
-/// For an app in all tenants.
+/// The limit per app.
 const OF_CLIENT: Bucket = Bucket { size: 1500, per_second: 110 };
 
-/// What this run may still write, of what it took.
+/// The writes that this run has taken and not used.
 #[derive(Debug)]
 pub(super) struct WriteBudget {
     database: Database,
@@ -40,15 +41,12 @@ impl WriteBudget {
         Self { database, taken: Mutex::default() }
     }
 
-    /// Gives up what was taken and not used: a run that begins must not write what an earlier one was allowed to.
+    /// Drops unused writes: a new run must not use writes that an earlier one took.
     pub(super) async fn begin_run(&self) {
         self.taken.lock().await.clear();
     }
 
-    /// Takes `writes`; or says how long to wait for them.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// Takes `writes`, or returns how long to wait for them.
     pub(super) async fn take(
         &self,
         client: &str,
