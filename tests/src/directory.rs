@@ -27,7 +27,6 @@ pub const TOKEN: &str = "directory-token";
 
 /// `scim2-server` from PyPI.
 pub struct ScimServer {
-    /// Its address.
     pub url: String,
     client: reqwest::Client,
     child: Child,
@@ -316,7 +315,6 @@ impl Accounts {
 /// A simulated directory over HTTP.
 #[derive(Debug)]
 pub struct Directory {
-    /// Its address.
     pub url: String,
     /// Its accounts.
     pub accounts: Accounts,

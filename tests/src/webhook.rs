@@ -48,7 +48,6 @@ pub struct Received {
 /// A server that accepts requests to any path.
 #[derive(Debug)]
 pub struct Webhooks {
-    /// Its address.
     pub url: String,
     replies: Mutex<BTreeMap<String, VecDeque<Reply>>>,
     received: Mutex<BTreeMap<String, Vec<Received>>>,

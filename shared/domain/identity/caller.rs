@@ -1,4 +1,4 @@
-//! Who calls: the tenants, permissions and names that a verified token gives.
+//! The caller: tenants, permissions and names from a verified token.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,57 +7,56 @@ use crate::{
     trail::event::{Actor, ActorType, Event, Party, RecordedBy, Tenant},
 };
 
-/// What a token may permit.
+/// A permission of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
-    /// Read the trail.
     Read,
-    /// Write events (machines).
+    /// Write events, for machines.
     Write,
-    /// Write events of oneself only (phones).
+    /// Write events about oneself only, for phones.
     #[serde(rename = "self")]
     OwnEvents,
-    /// Windows, findings, reviews.
+    /// Change windows, findings and reviews.
     Operate,
-    /// Whatever is configured (settings, applications, people, packages, streams), and rebuilds.
+    /// Change the configuration (settings, applications, people, packages, streams), and start
+    /// rebuilds.
     Admin,
 }
 
-/// The caller of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caller {
-    /// All tenants its token names.
+    /// All tenants in its token.
     pub tenants: Vec<Tenant>,
-    /// What it may do.
     pub permissions: Vec<Permission>,
-    /// The token's `sub`.
     pub sub: String,
-    /// The token's e-mail address, where the issuer says that it is theirs.
+    /// The token's e-mail address, if the issuer has verified it.
     pub email: Option<String>,
-    /// The client the token was issued to.
+    /// The client for which the token was issued.
     pub client_id: Option<String>,
-    /// Whether the token is a machine's: it names no e-mail address, neither one that counts nor one that does not.
+    /// Whether the token belongs to a machine: it contains no e-mail address, verified or not.
     pub is_machine: bool,
-    /// What else the token calls its holder. Many issuers let people choose these names, so they count against the caller alone.
+    /// Other names in the token. Many issuers let people choose these, so they are only used
+    /// against the caller.
     pub names: Vec<String>,
 }
 
 impl Caller {
-    /// Whether the caller has the permission.
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(&permission)
     }
 
-    /// Whether `event` is the caller's own: done by a user whose id and e-mail are the token's, both where both are given. One
-    /// true and one foreign would put the act on somebody else. So would a name where it is what sentences show, so it may only
-    /// stand beside the e-mail.
+    /// Whether the actor of `event` is the caller: a user whose id and e-mail address are the
+    /// token's, both if both are present. With one own and one foreign value, the event would be
+    /// attributed to another person. So would a name that sentences display, so a name is only
+    /// allowed beside the e-mail address.
     pub fn is_actor_of(&self, event: &Event) -> bool {
         let Actor { kind, id, name, email } = &event.actor;
         *kind == ActorType::User && self.is_named(id, name, email)
     }
 
-    /// Whether a party is the caller's own person, by the same rules; of a party the name is what is shown.
+    /// Whether a party is the caller's own person, by the same rules. Sentences display the name of
+    /// a party.
     pub fn is(&self, party: &Party) -> bool {
         let Party { kind: _, id, name, email } = party;
         name.is_none() && self.is_named(id, name, email)
@@ -70,7 +69,8 @@ impl Caller {
         let is_own_address = |address: &String| {
             self.email.as_ref().is_some_and(|own| fold_identity(own) == fold_identity(address))
         };
-        // Sentences show an id that reads like an address as one, so it has to be the verified address.
+        // Sentences display an id that looks like an address as an address, so it has to be the
+        // verified one.
         let own_id = id
             .as_ref()
             .map(|id| if is_like_address(id) { is_own_address(id) } else { *id == self.sub });
@@ -78,19 +78,20 @@ impl Caller {
         matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
     }
 
-    /// As the actor of the service's own events: a person by the e-mail address, a machine by its id.
+    /// The actor of the service's own events: a person by e-mail address, a machine by id.
     pub fn actor(&self) -> Actor {
         let kind = if self.is_machine { ActorType::Service } else { ActorType::User };
         Actor { kind, id: Some(self.sub.clone()), name: None, email: self.email.clone() }
     }
 
-    /// As the trail remembers the sender of an event.
+    /// The sender of an event, as it is recorded.
     pub fn recorded_by(&self) -> RecordedBy {
         RecordedBy { sub: self.sub.clone(), client_id: self.client_id.clone() }
     }
 }
 
-/// Whether an id reads like an e-mail address. As an id it is worth nothing: many issuers let people choose it.
+/// Whether an id looks like an e-mail address. Such an id proves nothing, because many issuers let
+/// people choose it.
 pub fn is_like_address(id: &str) -> bool {
     id.contains(['@', '\u{ff20}', '\u{fe6b}'])
 }

@@ -1,7 +1,8 @@
-//! Person: one human behind several ids.
+//! People: one person with several ids.
 //!
-//! A directory knows somebody by an object id and a UPN, a portal by an e-mail address, a source-code manager by a name. Reports
-//! about people need to know that these are one, which team they are in and who manages them.
+//! A directory identifies a person by an object id and a UPN, a portal by an e-mail address, a
+//! source-code manager by a name. Reports about people need to know that these are the same person,
+//! the person's team and manager.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,54 +11,46 @@ use crate::json::{
     strict_json::FieldError,
 };
 
-/// Most entries of each list.
+/// Maximum number of entries in each list.
 const MOST: usize = 10;
-/// Most groups.
 const MOST_GROUPS: usize = 50;
 
-/// What is known of a person. Its own id is chosen by whoever keeps the directory of people.
+/// The record of a person. Its id is chosen by the administrator of the records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// The name to show.
+    /// The display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// E-mail addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub emails: Vec<String>,
-    /// User principal names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upns: Vec<String>,
-    /// Ids in directories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub object_ids: Vec<String>,
-    /// Names in source-code managers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scm_names: Vec<String>,
-    /// The team.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
-    /// Who manages them: an id or e-mail address.
+    /// The manager: an id or e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manager: Option<String>,
-    /// Groups they are in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
 }
 
-/// A person with their own id, as answered.
+/// A person in an API response.
 #[derive(Clone, Debug, Serialize)]
 pub struct Known {
     pub id: String,
-    /// What is known of them.
     #[serde(flatten)]
     pub person: Person,
 }
 
 impl Person {
-    /// Reads what a caller says of a person.
+    /// Reads the body of a request to configure a person.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let person = Self {
@@ -80,8 +73,8 @@ impl Person {
         })
     }
 
-    /// By what events may name them, each with the kind of name it is and its place in the document. Addresses and UPNs are one
-    /// kind, as sources mix them up.
+    /// The names by which events may identify the person, each with its kind and its place in the
+    /// document. Addresses and UPNs are the same kind, because sources confuse them.
     pub fn aliases(&self) -> impl Iterator<Item = (char, &str, String)> {
         [
             ("emails", 'e', &self.emails),

@@ -127,9 +127,9 @@ pub struct AccessRow {
     /// The record.
     #[serde(flatten)]
     pub access: AccessAnswer,
-    /// How long it outlived its end, or has by now where it is not known to be gone.
+    /// How long it outlasted its planned end, until now if its revocation is not verified.
     pub exposure_ms: Option<i64>,
-    /// By what somebody holds the account, in the report about that.
+    /// The kind of access by which the account is held, in the report about account holders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_by: Option<&'static str>,
 }
@@ -197,7 +197,7 @@ impl Row for AccessRow {
     ];
 }
 
-/// An access record that came to its end.
+/// An access record that has reached its end.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct RevocationRow(pub AccessRow);

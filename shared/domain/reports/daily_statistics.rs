@@ -1,5 +1,6 @@
-//! Figures: what the accesses that were asked for on one day come to. A row changes by the difference between what an access added to it before
-//! and what it adds now, and reports over a range add days up.
+//! Daily statistics of access records, by the day of their request. When an access record changes,
+//! the rows change by the difference between its old and new contribution. Reports over a range add
+//! up days.
 
 use std::collections::BTreeMap;
 
@@ -13,41 +14,37 @@ use crate::{
     trail::event::{ActorType, Party},
 };
 
-/// Most times that a row holds.
+/// Maximum number of durations in a row.
 const MOST_TIMES: usize = 1000;
-/// Most rows that one access adds to: all of them change in one transaction with it.
+/// Maximum number of rows to which an access record contributes: they all change in one
+/// transaction.
 const MOST_ROWS: usize = 40;
 
-/// How often one person asked for one thing.
+/// Requests of one person for one target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Demand {
-    /// The thing, as its sentence shows it.
+    /// The target's name, as in sentences.
     pub target: String,
-    /// Its id, where that is told.
+    /// The target's id, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_id: Option<String>,
-    /// Who.
     pub person: String,
-    /// How often.
     pub requests: u32,
-    /// How much of that was granted.
+    /// Number of granted requests.
     pub granted: u32,
-    /// How much of that was used.
+    /// Number of granted requests that were used.
     pub used: u32,
 }
 
-/// How long decisions of one approver about requests of one person took.
+/// Decisions of one approver about requests of one person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Approvals {
-    /// Who decided.
     pub approver: String,
-    /// Who asked, by address where there is one.
+    /// The requestor's address, or another name if there is none.
     pub requester: String,
-    /// Milliseconds from request to decision, each; of very many the first.
+    /// Time from request to decision, in milliseconds; of very many the first ones.
     pub took_ms: Vec<i64>,
-    /// How many there were.
     pub decisions: u32,
-    /// How many were denials.
     pub denied: u32,
 }
 
@@ -55,18 +52,18 @@ pub struct Approvals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case")]
 pub enum Row {
-    /// Of what was asked for.
+    /// Statistics of requests.
     Demand(Demand),
-    /// Of approvals.
+    /// Statistics of decisions.
     Approvals(Approvals),
 }
 
-/// The figures of a day being put together: the rows, by their keys.
+/// The statistics of a day under computation: rows by key.
 #[derive(Debug, Default)]
 pub struct Figures(BTreeMap<String, Row>);
 
 impl Figures {
-    /// Adds an access of the day, as its own change of the rows does.
+    /// Adds an access record of the day.
     pub fn add(&mut self, access: &Access) {
         for (key, row) in contribution(access) {
             let before = self.0.remove(&key);
@@ -74,13 +71,12 @@ impl Figures {
         }
     }
 
-    /// The rows they come to, by their keys.
     pub fn rows(self) -> BTreeMap<String, Row> {
         self.0
     }
 }
 
-/// The figures of one access.
+/// The values of one access record.
 #[derive(Default)]
 struct Counted {
     demand: BTreeMap<(String, String), Demand>,
@@ -109,7 +105,7 @@ impl Counted {
         let requester = requester.email.clone().unwrap_or_else(|| requester.shown().to_owned());
         let people: Vec<_> =
             access.decisions.iter().filter(|it| it.by.kind != ActorType::System).collect();
-        // A session's own row repeats what its last role came to.
+        // A session's own event repeats the result of its last role.
         let has_roles = people.iter().any(|decision| !decision.roles.is_empty());
         for decision in
             people.into_iter().filter(|decision| !has_roles || !decision.roles.is_empty())
@@ -143,14 +139,14 @@ impl Counted {
     }
 }
 
-/// What one access adds to the rows of its day, by their keys.
+/// The contribution of an access record to the rows of its day, by key.
 pub fn contribution(access: &Access) -> BTreeMap<String, Row> {
     let mut counted = Counted::default();
     counted.add(access);
     counted.rows().into_iter().take(MOST_ROWS).collect()
 }
 
-/// The key of a row among those of its day. Names are too long for a key.
+/// The key of a row within its day. Names are hashed, because they may be too long for a key.
 fn row_key(kind: &str, (a, b): &(String, String)) -> String {
     let mut hash = Sha256::new();
     for part in [a, b] {
@@ -166,7 +162,7 @@ fn row_key(kind: &str, (a, b): &(String, String)) -> String {
 }
 
 impl Row {
-    /// The row with what another adds to it. Both are of one key.
+    /// Adds the values of another row with the same key.
     #[must_use]
     pub fn with(self, other: &Self) -> Self {
         match (self, other) {
@@ -191,7 +187,7 @@ impl Row {
         }
     }
 
-    /// The row without what another added to it.
+    /// Subtracts the values of another row with the same key.
     #[must_use]
     pub fn without(self, other: &Self) -> Self {
         match (self, other) {
@@ -217,7 +213,7 @@ impl Row {
         }
     }
 
-    /// Whether nothing adds to it any more.
+    /// Whether no access record contributes to the row.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Demand(row) => row.requests == 0,
@@ -225,7 +221,7 @@ impl Row {
         }
     }
 
-    /// Whether both say the same but for how names are written.
+    /// Whether both rows are equal, apart from the spelling of names.
     pub fn counts_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Demand(a), Self::Demand(b)) => {
@@ -239,14 +235,14 @@ impl Row {
     }
 }
 
-/// Whom an access is for, as figures name them: by address where there is one.
+/// The recipient of access: the address, or another name if there is none.
 pub fn person_of(access: &Access) -> String {
     let of = |party: &Party| party.email.clone().unwrap_or_else(|| party.shown().to_owned());
     let requester = access.requester.as_ref().map(matching::party_of);
     access.subject.as_ref().map(of).or_else(|| requester.as_ref().map(of)).unwrap_or_default()
 }
 
-/// The value below which `share` of a sorted list lies: the nearest rank.
+/// The percentile `share` of a sorted list, by nearest rank.
 pub fn percentile(sorted: &[i64], share: f64) -> Option<i64> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     let rank = (share * sorted.len() as f64).ceil() as usize;

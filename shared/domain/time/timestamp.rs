@@ -1,12 +1,12 @@
-//! Points in time as the trail keeps them: UTC, to the millisecond.
+//! Points in time in UTC, to the millisecond.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A point in time, to the millisecond. Shown as RFC 3339 in UTC with three decimals, `2026-11-22T00:26:07.000Z`: always
-/// 24 characters, so that text sorts like time.
+/// A point in time, to the millisecond. Written as RFC 3339 in UTC with three decimals,
+/// `2026-11-22T00:26:07.000Z`: always 24 characters, so that text sorts like time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
@@ -14,12 +14,11 @@ pub struct Instant(i64);
 const SHOWABLE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_207_200_000;
 
 impl Instant {
-    /// From milliseconds since 1970, kept within the years that can be shown.
+    /// From milliseconds since 1970, limited to the years that can be written.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(*SHOWABLE.start(), *SHOWABLE.end()))
     }
 
-    /// Milliseconds since 1970.
     pub fn millis(self) -> i64 {
         self.0
     }
@@ -30,31 +29,29 @@ impl Instant {
         DateTime::from_timestamp_millis(self.0).unwrap_or_default()
     }
 
-    /// Whole seconds since 1970, as DynamoDB's TTL counts them.
+    /// Whole seconds since 1970, as in DynamoDB's TTL.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// `duration` later.
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_millis(
             self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
         )
     }
 
-    /// `duration` earlier.
     pub fn minus(self, duration: Duration) -> Self {
         Self::from_millis(
             self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
         )
     }
 
-    /// The number of its UTC day, counted from 1970-01-01.
+    /// The number of its UTC day since 1970-01-01.
     pub fn day_number(self) -> i64 {
         self.0.div_euclid(DAY_MILLIS)
     }
 
-    /// The first moment of a UTC day by number.
+    /// The first moment of the UTC day with that number.
     pub fn of_day(number: i64) -> Self {
         Self::from_millis(number.saturating_mul(DAY_MILLIS))
     }
@@ -74,7 +71,7 @@ impl fmt::Display for Instant {
     }
 }
 
-/// A text that is no RFC 3339 time with an offset.
+/// The error for any other text.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be an RFC 3339 time with an offset, like 2026-11-22T00:26:07.000Z, from the year 1 to 9999-12-30; leave \"never\" out"
@@ -84,7 +81,7 @@ pub struct NoInstant;
 impl FromStr for Instant {
     type Err = NoInstant;
 
-    /// Reads RFC 3339, section 5.6; finer than a millisecond is cut off.
+    /// Reads RFC 3339, section 5.6; fractions of a millisecond are cut off.
     fn from_str(text: &str) -> Result<Self, NoInstant> {
         if !has_rfc3339_shape(text.as_bytes()) {
             return Err(NoInstant);
@@ -93,7 +90,7 @@ impl FromStr for Instant {
         // A leap second is the last that clocks show, with its own fraction.
         let millis = time.timestamp() * 1000 + i64::from(time.timestamp_subsec_millis() % 1000);
         let instant = Self::from_millis(millis);
-        // The offset may carry it out of the years that 24 characters can show.
+        // The offset may move it out of the years that can be written in 24 characters.
         if instant.0 == *SHOWABLE.start() || instant.0 == *SHOWABLE.end() {
             Err(NoInstant)
         } else {

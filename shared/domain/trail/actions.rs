@@ -1,7 +1,7 @@
-//! The catalogue: every action, in one table.
+//! The catalogue: all actions in one table.
 //!
-//! Validation, label, sentence, category, state, who may write it, `GET /v1/actions`, the page and the exports all read
-//! this table. Adding an action is adding a row.
+//! Validation, label, sentence, category, state, permitted writer, `GET /v1/actions`, the web page
+//! and the exports use this table. To add an action, add a row.
 
 pub mod message_template;
 pub mod ocsf_class;
@@ -10,58 +10,50 @@ use serde::Serialize;
 
 use ocsf_class::Ocsf;
 
-/// One row of the catalogue: what happened, and how it is told.
+/// One action of the catalogue.
 #[derive(Debug)]
 pub struct Action {
-    /// The dotted name, `entra.account.requested`.
+    /// The dotted name, such as `entra.account.requested`.
     pub name: &'static str,
-    /// What the Action column shows; may hold fields, like a sentence.
+    /// The text of the Action column. Like a sentence, it may contain fields.
     pub label: &'static str,
-    /// The family it belongs to.
     pub category: Category,
-    /// Who may write it.
     pub writer: Writer,
-    /// Whether a device (a token with `audit:self`) may write it about its own person. Such an event says that something was used: no fact of a
-    /// session, decision or window follows from it.
+    /// Whether a device (a token with `audit:self`) may write it about its own person. Such an
+    /// event only records a use; it changes no session, decision or window.
     pub is_device: bool,
-    /// The sentence, see [`sentence`]. What it needs outside brackets is required of the event.
+    /// The template of the sentence, see [`sentence`]. Fields outside brackets are required.
     pub sentence: &'static str,
-    /// Other sentences, tried first, for events that meet a condition.
+    /// Other templates for events that meet a condition; they are tried first.
     pub variants: &'static [(When, &'static str)],
-    /// The sentence of an attempt that failed. Empty where the action is a failure by its nature, or is the service's own.
+    /// The template for a failed attempt. Empty if the action always is a failure, or belongs to
+    /// the service.
     pub failed: &'static str,
-    /// The state that a request or session enters by it.
+    /// The state that the request or session enters.
     pub state: Option<State>,
-    /// The request status, as Microsoft Entra's entitlement management words it.
+    /// The request status in the terms of Microsoft Entra's entitlement management.
     pub request_status: Option<&'static str>,
-    /// Whether it opens a window (where the event has an end, for sessions and packages).
+    /// Whether it opens a window; for sessions and packages only if the event has an end.
     pub opens_window: bool,
-    /// Whether the event is a failure by its nature, so that its outcome can only be `failure`.
+    /// Whether the action always is a failure, so that its outcome can only be `failure`.
     pub always_fails: bool,
-    /// What it is to collectors that read OCSF.
+    /// Its class and activity in OCSF.
     pub ocsf: Ocsf,
-    /// Where the action comes from.
     pub source: Source,
 }
 
-/// The family of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Category {
-    /// Technicians on desktops.
+    /// Access of technicians to desktops.
     #[serde(rename = "JIT for computers")]
     JitForComputers,
-    /// Technicians' accounts in Entra.
+    /// Accounts of technicians in Entra.
     #[serde(rename = "JIT for Entra")]
     JitForEntra,
-    /// Operations of a security product's platform.
     Platform,
-    /// Database sessions with roles.
     Session,
-    /// Access packages.
     EntitlementManagement,
-    /// Approvals of access packages and directory changes.
     UserManagement,
-    /// The service's own events.
     Audit,
 }
 
@@ -69,70 +61,62 @@ pub enum Category {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Writer {
-    /// Callers, for an actor that is not `system`.
+    /// Callers, for actors other than `system`.
     Callers,
     /// Callers, also for the actor `system`.
     CallersAndSystem,
-    /// This service alone.
+    /// Only this service.
     Service,
 }
 
-/// The state a request or session enters.
+/// The state of a request or session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
-    /// Asked for.
     Created,
-    /// A role, or the whole session, was approved.
+    /// A role or the whole session was approved.
     Approved,
-    /// A role, and with it the session, was denied.
+    /// A role, and thereby the session, was denied.
     Denied,
     /// The session started.
     Granted,
-    /// Ended by who asked for it.
+    /// Ended by the requestor.
     Canceled,
-    /// The session's time ran out.
     Expired,
-    /// Ended by an administrator.
     Terminated,
     /// Nobody decided in time.
     TimedOut,
 }
 
-/// A condition under which another sentence is used.
+/// The condition of another sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// `details.provisioned` is false: an account was enabled, not created.
+    /// `details.provisioned` is false: the account was enabled, not created.
     NotProvisioned,
-    /// The row is about roles, not the whole session.
+    /// The event is about roles, not about the whole session.
     RoleScope,
-    /// `details.gone` is true: the directory knows the account no more.
+    /// `details.gone` is true: the account no longer exists in the directory.
     AccountGone,
     /// The target is a request, not a package.
     OfRequest,
 }
 
-/// Where an action comes from.
+/// The source of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Source {
-    /// JIT access for computers and Entra accounts.
     S1,
-    /// Audit logs of a security product.
     S2,
-    /// Audit tab of a database portal.
     S3,
-    /// Entra entitlement management.
     S4,
-    /// What users of such trails ask for.
+    /// Requests by users of such trails.
     Users,
 }
 
-/// The action of that name.
 pub fn find(name: &str) -> Option<&'static Action> {
     ACTIONS.iter().find(|action| action.name == name)
 }
 
-/// The known name that `name` was most likely meant to be, if one is near.
+/// The action that `name` most likely stands for, if one is similar.
 pub fn nearest(name: &str) -> Option<&'static str> {
     nearest_of(
         name,
@@ -140,9 +124,9 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     )
 }
 
-/// The one of `known` that `word` was most likely meant to be, if one is near.
+/// The entry of `known` that `word` most likely stands for, if one is similar.
 pub fn nearest_of<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // Nothing known is that long, and likeness takes time with the length.
+    // No entry is that long, and the comparison takes longer for long words.
     if word.len() > 100 {
         return None;
     }
@@ -156,7 +140,8 @@ pub fn nearest_of<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> O
 }
 
 impl Action {
-    /// Whether the event is hidden unless `include_service` is asked for: the service's own, but for what it did to access.
+    /// Whether the event is hidden unless `include_service` is set: the service's own events,
+    /// except those about access.
     pub fn is_hidden(&self) -> bool {
         self.writer == Writer::Service
             && !self.name.starts_with("window.")
@@ -272,10 +257,9 @@ const fn service(
 
 use Category::{EntitlementManagement, UserManagement};
 
-/// Every action.
 #[rustfmt::skip]
 pub const ACTIONS: &[Action] = &[
-    // S1: JIT for computers and for Entra.
+    // S1: JIT access for computers and Entra.
     computer("computer.accessed", ocsf_class::LOGON, "Computer access", "{actor} logged into the Desktop {target} with account {account}.", "{actor} failed to log into the Desktop {target} with account {account}.[ Reason: {reason}]"),
     computer("computer.left", ocsf_class::LOGOFF, "Log off or lock", "{actor} has logged off the Desktop {target} with account {account}.", "{actor} failed to log off the Desktop {target} with account {account}.[ Reason: {reason}]"),
     computer("computer.offline_code.retrieved", ocsf_class::READ, "Offline code retrieval", "{actor} accessed offline code for Desktop machine {target}.", "{actor} failed to access the offline code for Desktop machine {target}.[ Reason: {reason}]"),
@@ -289,10 +273,11 @@ pub const ACTIONS: &[Action] = &[
         ..entra("entra.account.disabled", ocsf_class::ACCOUNT_DISABLED, "Entra account disabled", "{actor} disabled user account {account} in application {target}.", "{actor} failed to disable user account {account} in application {target}.[ Reason: {reason}]")
     },
     of_device(entra("entra.credentials.accessed", ocsf_class::READ, "Entra account credentials access", "{actor} accessed {target} credentials.", "{actor} failed to access {target} credentials.[ Reason: {reason}]")),
-    // Any use that is no log-on to a desktop: a database, a shell, a cluster. `details` say what was done.
+    // Any use other than a log-on to a desktop: of a database, a shell or a cluster. `details`
+    // contains the operation.
     of_device(action("access.used", ocsf_class::READ, "Access used", Source::Users, Category::JitForComputers, "{actor} used {target} with account {account}.", "{actor} failed to use {target} with account {account}.[ Reason: {reason}]")),
 
-    // S2: a security product's platform.
+    // S2: the platform of a security product.
     platform("findings.ignored.backlog", ocsf_class::UPDATED, "Findings ignored from backlog", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'", "Failed to ignore[ {details.count}] findings from the backlog.[ Reason: {reason}]"),
     platform("findings.ignored.pr", ocsf_class::UPDATED, "Findings ignored from PR", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'", "Failed to ignore[ {details.count}] findings from the PR.[ Reason: {reason}]"),
     platform("plan.exported", ocsf_class::READ, "Export Security Plan results", "Export Plan {target.name} results", "Failed to export Plan {target.name} results.[ Reason: {reason}]"),
@@ -359,7 +344,7 @@ pub const ACTIONS: &[Action] = &[
     action("application.role_assignment.changed", ocsf_class::UPDATED, "Application role assignment activity", Source::S4, UserManagement, "{actor} changed a role assignment of application {target}[ for {subject}].", "{actor} failed to change a role assignment of application {target}[ for {subject}].[ Reason: {reason}]"),
     action("directory.activity", ocsf_class::OTHER, "Directory activity", Source::S4, UserManagement, "{actor} did: {details.activity}[ on {target}].", "{actor} failed to do: {details.activity}[ on {target}].[ Reason: {reason}]"),
 
-    // The service's own.
+    // The service's own actions.
     service("window.opened", ocsf_class::CREATED, "Window opened", "Window opened for account {account}[ in application {target}]."),
     service("window.extended", ocsf_class::UPDATED, "Window extended", "{actor} extended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
     service("window.ended", ocsf_class::UPDATED, "Window ended", "{actor} ended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
@@ -451,7 +436,7 @@ mod tests {
                 action.name,
                 action.failed
             );
-            // What is required of a success is at most what is required of the attempt, the reason apart.
+            // A success requires at most the fields of the attempt, apart from the reason.
             let needed: HashSet<_> = message_template::required(action.sentence).collect();
             for field in message_template::required(action.failed) {
                 assert!(needed.contains(field) || field == "reason", "{}: {field}", action.name);

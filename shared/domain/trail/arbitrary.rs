@@ -1,4 +1,4 @@
-//! Arbitrary events, for tests of properties.
+//! Arbitrary events for property tests.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -117,7 +117,7 @@ pub fn recorded(event: Event, recorded_at: Instant) -> Recorded {
     }
 }
 
-/// An id that no other event of the tests has.
+/// An id that is unique within the tests.
 pub fn event_id() -> EventId {
     static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The event: one immutable fact in the trail, its digest, and how it is answered.
+//! The event: an immutable fact in the trail, its digest and its form in API responses.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,18 +15,18 @@ use crate::{
     },
 };
 
-/// The customer whose trail it is: 1-64 of `A-Z a-z 0-9 _ -`. No read or write ever crosses tenants.
+/// The tenant, a customer with a trail of its own: 1-64 of `A-Z a-z 0-9 _ -`. No read or write ever
+/// crosses tenants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Tenant(String);
 
 impl Tenant {
-    /// The tenant of that name, if it is one.
+    /// The tenant with that name; none if the name is invalid.
     pub fn new(name: &str) -> Option<Self> {
         is_word(name, 64).then(|| Self(name.to_owned()))
     }
 
-    /// Its name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -38,20 +38,21 @@ impl fmt::Display for Tenant {
     }
 }
 
-/// An event's id: 1-128 of `A-Z a-z 0-9 _ -`. Those that start `sys_` are the service's own, those that start `entra_` are made of imported
-/// records.
+/// An event's id: 1-128 of `A-Z a-z 0-9 _ -`. Ids with the prefix `sys_` belong to the service,
+/// those with `entra_` to imported records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(String);
 
 impl EventId {
-    /// The id of that text, if it is one.
+    /// The id with that text; none if the text is invalid.
     pub fn new(text: &str) -> Option<Self> {
         is_word(text, 128).then(|| Self(text.to_owned()))
     }
 
-    /// The id of the `index`th event of a request that carries an `Idempotency-Key`: the same again when it is sent again. The deployment's
-    /// key makes it, so nobody can compute it and send another event under it first.
+    /// The id of the event at `index` in a request with an `Idempotency-Key`. A repeated request
+    /// yields the same id. It uses the deployment's key, so nobody can compute it and send another
+    /// event with it first.
     pub fn of_request(
         secret: &Key,
         tenant: &Tenant,
@@ -66,8 +67,8 @@ impl EventId {
         )
     }
 
-    /// The id under which an event of a device is stored, made of the one that the device gave it. Each device's person has a namespace of
-    /// their own, so none can take an id that another sender uses.
+    /// The id under which a device's event is stored, derived from the device's own id. Each person
+    /// with devices has a separate namespace, so no device can take an id that another sender uses.
     pub fn of_device(secret: &Key, tenant: &Tenant, subject: &str, given: &Self) -> Self {
         Self::under(
             secret,
@@ -81,34 +82,36 @@ impl EventId {
         Self(uuid_of(&secret.mac(label, &parts)))
     }
 
-    /// A hash in the form of an id. Anybody can compute it: it is for names that callers cannot bring.
+    /// A hash in the form of an id. Anyone can compute it, so it is only for ids that callers
+    /// cannot send.
     pub fn hash_of(tenant: &Tenant, subject: &str, key: &str) -> Self {
         Self(hashed("jit-audit/event-id/v1", &[tenant.as_str(), subject, key, "0"]))
     }
 
-    /// The id of one of the service's own events, made from what it is about, so that a retry writes it once.
+    /// The id of one of the service's own events, derived from its subject, so that a retry stores
+    /// it once.
     pub fn of_service(tenant: &Tenant, action: &str, about: &[&str]) -> Self {
         let parts: Vec<_> =
             [tenant.as_str(), action].into_iter().chain(about.iter().copied()).collect();
         Self(format!("sys_{}", hashed("jit-audit/service-event-id/v1", &parts)))
     }
 
-    /// The id that stands after all others.
+    /// The id that sorts after all others.
     pub fn last() -> Self {
         Self("z".repeat(128))
     }
 
-    /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether only the service itself may give it.
+    /// Whether only the service may use the id.
     pub fn is_services(&self) -> bool {
         self.0.starts_with("sys_")
     }
 
-    /// The prefix, where it has one that callers may not use, in any case: an id that only looks like one of those misleads people.
+    /// The reserved prefix in any letter case, if the id has one: an id that only looks reserved
+    /// would mislead people.
     pub fn reserved_prefix(&self) -> Option<&'static str> {
         let begins = |prefix: &&str| {
             self.0
@@ -131,7 +134,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// A UUID (RFC 9562, version 8) made of a hash over what it is for and of its parts, each with its length.
+/// A UUID (RFC 9562, version 8) from a hash of its purpose and parts, each with its length.
 fn hashed(purpose: &str, parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in [purpose].iter().chain(parts) {
@@ -152,81 +155,69 @@ fn is_word(text: &str, longest: usize) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-/// An event's facts: what its source told us, normalised. Nothing derived, nothing of how it was recorded.
+/// The facts of an event as its source sent them, normalised. Nothing is derived, and nothing is
+/// about the recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Unique within the tenant.
     pub id: EventId,
-    /// Whose trail it is in.
     pub tenant: Tenant,
-    /// What happened: a name from the catalogue.
+    /// What happened: the name of an action in the catalogue.
     pub action: String,
     /// When it happened, by the source's clock.
     pub occurred_at: Instant,
-    /// Who did it.
     pub actor: Actor,
-    /// The person the access is for, when that is not the actor.
+    /// The person the access is for, if that is not the actor.
     pub subject: Option<Party>,
-    /// The privileged identity used or enabled.
+    /// The privileged identity that was used or enabled.
     pub account: Option<Party>,
     /// The thing accessed.
     pub target: Option<Party>,
-    /// The request it belongs to, from CREATED to its end.
+    /// The session it belongs to, from CREATED to its end.
     pub session: Option<Session>,
     /// The source's id of the request.
     pub request_id: Option<String>,
-    /// Why access was asked for.
+    /// Why access was requested.
     pub justification: Option<String>,
-    /// Why it was decided, ended or failed so.
+    /// The reason of the decision, end or failure.
     pub reason: Option<String>,
-    /// The ticket it was done under.
     pub ticket: Option<Ticket>,
-    /// Who approves, where that is not the actor.
+    /// The approver, if that is not the actor.
     pub approver: Option<Party>,
     /// The policy that applied.
     pub policy: Option<Policy>,
-    /// Roles given or taken.
+    /// The roles that were granted or removed.
     pub roles: Vec<String>,
-    /// How it went.
     pub outcome: Outcome,
-    /// The window the caller asked for.
+    /// The window that the caller asked for.
     pub window: Option<AskedWindow>,
-    /// Where it came from.
     pub source: Option<Origin>,
-    /// Anything else.
+    /// Any other data.
     pub details: Option<Map<String, Value>>,
 }
 
-/// Who did it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Actor {
-    /// What kind of actor.
     #[serde(rename = "type")]
     pub kind: ActorType,
-    /// The actor's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The actor's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The actor's e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
 
-/// The kinds of actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum ActorType {
-    /// A person.
     User,
     /// The system itself.
     System,
     /// An identity of a source-code manager.
     Scm,
-    /// A machine.
     Service,
 }
 
@@ -236,8 +227,8 @@ impl Actor {
         Self { kind: ActorType::System, id: None, name: None, email: None }
     }
 
-    /// As sentences show it: the e-mail, else the name, else the id; `name (scm)` for a source-code manager's identity;
-    /// `System`.
+    /// The actor in sentences: the e-mail address, otherwise the name, otherwise the id; `name
+    /// (scm)` for an identity of a source-code manager; `System`.
     pub fn shown(&self) -> Cow<'_, str> {
         match self.kind {
             ActorType::System => "System".into(),
@@ -255,22 +246,18 @@ impl Actor {
 /// A person, account or thing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Party {
-    /// What kind of thing.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
 
 impl Party {
-    /// As sentences show it: the name, else the id, else the e-mail.
+    /// The party in sentences: the name, otherwise the id, otherwise the e-mail address.
     pub fn shown(&self) -> &str {
         first([&self.name, &self.id, &self.email])
     }
@@ -285,27 +272,27 @@ fn first<const N: usize>(texts: [&Option<String>; N]) -> &str {
 pub struct Session {
     /// The source's id.
     pub id: String,
-    /// Whether the row is about the whole session or some of its roles.
+    /// Whether the event is about the whole session or some of its roles.
     pub scope: Scope,
-    /// The roles asked for, or those the row is about.
+    /// The requested roles, or those that the event is about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// The user generated for the session. Shown as `TBD` until it is granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// Its planned start; never in a role row.
+    /// Its planned start; never in an event about roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Instant>,
-    /// Its planned end; never in a role row.
+    /// Its planned end; never in an event about roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Instant>,
-    /// Approvals each role needs; 0 approves by itself.
+    /// Number of approvals that each role needs; with 0 it is approved automatically.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approvals_needed: Option<u32>,
 }
 
 impl Session {
-    /// A session of which only the id is told.
+    /// A session with only an id.
     pub fn named(id: String) -> Self {
         let (roles, username, starts_at, ends_at, approvals_needed) =
             (Vec::new(), None, None, None, None);
@@ -313,62 +300,54 @@ impl Session {
     }
 }
 
-/// What a session's username reads before there is one. Never stored: it is what "none yet" looks like.
+/// The displayed user name of a session that has none yet. Never stored.
 pub const USERNAME_TBD: &str = "TBD";
 
-/// What a row about a session covers.
+/// The scope of an event about a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Scope {
-    /// The whole session.
     Session,
-    /// Some of its roles.
     Role,
 }
 
-/// A ticket in a ticketing system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
-    /// Its number.
     pub id: String,
-    /// Its address.
     pub url: String,
-    /// The ticketing system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
 }
 
-/// An approval policy, in the version that applied.
+/// An approval policy in the version that applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub id: String,
-    /// Its version.
     pub version: String,
 }
 
-/// How it went.
+/// The outcome of an action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Outcome {
-    /// It was done.
     #[default]
     Success,
-    /// It was tried; the reason says why it failed.
+    /// The attempt failed; the reason says why.
     Failure,
 }
 
-/// The window a caller asked for.
+/// The window that a caller asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AskedWindow {
-    /// None: the event is history.
+    /// No window: the event is history.
     None,
-    /// As long as this, an ISO 8601 duration as sent.
+    /// A window of that length, an ISO 8601 duration as sent.
     Duration(String),
-    /// Until then.
+    /// A window until that time.
     Until(Instant),
 }
 
@@ -388,31 +367,31 @@ impl Serialize for AskedWindow {
     }
 }
 
-/// The window that an event opened, as at its opening. It is answered with the event and no fact of it.
+/// The window that an event opened, as it was then. It is part of API responses, but not of the
+/// event's facts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Opened {
-    /// The window's id.
     pub id: String,
     pub starts_at: Instant,
-    /// Until when, unless it is extended, ended or covered by another request.
+    /// The end, unless the window is extended, ended, or kept open by another request.
     pub ends_at: Instant,
 }
 
-/// Where an event came from.
+/// The origin of an event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Origin {
-    /// The address it was done from.
+    /// The IP address of the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     /// The browser or agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
-    /// The product that reported it.
+    /// The product that reported the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
 }
 
-/// The members that facts and answers share. `window` and `session` read differently in an answer.
+/// The members that facts and API responses share. `window` and `session` differ in a response.
 #[derive(Serialize)]
 struct Body<'e> {
     id: &'e EventId,
@@ -450,7 +429,7 @@ struct Body<'e> {
 }
 
 impl Event {
-    /// One of the service's own events, with nothing yet but what every event has.
+    /// One of the service's own events, with only the members that every event has.
     pub fn of_service(
         id: EventId,
         tenant: &Tenant,
@@ -528,7 +507,8 @@ impl Event {
         }
     }
 
-    /// The request that it belongs to by its own words: the source's id of it, or of the assignment that came of one which is not told.
+    /// The request in the event: the source's id of the request, or of the assignment that resulted
+    /// from an unknown request.
     pub fn request(&self) -> Option<Cow<'_, str>> {
         if let Some(id) = &self.request_id {
             return Some(id.into());
@@ -537,7 +517,7 @@ impl Event {
         details.get("assignment_id")?.as_str().map(|id| format!("assignment:{id}").into())
     }
 
-    /// The facts as JSON: what the digest is taken over.
+    /// The facts as JSON, from which the digest is computed.
     pub fn facts(&self) -> impl Serialize {
         #[derive(Serialize)]
         struct Facts<'e> {
@@ -549,31 +529,33 @@ impl Event {
         Facts { body: self.body(self.session.as_ref().map(Cow::Borrowed)), window: &self.window }
     }
 
-    /// The digest of the facts: SHA-256 of `jit-audit/event/v1\n` and their RFC 8785 form. It tells a duplicate from a
-    /// conflict, and anyone can recompute it from an answered event: drop what the server added, put `window.asked` in the
-    /// place of `window`, or leave that out where nothing was asked, and leave out a session username that reads `TBD`.
+    /// The digest of the facts: SHA-256 of `jit-audit/event/v1\n` and their RFC 8785 form. It
+    /// distinguishes a duplicate from a conflict. Anyone can recompute it from an event in an API
+    /// response: remove the members that the server added, replace `window` by the value of
+    /// `window.asked` or remove it if there is none, and remove a session user name `TBD`.
     ///
-    /// These rules must keep working for items stored under them: others may only be added, under a new first line.
+    /// These rules must keep working for stored items. Other rules may only be added under a new
+    /// first line.
     pub fn digest(&self) -> Digest {
         let mut bytes = Vec::with_capacity(1024);
         bytes.extend_from_slice(b"jit-audit/event/v1\n");
-        // Facts hold neither NaN nor keys that are not strings, which are all that canonical JSON refuses.
+        // Canonical JSON only rejects NaN and keys that are no strings, and facts contain neither.
         #[allow(clippy::expect_used)]
         serde_json_canonicalizer::to_writer(&self.facts(), &mut bytes).expect("facts are JSON");
         Digest(Sha256::digest(&bytes).into())
     }
 
-    /// The catalogue's row, none for an action that a newer version wrote.
+    /// The action in the catalogue; none for an action of a newer version.
     pub fn catalogued(&self) -> Option<&'static Action> {
         actions::find(&self.action)
     }
 
-    /// Whether it is of a kind that devices report of themselves: something was used.
+    /// Whether devices report such events about themselves: a use.
     pub fn is_of_device(&self) -> bool {
         self.catalogued().is_some_and(|action| action.is_device)
     }
 
-    /// What the Action column shows. Never empty.
+    /// The text of the Action column. Never empty.
     pub fn label(&self) -> String {
         self.catalogued().map_or_else(
             || message_template::escaped(&self.action),
@@ -606,34 +588,32 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Who sent an event, from the token it came with.
+/// The sender of an event, from the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedBy {
-    /// The token's `sub`.
     pub sub: String,
-    /// The token's client, where it names one.
+    /// The token's client, if it names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
 }
 
-/// An event as the trail holds it.
+/// An event as it is stored in the trail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// The facts.
     pub event: Event,
-    /// When the trail stored it, by our clock.
+    /// When the event was stored, by the service's clock.
     pub recorded_at: Instant,
-    /// Who sent it.
     pub recorded_by: RecordedBy,
-    /// The facts' digest when they were stored.
+    /// The digest of the facts when they were stored.
     pub digest: Digest,
-    /// The window it opened.
+    /// The window that the event opened.
     pub opened: Option<Opened>,
-    /// From when on it is no longer shown, whether or not it has been removed yet.
+    /// When the event expires: from then on it is not shown, even if it is not removed yet.
     pub expires_at: Instant,
 }
 
-/// What an answer says of the window that an event opened.
+/// The window of an event in an API response.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct AnsweredWindow<'e> {
     #[serde(flatten)]
@@ -643,18 +623,17 @@ pub struct AnsweredWindow<'e> {
 }
 
 impl Recorded {
-    /// The window that it opened, with what it asked for.
+    /// The window that the event opened and the one that it asked for.
     pub fn window(&self) -> Option<AnsweredWindow<'_>> {
         let is_any = self.event.window.is_some() || self.opened.is_some();
         is_any.then_some(AnsweredWindow { opened: &self.opened, asked: &self.event.window })
     }
 
-    /// The family of its action.
     pub fn category(&self) -> Category {
         self.event.catalogued().map_or(Category::Audit, |action| action.category)
     }
 
-    /// The state that its request or session entered by it. None where the attempt failed.
+    /// The state that its request or session entered. None for a failed attempt.
     pub fn state(&self) -> Option<State> {
         self.event
             .catalogued()
@@ -662,7 +641,8 @@ impl Recorded {
             .and_then(|action| action.state)
     }
 
-    /// The status that its request entered by it, as Microsoft Entra's entitlement management words it. None where the attempt failed.
+    /// The status that its request entered, in the terms of Microsoft Entra's entitlement
+    /// management. None for a failed attempt.
     pub fn request_status(&self) -> Option<&'static str> {
         self.event
             .catalogued()
@@ -674,7 +654,8 @@ impl Recorded {
         self.event.outcome == Outcome::Success || action.always_fails
     }
 
-    /// The session's user as it is shown: `TBD` in rows about a whole session until it is granted.
+    /// The displayed user name of the session: `TBD` in events about a whole session until it is
+    /// granted.
     pub fn session_username(&self) -> Option<&str> {
         let session = self.event.session.as_ref()?;
         match (&session.username, self.state()) {
@@ -689,7 +670,7 @@ impl Recorded {
 }
 
 impl Serialize for Recorded {
-    /// The event as every answer, export and stream gives it.
+    /// The event as in every API response, export and stream.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Answered<'e> {
@@ -710,7 +691,7 @@ impl Serialize for Recorded {
         }
         let event = &self.event;
         let session = event.session.as_ref().map(|session| match self.session_username() {
-            // The one place where an answer shows what no source said.
+            // The only place where a response shows a value that no source sent.
             Some(shown) if session.username.is_none() => {
                 Cow::Owned(Session { username: Some(shown.to_owned()), ..session.clone() })
             }

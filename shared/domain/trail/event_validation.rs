@@ -1,4 +1,4 @@
-//! Intake: from a caller's JSON to an [`Event`], or to everything that is wrong with it at once.
+//! Validation: converts a caller's JSON to an [`Event`], or returns all errors at once.
 
 use std::time::Duration;
 
@@ -23,25 +23,23 @@ use crate::{
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 /// Longest `details`, in bytes of compact JSON.
 pub const MAX_DETAILS_BYTES: usize = 32 * 1024;
-/// How far ahead of our clock an event may have occurred.
+/// How far ahead of the service's clock an event may have occurred.
 pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 const MAX_ROLES: usize = 50;
 
-/// What an event is judged against.
+/// The context of validation.
 #[derive(Clone, Debug)]
 pub struct Intake<'a> {
-    /// Whose trail it goes to.
     pub tenant: &'a Tenant,
     pub now: Instant,
-    /// How long events are kept.
     pub retention: Duration,
 }
 
-/// Reads one event. `default_id` gives it an id where it brings none.
+/// Reads one event. `default_id` is its id if it has none.
 ///
 /// # Errors
-/// Everything that is wrong with it, each with its pointer.
+/// All errors found, each with its pointer.
 pub fn read(
     json: &str,
     intake: &Intake<'_>,
@@ -59,8 +57,9 @@ pub fn read(
     })
 }
 
-/// None where the action is not known, so that nothing more can be said. A member that is missing or wrong is among the
-/// errors, and something harmless stands in for it so that the rest can still be judged.
+/// None if the action is unknown, so that no further checks are possible. A missing or invalid
+/// member is reported as an error and replaced by a harmless value, so that the others can still be
+/// checked.
 fn read_members(
     mut fields: Fields<'_>,
     intake: &Intake<'_>,
@@ -190,7 +189,6 @@ fn read_occurred_at(fields: &mut Fields<'_>, intake: &Intake<'_>) -> Option<Inst
     Some(instant)
 }
 
-/// Reads who did something.
 pub fn read_actor(mut fields: Fields<'_>) -> Option<Actor> {
     let kind = fields.required_word("type");
     let (id, name, email) = fields.identity();
@@ -225,7 +223,7 @@ fn read_session(mut fields: Fields<'_>) -> Option<Session> {
     let id = fields.required_text("id", NAME_BYTES);
     let scope = fields.required_word("scope");
     let roles = fields.texts("roles", MAX_ROLES);
-    // "TBD" is how a listing shows that there is none yet; as a fact it is no username.
+    // Responses show "TBD" if there is no user name yet; it is no user name in the facts.
     let username = fields.text("username", NAME_BYTES).filter(|name| name != USERNAME_TBD);
     let starts_at = fields.instant("starts_at");
     let ends_at = fields.instant("ends_at");

@@ -1,5 +1,6 @@
-//! Filters: SCIM's language (RFC 7644, section 3.4.2.2) over an answered event, and free text. One parser and one evaluator
-//! serve listing, search, feed, exports, alerts and streams.
+//! Filters in SCIM's language (RFC 7644, section 3.4.2.2) over events as in API responses, and free
+//! text. Listings, searches, the feed, exports, alerts and streams use the same parser and
+//! evaluator.
 
 pub mod attributes;
 mod parser;
@@ -13,79 +14,67 @@ use attributes::{Attribute, Found};
 pub const MAX_BYTES: usize = 4096;
 /// Deepest nesting of parentheses and `not`.
 pub const MAX_DEPTH: usize = 16;
-/// Most comparisons in one filter.
+/// Maximum number of comparisons in a filter.
 pub const MAX_TERMS: usize = 50;
 
-/// What events have to meet.
+/// The condition for events.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// All of these.
+    /// All of these conditions hold.
     And(Vec<Filter>),
-    /// One of these.
+    /// At least one of these conditions holds.
     Or(Vec<Filter>),
-    /// Not this.
+    /// This condition does not hold.
     Not(Box<Filter>),
-    /// The attribute is there.
+    /// The attribute is present.
     Present(&'static Attribute),
-    /// The attribute compares with the operand.
+    /// The comparison of the attribute with the operand holds.
     Compare(&'static Attribute, Operator, Operand),
 }
 
-/// How an attribute is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
-    /// Equal.
     Eq,
-    /// Not equal; true of an absent attribute.
+    /// Not equal; true for an absent attribute.
     Ne,
-    /// Contains.
     Co,
-    /// Starts with.
     Sw,
-    /// Ends with.
     Ew,
-    /// Greater than.
     Gt,
-    /// Greater than or equal.
     Ge,
-    /// Less than.
     Lt,
-    /// Less than or equal.
     Le,
 }
 
-/// What an attribute is compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {
-    /// A text, case-folded.
+    /// A case-folded text.
     Text(String),
-    /// A point in time.
     Time(Instant),
-    /// A whole number.
     Number(i64),
 }
 
-/// A filter that cannot be read: where, and what to do.
+/// A syntax error in a filter: its position, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at character {position}: {detail}")]
 pub struct FilterError {
-    /// The offending place, counted in characters from 1.
+    /// The position of the error in characters, counted from 1.
     pub position: usize,
-    /// What is wrong there.
     pub detail: String,
 }
 
 impl Filter {
-    /// Reads a filter.
+    /// Parses a filter.
     ///
     /// # Errors
-    /// The first place that is wrong.
+    /// The first syntax error.
     pub fn read(text: &str) -> Result<Self, FilterError> {
         parser::read(text)
     }
 
-    /// Whether `event` meets it. Strings compare without case, times as instants; a list does if any member does; an absent
-    /// attribute makes every comparison false but `ne`.
+    /// Whether `event` matches. Strings are compared without regard to case, times as instants. A
+    /// list matches if one of its members does. For an absent attribute every comparison except
+    /// `ne` is false.
     pub fn matches(&self, event: &Recorded) -> bool {
         match self {
             Self::And(all) => all.iter().all(|filter| filter.matches(event)),
@@ -123,7 +112,7 @@ fn compare_text(text: &str, operator: Operator, operand: &Operand) -> bool {
     }
 }
 
-/// Order; `co`, `sw` and `ew` are refused for what has no characters when the filter is read.
+/// Compares ordered values. The parser rejects `co`, `sw` and `ew` for values without characters.
 fn compare<T: Ord>(value: &T, operator: Operator, operand: &T) -> bool {
     match operator {
         Operator::Eq => value == operand,
@@ -136,15 +125,15 @@ fn compare<T: Ord>(value: &T, operator: Operator, operand: &T) -> bool {
     }
 }
 
-/// Free text: words that must all be found, each anywhere in what a person would look at.
+/// Free text: words that all have to occur in the visible data of an event.
 #[derive(Clone, Debug)]
 pub struct FreeText(Vec<memmem::Finder<'static>>);
 
 impl FreeText {
-    /// Reads the words, separated by white space.
+    /// Splits the words at white space.
     ///
     /// # Errors
-    /// A sentence: there is none, or too many.
+    /// A sentence: there is no word, or there are too many.
     pub fn read(text: &str) -> Result<Self, String> {
         let words: Vec<_> = text
             .split_whitespace()
@@ -162,17 +151,17 @@ impl FreeText {
         }
     }
 
-    /// Whether every word is found in `event`: in its action, label, message, e-mails, names, ids, reason, justification,
-    /// ticket, or a text or number of its details.
+    /// Whether every word occurs in `event`: in its action, label, message, e-mail addresses,
+    /// names, ids, reason, justification, ticket, or a text or number of its details.
     pub fn matches(&self, event: &Recorded) -> bool {
         let mut text = String::with_capacity(1024);
         attributes::write_searchable(event, &mut text);
         self.are_within(&text)
     }
 
-    /// Whether every word is found in one of `texts`.
+    /// Whether every word occurs in one of `texts`.
     pub fn are_in<'t>(&self, texts: impl Iterator<Item = &'t str>) -> bool {
-        // A word holds no line break, so none is found across two texts.
+        // A word contains no line break, so no match spans two texts.
         self.are_within(&texts.collect::<Vec<_>>().join("\n"))
     }
 
@@ -245,7 +234,7 @@ mod tests {
         assert_eq!(read(r#"reason eq "\u0041\"\\""#), read(r#"reason eq "a\"\\""#));
     }
 
-    /// The same language over the JSON that a caller is shown, written without a thought for speed.
+    /// A simple, slow evaluator of the same language over the JSON of a response.
     fn by_json(filter: &Filter, answer: &Value) -> bool {
         let at = |path: &str| path.split('.').try_fold(answer, |value, member| value.get(member));
         match filter {
@@ -290,7 +279,7 @@ mod tests {
         }
     }
 
-    /// A comparison as text, whose operand is often taken from the event itself, in another case.
+    /// A comparison as text, often with an operand from the event itself in another case.
     fn term(
         answer: &Value,
         choice: (prop::sample::Index, prop::sample::Index, String, bool),
@@ -378,7 +367,7 @@ mod tests {
         }
     }
 
-    /// The paths of an answer, but for what is inside details.
+    /// The paths of a response, except those inside details.
     fn paths(value: &Value, path: &str, out: &mut Vec<String>) {
         let Value::Object(members) = value else { return };
         for (key, value) in members.iter().filter(|(key, _)| *key != "details") {

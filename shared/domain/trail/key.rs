@@ -1,11 +1,11 @@
-//! The key of a deployment: it authenticates cursors, and makes event ids that nobody outside can compute.
+//! The secret key of a deployment. It authenticates cursors and derives event ids that nobody else
+//! can compute.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The key itself.
 #[derive(Clone)]
 pub struct Key(Vec<u8>);
 
@@ -16,15 +16,14 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// A key of those bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 
-    /// HMAC-SHA256 under the key. `label` says what it is for, so that no value made for one purpose serves another; each part counts
-    /// with its length.
+    /// HMAC-SHA256 with the key. `label` is the purpose, so that a value made for one purpose is
+    /// useless for another. Each part is hashed with its length.
     pub fn mac(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
-        // HMAC takes keys of any length.
+        // HMAC accepts keys of any length.
         #[allow(clippy::expect_used)]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key");
         for part in [label.as_bytes()].iter().chain(parts) {

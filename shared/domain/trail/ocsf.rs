@@ -1,5 +1,6 @@
-//! Events as the Open Cybersecurity Schema Framework has them, version 1.8.0 (schema.ocsf.io): what collectors of many sources read. The
-//! catalogue says of each action which class and activity it is; this says how the event's fields are called there.
+//! Events in the Open Cybersecurity Schema Framework, version 1.8.0 (schema.ocsf.io), for
+//! collectors that read many sources. The catalogue defines the class and activity of each action;
+//! this module maps the event's fields.
 
 use serde_json::{Map, Value, json};
 
@@ -8,10 +9,10 @@ use crate::trail::{
     event::{Actor, ActorType, Event, Outcome, Party, Recorded},
 };
 
-/// The version of the schema.
 pub const VERSION: &str = "1.8.0";
 
-/// The event as an event of its class. What the class has no place for stands under `unmapped`, as the API answers it, so nothing is lost.
+/// The event in the schema. Fields that its class lacks are under `unmapped`, as in an API
+/// response, so nothing is lost.
 pub fn ocsf(recorded: &Recorded) -> Value {
     let event = &recorded.event;
     let Some(action) = event.catalogued() else { return Value::Null };
@@ -50,7 +51,7 @@ pub fn ocsf(recorded: &Recorded) -> Value {
         Class::Authentication => {
             set("user", Some(affected(event)));
             set("session", session);
-            // Where somebody logged in: a desktop, else the service itself.
+            // The place of a log-on: a desktop, or otherwise the service itself.
             let place = event.target.as_ref().map_or("Jit Audit", Party::shown);
             set("dst_endpoint", Some(json!({"name": place})));
         }
@@ -75,11 +76,11 @@ pub fn ocsf(recorded: &Recorded) -> Value {
     told
 }
 
-/// The activity of the action, in the variant that the event is.
+/// The activity of the action, depending on the variant of the event.
 fn activity(action: &Action, event: &Event) -> u8 {
     let provisioned = event.details.as_ref().and_then(|details| details.get("provisioned"));
     match action.ocsf.activity {
-        // An account that was there is enabled.
+        // An existing account is enabled.
         1 if action.ocsf.class == Class::AccountChange
             && provisioned == Some(&Value::Bool(false)) =>
         {
@@ -89,7 +90,7 @@ fn activity(action: &Action, event: &Event) -> u8 {
     }
 }
 
-/// Informational, but for what failed and for findings, which say how bad they are.
+/// Informational, except for failures and for findings, which have a severity.
 fn severity(event: &Event) -> u8 {
     let said =
         event.details.as_ref().and_then(|details| details.get("severity")).and_then(Value::as_str);
@@ -116,7 +117,8 @@ fn user_of(actor: &Actor) -> Value {
     user
 }
 
-/// Whom the event is about: the account, else the person, else who did it.
+/// The person or account that the event affects: the account, otherwise the subject, otherwise the
+/// actor.
 fn affected(event: &Event) -> Value {
     match event.account.as_ref().or(event.subject.as_ref()) {
         Some(party) => {
@@ -128,7 +130,7 @@ fn affected(event: &Event) -> Value {
     }
 }
 
-/// The roles given or taken; of a package or a whole session without roles, what it is called.
+/// The roles granted or removed; for a package or a session without roles, its name.
 fn privileges(event: &Event) -> Vec<String> {
     let of_session =
         event.session.as_ref().map(|session| session.roles.as_slice()).unwrap_or_default();
@@ -144,7 +146,7 @@ fn privileges(event: &Event) -> Vec<String> {
     }
 }
 
-/// What the event is about.
+/// The entity that the event is about.
 fn entity(action: &Action, event: &Event) -> Value {
     let session = event.session.as_ref().filter(|_| event.action.starts_with("session."));
     let party = event.target.as_ref().or(event.account.as_ref()).or(event.subject.as_ref());
@@ -153,7 +155,7 @@ fn entity(action: &Action, event: &Event) -> Value {
         (None, Some(party)) => (named(party), party.kind.as_deref()),
         (None, None) => (json!({"name": action.label}), None),
     };
-    // What an action is about is the first word of its name.
+    // The first word of an action's name is its entity.
     let kind = kind.or_else(|| event.action.split('.').next());
     entity["type"] = kind.unwrap_or_default().into();
     entity

@@ -1,8 +1,8 @@
-//! Positions: a place among events that are ordered by a time, and a place in the feed.
+//! Positions among events that are sorted by a time, and positions in the feed.
 
 use crate::{time::timestamp::Instant, trail::event::EventId};
 
-/// A place among events ordered by a time: the time, then the id.
+/// A position among events that are sorted by a time and then by id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub at: Instant,
@@ -11,9 +11,9 @@ pub struct Position {
 }
 
 impl Position {
-    /// The place just before everything at `at`.
+    /// The position just before every event at `at`.
     pub fn before(at: Instant) -> Self {
-        // The last id that there can be, a millisecond earlier.
+        // The last possible id, one millisecond earlier.
         Self { at: Instant::from_millis(at.millis() - 1), id: EventId::last() }
     }
 }
@@ -33,12 +33,12 @@ impl std::str::FromStr for Position {
     }
 }
 
-/// A place in the feed: what was recorded up to a place was read, and the late events up to a number.
+/// A position in the feed: the last event and the last late event that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedPlace {
-    /// The place among the events as they were recorded.
+    /// The position in recording order.
     pub position: Position,
-    /// The number of the last late event that was read; none where the list was not looked at yet.
+    /// The number of the last late event that was read; none before the list was first read.
     pub late: Option<u64>,
 }
 
@@ -62,7 +62,7 @@ impl std::str::FromStr for FeedPlace {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         match text.rsplit_once('#') {
-            // Neither a time nor an id holds the sign.
+            // Neither a time nor an id contains `#`.
             Some((position, late)) if position.contains('#') => {
                 Ok(Self { position: position.parse()?, late: Some(late.parse().map_err(|_| ())?) })
             }

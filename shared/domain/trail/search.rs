@@ -1,4 +1,4 @@
-//! A search: a range of time, and what an event in it has to meet.
+//! A search: a time range and conditions for events.
 
 use strum::EnumString;
 
@@ -11,45 +11,39 @@ use crate::{
     },
 };
 
-/// Which way a listing goes.
+/// The order of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
 pub enum Order {
-    /// Newest first.
     #[strum(serialize = "desc")]
     Descending,
-    /// Oldest first.
     #[strum(serialize = "asc")]
     Ascending,
 }
 
-/// A range of the time that an index is ordered by.
+/// A range of the time by which an index is sorted.
 #[derive(Clone, Debug)]
 pub struct Range {
-    /// The first moment in it.
+    /// Start of the range, inclusive.
     pub since: Instant,
-    /// The first moment after it.
+    /// End of the range, exclusive.
     pub until: Instant,
-    /// Which way it is read.
     pub order: Order,
-    /// Where an earlier page ended: what follows it is read.
+    /// The position at which an earlier page ended; events after it are read.
     pub after: Option<Position>,
 }
 
-/// A range of time, and what an event in it has to meet.
+/// A time range and conditions for events.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// When it occurred.
+    /// The range of the time of occurrence.
     pub range: Range,
-    /// What its attributes have to be.
     pub filter: Option<Filter>,
-    /// What has to be found in it.
     pub words: Option<FreeText>,
-    /// Whether the service's own events are wanted too.
     pub include_service: bool,
 }
 
 impl Search {
-    /// Whether the event is one that is looked for, its time apart.
+    /// Whether an event matches, apart from its time.
     pub fn wants(&self, recorded: &Recorded) -> bool {
         (self.include_service
             || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))

@@ -1,7 +1,8 @@
-//! Sentences: templates with fields in braces, `{actor} accessed {target} credentials.`
+//! Sentences: templates with fields in braces, such as `{actor} accessed {target} credentials.`
 //!
-//! A part in brackets, `[ Reason: {reason}]`, is left out where one of its fields has no value. What stands outside brackets
-//! must be there: [`required`] lists it, so the catalogue's sentences are also its list of required fields.
+//! A part in brackets, such as `[ Reason: {reason}]`, is left out if one of its fields has no
+//! value. Fields outside brackets are required: [`required`] lists them, so the catalogue's
+//! sentences also define the required fields.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -12,7 +13,7 @@ use crate::trail::{
     event::{Event, Outcome, Scope},
 };
 
-/// The sentence or label of `event` by `template`, in which control characters are escaped.
+/// Renders `template` for `event` and escapes control characters.
 pub fn render(template: &str, event: &Event) -> String {
     let mut text = String::with_capacity(template.len() + 64);
     for part in parts(template) {
@@ -25,7 +26,8 @@ pub fn render(template: &str, event: &Event) -> String {
     text
 }
 
-/// The sentence that fits the event: that of a failed attempt, else the first variant whose condition it meets, else the action's own.
+/// The template for the event: that of a failed attempt, otherwise the first variant whose
+/// condition the event meets, otherwise the action's own.
 pub fn fitting(action: &Action, event: &Event) -> &'static str {
     if event.outcome == Outcome::Failure && !action.failed.is_empty() {
         return action.failed;
@@ -37,7 +39,7 @@ pub fn fitting(action: &Action, event: &Event) -> &'static str {
         .map_or(action.sentence, |(_, sentence)| sentence)
 }
 
-/// Whether `event` meets a variant's condition.
+/// Whether `event` meets the condition of a variant.
 fn meets(event: &Event, when: When) -> bool {
     match when {
         When::NotProvisioned => {
@@ -57,12 +59,12 @@ fn meets(event: &Event, when: When) -> bool {
     }
 }
 
-/// The fields that must have a value: those outside brackets.
+/// The required fields: those outside brackets.
 pub fn required(template: &str) -> impl Iterator<Item = &str> {
     parts(template).filter(|part| !part.optional).flat_map(|part| fields(part.text))
 }
 
-/// The pointer at which a field's value is given.
+/// The JSON Pointer of a field's value.
 pub fn pointer(field: &str) -> String {
     match field {
         "roles.count" => "/roles".to_owned(),
@@ -71,7 +73,7 @@ pub fn pointer(field: &str) -> String {
     }
 }
 
-/// Fields that no event has: a misspelt template.
+/// Fields that no event has: an error in the template.
 pub fn unknown_fields(template: &str) -> Vec<&str> {
     const KNOWN: &[&str] = &[
         "actor",
@@ -97,7 +99,7 @@ pub fn unknown_fields(template: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The value that `field` stands for, if the event has it.
+/// The value of `field`, if the event has one.
 pub fn value<'e>(field: &str, event: &'e Event) -> Option<Cow<'e, str>> {
     let session = event.session.as_ref();
     let borrowed = |text: &'e Option<String>| text.as_deref().map(Cow::Borrowed);
@@ -150,7 +152,7 @@ fn fields(text: &str) -> impl Iterator<Item = &str> {
     text.split('{').skip(1).filter_map(|piece| Some(piece.split_once('}')?.0))
 }
 
-/// Writes one part; false where a field had no value.
+/// Writes one part; false if a field has no value.
 fn write_part(out: &mut String, text: &str, event: &Event) -> bool {
     let mut complete = true;
     for (index, piece) in text.split('{').enumerate() {
@@ -168,8 +170,9 @@ fn write_part(out: &mut String, text: &str, event: &Event) -> bool {
     complete
 }
 
-/// `text` with control characters written `\u00XX`, so that a name cannot break a line of a log or a table. Line and paragraph
-/// separators count too, and the marks that turn the direction of what follows them.
+/// `text` with control characters written as `\u00XX`, so that a name cannot break a line of a log
+/// or table. This includes line and paragraph separators and the marks that change the text
+/// direction.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     push_escaped(&mut out, text);

@@ -3,29 +3,27 @@
 /// A class, and an activity of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ocsf {
-    /// The class.
     pub class: Class,
-    /// The activity's `activity_id`.
+    /// The `activity_id`.
     pub activity: u8,
 }
 
-/// A class of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Something that a checkpoint found.
+    /// A violated checkpoint.
     DetectionFinding,
-    /// An account was made, enabled, disabled, removed.
+    /// An account was created, enabled, disabled or deleted.
     AccountChange,
-    /// Somebody logged on or off.
+    /// A person logged on or off.
     Authentication,
-    /// Something else was made, read, changed, removed: a request, a session, a key, a report.
+    /// Another entity was created, read, changed or deleted: a request, a session, a key, a report.
     EntityManagement,
-    /// Somebody was given access, or it was taken away.
+    /// Access was granted or removed.
     UserAccess,
 }
 
 impl Class {
-    /// Its `class_uid`.
+    /// The `class_uid`.
     pub fn uid(self) -> u32 {
         match self {
             Self::DetectionFinding => 2004,
@@ -36,7 +34,7 @@ impl Class {
         }
     }
 
-    /// Its `class_name`.
+    /// The `class_name`.
     pub fn name(self) -> &'static str {
         match self {
             Self::DetectionFinding => "Detection Finding",
@@ -47,7 +45,7 @@ impl Class {
         }
     }
 
-    /// The `category_name` of its category.
+    /// The `category_name`.
     pub fn category(self) -> &'static str {
         match self {
             Self::DetectionFinding => "Findings",
@@ -58,7 +56,7 @@ impl Class {
         }
     }
 
-    /// The `activity_name` of one of its activities.
+    /// The `activity_name` of an activity.
     pub fn activity(self, activity: u8) -> &'static str {
         let names: &[&str] = match self {
             Self::DetectionFinding => &["Unknown", "Create", "Update", "Close"],

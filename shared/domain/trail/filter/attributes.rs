@@ -1,4 +1,4 @@
-//! What a filter may speak of: every path of an answered event, in one table, each with its kind and how it is found.
+//! The attributes of filters: every path of an event in an API response, with its type and value.
 
 use std::borrow::Cow;
 
@@ -12,54 +12,44 @@ use crate::{
     },
 };
 
-/// One path of an answered event.
+/// One path of an event in an API response.
 pub struct Attribute {
-    /// The path, `actor.email`.
+    /// The path, such as `actor.email`.
     pub path: &'static str,
-    /// What it holds.
     pub kind: Kind,
     find: for<'e> fn(&'e Recorded) -> Found<'e>,
 }
 
-/// What an attribute holds.
+/// The type of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A text.
     Text,
-    /// Several texts.
     Texts,
-    /// A point in time.
     Time,
-    /// A whole number.
     Number,
-    /// An object: there or not.
+    /// An object, which can only be tested for presence.
     Object,
 }
 
-/// What an event has at a path.
+/// The value of an event at a path.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found<'e> {
-    /// Nothing.
     Absent,
-    /// A text.
     Text(Cow<'e, str>),
-    /// Several texts, one at least.
+    /// Several texts, at least one.
     Texts(&'e [String]),
-    /// A point in time.
     Time(Instant),
-    /// A whole number.
     Number(i64),
-    /// An object.
     Object,
 }
 
 impl Attribute {
-    /// The attribute of that path. Case does not count in paths (RFC 7643, section 2.1).
+    /// The attribute with that path, without regard to case (RFC 7643, section 2.1).
     pub fn named(path: &str) -> Option<&'static Self> {
         ATTRIBUTES.iter().find(|attribute| attribute.path.eq_ignore_ascii_case(path))
     }
 
-    /// What `event` has there.
+    /// The value of the attribute in `event`.
     pub fn find<'e>(&self, event: &'e Recorded) -> Found<'e> {
         (self.find)(event)
     }
@@ -115,7 +105,7 @@ const fn row(
 
 use Kind::{Number, Object, Text, Texts, Time};
 
-/// Every attribute, in the order of an answered event.
+/// All attributes, in the order of an API response.
 #[rustfmt::skip]
 pub const ATTRIBUTES: &[Attribute] = &[
     row("id", Text, |e| Found::Text(e.event.id.as_str().into())),
@@ -190,7 +180,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("digest", Text, |e| Found::Text(e.digest.to_string().into())),
 ];
 
-/// Writes what free text looks through, each piece on a line of its own, so that no word is found across two.
+/// Writes the texts for free-text search, each on its own line, so that no match spans two texts.
 pub fn write_searchable(recorded: &Recorded, out: &mut String) {
     let event = &recorded.event;
     let mut line = |text: &str| {
@@ -241,7 +231,6 @@ fn write_leaves(value: &Value, line: &mut impl FnMut(&str)) {
 }
 
 impl Category {
-    /// As it is answered.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::JitForComputers => "JIT for computers",
@@ -256,7 +245,6 @@ impl Category {
 }
 
 impl State {
-    /// As it is answered.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "CREATED",

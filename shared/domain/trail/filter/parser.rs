@@ -1,7 +1,9 @@
-//! Reads a filter: recursive descent over RFC 7644's grammar, in which `not` binds closest, then `and`, then `or`.
+//! The filter parser: recursive descent over RFC 7644's grammar, in which `not` binds tightest,
+//! then `and`, then `or`.
 //!
-//! The crate `scim-filter` was tried first: it knows no precedence of `and` over `or`, gives no place with an error, leaves
-//! escapes in strings as they are, compares with case, and recurses as deep as its input nests.
+//! The crate `scim-filter` does not suit: it does not give `and` precedence over `or`, reports
+//! errors without a position, does not decode escapes in strings, compares with regard to case, and
+//! recurses as deep as its input nests.
 
 use crate::{
     text::case_folding::fold,
@@ -48,7 +50,7 @@ pub fn read(text: &str) -> Result<Filter, FilterError> {
 
 struct Reader<'t> {
     text: &'t str,
-    /// Byte offset of what is read next.
+    /// The byte offset of the next character.
     at: usize,
     depth: usize,
     terms: usize,
@@ -67,7 +69,7 @@ impl<'t> Reader<'t> {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    /// The word that stands here, without reading it.
+    /// The word at the current position, without consuming it.
     fn word(&self) -> &'t str {
         let rest = self.rest();
         &rest[..rest
@@ -75,7 +77,7 @@ impl<'t> Reader<'t> {
             .unwrap_or(rest.len())]
     }
 
-    /// Reads `keyword` if it stands here as a word of its own. Case does not count.
+    /// Consumes `keyword` if it is the next word, without regard to case.
     fn takes(&mut self, keyword: &str) -> bool {
         self.skip_space();
         let takes = self.word().eq_ignore_ascii_case(keyword);
@@ -198,10 +200,10 @@ impl<'t> Reader<'t> {
         Ok(Filter::Compare(attribute, operator, self.operand(attribute)?))
     }
 
-    /// A JSON value of the attribute's kind.
+    /// A JSON value of the attribute's type.
     fn operand(&mut self, attribute: &Attribute) -> Result<Operand, FilterError> {
         let start = self.at;
-        // A text ends at its quote; anything else at the next space or parenthesis.
+        // A text ends at its quote; any other value at the next space or parenthesis.
         let (value, length) = if self.rest().starts_with('"') {
             let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter();
             (values.next().and_then(Result::ok), values.byte_offset())
