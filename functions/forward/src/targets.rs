@@ -92,7 +92,7 @@ impl Targets {
                 .map_err(NotTaken::from),
             Target::S3 => {
                 let key = stream::file_key(tenant, id, batch).unwrap_or_default();
-                self.database(&key, batch.lines().as_bytes()).await.map_err(NotTaken::from)
+                self.store_file(&key, batch.lines().as_bytes()).await.map_err(NotTaken::from)
             }
             Target::EventBridge => {
                 let mut taken = 0;
@@ -137,7 +137,7 @@ impl Targets {
             Target::S3 => {
                 let name = stream::message_id(format!("{now}{body}").as_bytes());
                 let key = format!("{}/test/{name}.jsonl.gz", stream::folder(tenant, id));
-                self.database(&key, format!("{body}\n").as_bytes()).await
+                self.store_file(&key, format!("{body}\n").as_bytes()).await
             }
             Target::EventBridge => {
                 let event = BusEvent { detail_type: "Test message", detail: body, time: now };
@@ -200,7 +200,7 @@ impl Targets {
     }
 
     /// Stores lines as a file.
-    async fn database(&self, key: &str, lines: &[u8]) -> Result<(), Refusal> {
+    async fn store_file(&self, key: &str, lines: &[u8]) -> Result<(), Refusal> {
         let mut file = GzEncoder::new(Vec::with_capacity(lines.len() / 8), Compression::default());
         let file = file.write_all(lines).and_then(|()| file.finish());
         let file = file.map_err(|error| refused(format!("the file cannot be made: {error}")))?;
