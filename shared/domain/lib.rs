@@ -50,6 +50,7 @@ pub mod access {
     pub mod access_record;
     pub mod assignment;
     pub mod decision;
+    pub mod event_kind;
     pub mod event_order;
     pub mod evidence;
     pub mod kept_events;

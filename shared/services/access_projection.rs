@@ -35,7 +35,10 @@ use shared_domain::{
     },
     identity::person::Known,
     time::timestamp::Instant,
-    trail::event::{Event, Recorded, RecordedBy},
+    trail::{
+        actions::{Action, EntitlementAction, JitAction, RevocationAction},
+        event::{Event, Recorded, RecordedBy},
+    },
 };
 use shared_platform::backoff::contended;
 use shared_storage::{
@@ -189,8 +192,10 @@ impl<'t> Follower<'t> {
         let mut findings: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
         let (mut loose, mut uses) = (Vec::new(), Vec::new());
         self.know_since(&events).await?;
-        let is_computer =
-            |it: &&Recorded| [log_on::LOG_ON, log_on::LOG_OFF].contains(&it.event.action.as_str());
+        let is_computer = |it: &&Recorded| {
+            let Action::Jit(action) = it.event.action else { return false };
+            matches!(action, JitAction::ComputerAccessed | JitAction::ComputerLeft)
+        };
         let computers: Vec<Recorded> = events.iter().filter(is_computer).cloned().collect();
         for recorded in events {
             let event = &recorded.event;
@@ -219,9 +224,9 @@ impl<'t> Follower<'t> {
         let covered = self.covered(loose.iter().map(|recorded| &recorded.event)).await?;
         for recorded in loose.into_iter().filter(|recorded| !covered.contains(&recorded.event.id)) {
             let own = Key::of(&recorded.event);
-            let about = match recorded.event.action.starts_with("entitlement.") {
-                true => self.of_package(&recorded.event).await?,
-                false => self.of_account(&recorded.event).await?,
+            let about = match recorded.event.action {
+                Action::Entitlement(_) => self.of_package(&recorded.event).await?,
+                _ => self.of_account(&recorded.event).await?,
             };
             for key in about.into_iter().filter(|key| own.as_ref() != Some(key)) {
                 accesses.entry(key).or_default().push(recorded.clone());
@@ -268,13 +273,13 @@ impl<'t> Follower<'t> {
 
 /// Whether an event may be about accesses that it does not name: those of its account, or of its holder and package.
 fn is_about_others(event: &Event) -> bool {
-    match event.action.as_str() {
-        "entra.account.disabled" => Key::of(event).is_none(),
+    match event.action {
+        Action::Jit(JitAction::EntraAccountDisabled) => Key::of(event).is_none(),
         // One read-back ends every claim on its account that is over.
-        "revocation.verified" => true,
-        "entitlement.removed" | "entitlement.extended" => true,
+        Action::Revocation(RevocationAction::Verified) => true,
+        Action::Entitlement(EntitlementAction::Removed | EntitlementAction::Extended) => true,
         // An assignment that tells of itself.
-        "entitlement.fulfilled" => event.request_id.is_none(),
+        Action::Entitlement(EntitlementAction::Fulfilled) => event.request_id.is_none(),
         // One that names an access may still be of another's account.
         _ => kept_events::is_use(event) && (Key::of(event).is_none() || event.account.is_some()),
     }

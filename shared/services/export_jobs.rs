@@ -14,6 +14,7 @@ use shared_domain::{
     },
     time::timestamp::Instant,
     trail::{
+        actions::ExportAction,
         event::{Event, EventId, Party, RecordedBy},
         search::Order,
     },
@@ -174,7 +175,7 @@ pub async fn begin_export_with(
     }));
     changes.push(places.take(&scope.tenant, &taken, &holders)?);
     changes.extend(with);
-    let mut event = export_event(scope, job, "export.requested", &[], job.snapshot);
+    let mut event = export_event(scope, job, ExportAction::Requested, &[], job.snapshot);
     event.actor = job.created_by.clone();
     event.details.get_or_insert_default().extend(asked(job));
     // A schedule has no name of its own; what it belongs to, and whose that is, has to be in the trail.
@@ -220,7 +221,7 @@ async fn under_way(
 pub fn export_event(
     scope: &TenantScope<'_>,
     job: &Job,
-    action: &'static str,
+    action: ExportAction,
     about: &[&str],
     at: Instant,
 ) -> Event {

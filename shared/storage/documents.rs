@@ -30,7 +30,10 @@ use shared_domain::{
     streams::stream,
     text::case_folding::fold_identity,
     time::timestamp::Instant,
-    trail::event::{Actor, Event, EventId, Party, Tenant},
+    trail::{
+        actions::{ConfigurationAction, FindingAction},
+        event::{Actor, Event, EventId, Party, Tenant},
+    },
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use strum::AsRefStr;
@@ -57,15 +60,15 @@ pub enum Kind {
 
 impl Kind {
     /// The action that a change of it is.
-    pub fn action(self) -> &'static str {
+    pub fn action(self) -> ConfigurationAction {
         match self {
-            Self::Settings => "settings.changed",
-            Self::Person => "person.configured",
-            Self::Application => "application.configured",
-            Self::Package => "package.configured",
-            Self::Organisation => "organisation.configured",
-            Self::Stream => "stream.configured",
-            Self::Saved => "saved.configured",
+            Self::Settings => ConfigurationAction::SettingsChanged,
+            Self::Person => ConfigurationAction::PersonConfigured,
+            Self::Application => ConfigurationAction::ApplicationConfigured,
+            Self::Package => ConfigurationAction::PackageConfigured,
+            Self::Organisation => ConfigurationAction::OrganisationConfigured,
+            Self::Stream => ConfigurationAction::StreamConfigured,
+            Self::Saved => ConfigurationAction::SavedConfigured,
         }
     }
 
@@ -139,7 +142,7 @@ pub struct Wanted {
     /// Findings that the change itself is: the rule and what is wrong.
     pub findings: Vec<(&'static str, String)>,
     /// Another event about the change: its action, its reason, its details.
-    pub also: Option<(&'static str, String, Value)>,
+    pub also: Option<(ConfigurationAction, String, Value)>,
 }
 
 /// When something is to be done for a document that changes.
@@ -402,7 +405,7 @@ impl Step<'_> {
             finding_event(
                 &scope.tenant,
                 scope.now,
-                "finding.raised",
+                FindingAction::Raised,
                 &finding,
                 &[1],
                 why,

@@ -78,11 +78,7 @@ pub enum Lane {
 impl Lane {
     /// The lane that an event stands in.
     pub fn of(event: &Event) -> Self {
-        if event.catalogued().is_some_and(|action| action.is_hidden()) {
-            Self::Service
-        } else {
-            Self::Shown
-        }
+        if event.action.is_hidden() { Self::Service } else { Self::Shown }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
+use shared::domain::trail::actions::ConfigurationAction;
 use shared::{
     domain::{
         configuration::settings::{Hold, Settings},
@@ -59,7 +60,7 @@ pub async fn put(
         first.get_or_insert(before);
         // A choice that is the service's own today is still a choice: tomorrow the service's own may be another.
         let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
-        let also = hold.map(|(why, details)| ("hold.changed", why, details));
+        let also = hold.map(|(why, details)| (ConfigurationAction::HoldChanged, why, details));
         Ok(Wanted {
             content: Some(content),
             unconfigured: Some(unconfigured),

@@ -2,6 +2,7 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::{Value, json};
+use shared::domain::trail::actions::ReadingAction;
 use shared::http::read_audit;
 use shared::http::report_request;
 use shared::services::access_projection;
@@ -97,7 +98,7 @@ pub async fn one(
     let after: Option<String> =
         parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
     let question = Question {
-        action: "report.run",
+        action: ReadingAction::ReportRun,
         of: Some(("report", described.name)),
         parameters: parameters.identity(&["limit", "cursor"]),
     };

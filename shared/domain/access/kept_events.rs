@@ -2,7 +2,10 @@
 
 use crate::{
     access::access_key::Key,
-    trail::event::{Event, Outcome, Recorded},
+    trail::{
+        actions::{Action, JitAction, ReviewAction},
+        event::{Event, Outcome, Recorded},
+    },
 };
 
 /// The first uses of an access that are kept …
@@ -18,19 +21,21 @@ const LAST_AFTERTHOUGHTS: usize = 50;
 
 /// Whether an event is what somebody thought of an access afterwards: a finding about it, or a decision in a review.
 pub fn is_afterthought(event: &Event) -> bool {
-    event.action.starts_with("finding.") || event.action == "review.decided"
+    matches!(event.action, Action::Finding(_) | Action::Review(ReviewAction::Decided))
 }
 
 /// Whether an event is a use of an access.
 pub fn is_use(event: &Event) -> bool {
-    const USES: [&str; 5] = [
-        "access.used",
-        "computer.accessed",
-        "computer.left",
-        "computer.offline_code.retrieved",
-        "entra.credentials.accessed",
-    ];
-    USES.contains(&event.action.as_str()) && event.outcome == Outcome::Success
+    let Action::Jit(action) = event.action else { return false };
+    let is_use = match action {
+        JitAction::AccessUsed
+        | JitAction::ComputerAccessed
+        | JitAction::ComputerLeft
+        | JitAction::ComputerOfflineCodeRetrieved
+        | JitAction::EntraCredentialsAccessed => true,
+        JitAction::EntraAccountRequested | JitAction::EntraAccountDisabled => false,
+    };
+    is_use && event.outcome == Outcome::Success
 }
 
 /// What was left out of very many events.

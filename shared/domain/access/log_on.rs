@@ -18,12 +18,6 @@ use crate::{
 
 /// How long a log-on lasts where no log-off of that person, account and desktop is known.
 pub const LOG_ON_LASTS: Duration = Duration::from_secs(12 * 3600);
-/// The action by which somebody logs on to a computer …
-pub const LOG_ON: &str = "computer.accessed";
-/// … logs off or locks it …
-pub const LOG_OFF: &str = "computer.left";
-/// … and gets a code to log on to one that is offline.
-pub const OFFLINE_CODE: &str = "computer.offline_code.retrieved";
 
 /// What explains a log-on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use crate::{
     text::case_folding::fold_identity,
     time::duration::Length,
 };
+use shared::domain::trail::actions::{Action, EntitlementAction, JitAction, SessionAction};
 
 /// Most account patterns.
 const MOST_ACCOUNTS: usize = 50;
@@ -68,9 +69,14 @@ impl OpeningEvent {
         ("entitlement.fulfilled", Self::EntitlementFulfilled),
     ];
 
-    /// The one that is written so.
-    pub fn named(action: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(name, _)| *name == action).map(|(_, opening)| opening)
+    /// The one that an action is.
+    pub fn of(action: &Action) -> Option<Self> {
+        match action {
+            Action::Jit(JitAction::EntraAccountRequested) => Some(Self::AccountRequested),
+            Action::Session(SessionAction::Granted) => Some(Self::SessionGranted),
+            Action::Entitlement(EntitlementAction::Fulfilled) => Some(Self::EntitlementFulfilled),
+            _ => None,
+        }
     }
 
     /// Those for which an application disables accounts unless it says otherwise.

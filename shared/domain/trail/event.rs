@@ -10,7 +10,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 use crate::{
     time::timestamp::Instant,
     trail::{
-        actions::{self, Action, Category, State, message_template},
+        actions::{Action, Category, Definition, State, message_template},
         key::Key,
     },
 };
@@ -87,9 +87,10 @@ impl EventId {
     }
 
     /// The id of one of the service's own events, made from what it is about, so that a retry writes it once.
-    pub fn of_service(tenant: &Tenant, action: &str, about: &[&str]) -> Self {
+    pub fn of_service(tenant: &Tenant, action: impl fmt::Display, about: &[&str]) -> Self {
+        let action = action.to_string();
         let parts: Vec<_> =
-            [tenant.as_str(), action].into_iter().chain(about.iter().copied()).collect();
+            [tenant.as_str(), &action].into_iter().chain(about.iter().copied()).collect();
         Self(format!("sys_{}", hashed("jit-audit/service-event-id/v1", &parts)))
     }
 
@@ -159,8 +160,8 @@ pub struct Event {
     pub id: EventId,
     /// Whose trail it is in.
     pub tenant: Tenant,
-    /// What happened: a name from the catalogue.
-    pub action: String,
+    /// What happened.
+    pub action: Action,
     /// When it happened, by the source's clock.
     pub occurred_at: Instant,
     /// Who did it.
@@ -419,7 +420,7 @@ pub struct Origin {
 struct Body<'e> {
     id: &'e EventId,
     tenant: &'e Tenant,
-    action: &'e str,
+    action: &'e Action,
     occurred_at: Instant,
     actor: &'e Actor,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -456,14 +457,14 @@ impl Event {
     pub fn of_service(
         id: EventId,
         tenant: &Tenant,
-        action: &str,
+        action: impl Into<Action>,
         occurred_at: Instant,
         actor: Actor,
     ) -> Self {
         Self {
             id,
             tenant: tenant.clone(),
-            action: action.to_owned(),
+            action: action.into(),
             occurred_at,
             actor,
             subject: None,
@@ -535,7 +536,8 @@ impl Event {
         if let Some(id) = &self.request_id {
             return Some(id.into());
         }
-        let details = self.details.as_ref().filter(|_| self.action.starts_with("entitlement."))?;
+        let Action::Entitlement(_) = self.action else { return None };
+        let details = self.details.as_ref()?;
         details.get("assignment_id")?.as_str().map(|id| format!("assignment:{id}").into())
     }
 
@@ -565,29 +567,24 @@ impl Event {
         Digest(Sha256::digest(&bytes).into())
     }
 
-    /// The catalogue's row, none for an action that a newer version wrote.
-    pub fn catalogued(&self) -> Option<&'static Action> {
-        actions::find(&self.action)
-    }
-
     /// Whether it is of a kind that devices report of themselves: something was used.
     pub fn is_of_device(&self) -> bool {
-        self.catalogued().is_some_and(|action| action.is_device)
+        self.action.definition().is_some_and(|action| action.is_device)
     }
 
     /// What the Action column shows. Never empty.
     pub fn label(&self) -> String {
-        self.catalogued().map_or_else(
-            || message_template::escaped(&self.action),
-            |action| message_template::render(action.label, self),
-        )
+        match self.action.definition() {
+            Some(action) => message_template::render(action.label, self),
+            None => message_template::escaped(self.action.as_str()),
+        }
     }
 
     /// The sentence. Never empty.
     pub fn message(&self) -> String {
-        match self.catalogued() {
+        match self.action.definition() {
             Some(action) => message_template::render(message_template::fitting(action, self), self),
-            None => message_template::escaped(&self.action),
+            None => message_template::escaped(self.action.as_str()),
         }
     }
 }
@@ -653,13 +650,14 @@ impl Recorded {
 
     /// The family of its action.
     pub fn category(&self) -> Category {
-        self.event.catalogued().map_or(Category::Audit, |action| action.category)
+        self.event.action.definition().map_or(Category::Audit, |action| action.category)
     }
 
     /// The state that its request or session entered by it. None where the attempt failed.
     pub fn state(&self) -> Option<State> {
         self.event
-            .catalogued()
+            .action
+            .definition()
             .filter(|action| self.took_place(action))
             .and_then(|action| action.state)
     }
@@ -667,12 +665,13 @@ impl Recorded {
     /// The status that its request entered by it, as Microsoft Entra's entitlement management words it. None where the attempt failed.
     pub fn request_status(&self) -> Option<&'static str> {
         self.event
-            .catalogued()
+            .action
+            .definition()
             .filter(|action| self.took_place(action))
             .and_then(|action| action.request_status)
     }
 
-    fn took_place(&self, action: &Action) -> bool {
+    fn took_place(&self, action: &Definition) -> bool {
         self.event.outcome == Outcome::Success || action.always_fails
     }
 

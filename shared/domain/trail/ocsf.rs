@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::trail::{
-    actions::{Action, ocsf_class::Class},
+    actions::{Action, Definition, ocsf_class::Class},
     event::{Actor, ActorType, Event, Outcome, Party, Recorded},
 };
 
@@ -14,7 +14,7 @@ pub const VERSION: &str = "1.8.0";
 /// The event as an event of its class. What the class has no place for stands under `unmapped`, as the API answers it, so nothing is lost.
 pub fn ocsf(recorded: &Recorded) -> Value {
     let event = &recorded.event;
-    let Some(action) = event.catalogued() else { return Value::Null };
+    let Some(action) = event.action.definition() else { return Value::Null };
     let class = action.ocsf.class;
     let activity = activity(action, event);
     let mut told = json!({
@@ -76,7 +76,7 @@ pub fn ocsf(recorded: &Recorded) -> Value {
 }
 
 /// The activity of the action, in the variant that the event is.
-fn activity(action: &Action, event: &Event) -> u8 {
+fn activity(action: &Definition, event: &Event) -> u8 {
     let provisioned = event.details.as_ref().and_then(|details| details.get("provisioned"));
     match action.ocsf.activity {
         // An account that was there is enabled.
@@ -139,14 +139,14 @@ fn privileges(event: &Event) -> Vec<String> {
         .map(Party::shown)
         .or(event.session.as_ref().map(|session| session.id.as_str()));
     match roles {
-        [] => vec![all.unwrap_or(&event.action).to_owned()],
+        [] => vec![all.unwrap_or(event.action.as_str()).to_owned()],
         roles => roles.to_vec(),
     }
 }
 
 /// What the event is about.
-fn entity(action: &Action, event: &Event) -> Value {
-    let session = event.session.as_ref().filter(|_| event.action.starts_with("session."));
+fn entity(action: &Definition, event: &Event) -> Value {
+    let session = event.session.as_ref().filter(|_| matches!(event.action, Action::Session(_)));
     let party = event.target.as_ref().or(event.account.as_ref()).or(event.subject.as_ref());
     let (mut entity, kind) = match (session, party) {
         (Some(session), _) => (json!({"uid": session.id, "name": session.id}), Some("session")),
@@ -154,7 +154,7 @@ fn entity(action: &Action, event: &Event) -> Value {
         (None, None) => (json!({"name": action.label}), None),
     };
     // What an action is about is the first word of its name.
-    let kind = kind.or_else(|| event.action.split('.').next());
+    let kind = kind.or_else(|| event.action.as_str().split('.').next());
     entity["type"] = kind.unwrap_or_default().into();
     entity
 }

@@ -8,7 +8,10 @@ use crate::{
     configuration::application::{Configured, Place},
     json::strict_json::FieldError,
     time::{duration::Length, timestamp::Instant},
-    trail::event::{AskedWindow, Event, EventId, Opened, Party},
+    trail::{
+        actions::JitAction,
+        event::{AskedWindow, Event, EventId, Opened, Party},
+    },
     windows::window::Window,
 };
 
@@ -98,7 +101,7 @@ impl Claim {
         };
         let mut errors = Vec::new();
         // A session or package is as long as its source made it; an account is asked for here.
-        let is_account = event.action == "entra.account.requested";
+        let is_account = event.action == JitAction::EntraAccountRequested;
         let shortest = place.shortest_window();
         if is_account && ends_at < starts_at.plus(shortest) {
             let detail = format!(

@@ -27,6 +27,7 @@ use super::{
     step::{Step, places, review_event, step_review, stored_review},
 };
 use crate::{access_packages, reports};
+use shared::domain::trail::actions::ReviewAction;
 
 /// Decisions that are made together: of a hundred statements in a transaction two are each one's, and one the review's.
 pub(super) const TOGETHER: usize = 40;
@@ -90,8 +91,13 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
         if review.stage != Stage::Opening {
             return Ok(Step::None(review));
         }
-        let mut event =
-            review_event(scope, &review, "review.opened", generation, review.opened_by.clone());
+        let mut event = review_event(
+            scope,
+            &review,
+            ReviewAction::Opened,
+            generation,
+            review.opened_by.clone(),
+        );
         let told = [
             ("items", json!(fixed.items)),
             ("found", json!(fixed.found)),

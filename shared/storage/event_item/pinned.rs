@@ -9,6 +9,7 @@ use shared_domain::{
     tables::event_columns::Layout,
     time::time_zone::zone,
     trail::{
+        actions::Action,
         arbitrary::recorded,
         event::{ActorType, EventId, Scope, Tenant},
         filter::attributes::write_searchable,
@@ -36,10 +37,8 @@ fn digests_items_answers_and_exports_keep_their_bytes() {
 
 fn pinned(action: &str, shape: &str) -> String {
     let event = event(action, shape);
-    let item: Vec<_> = attributes(&event)
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value:?}"))
-        .collect();
+    let item: Vec<_> =
+        attributes(&event).into_iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     let mut searched = String::new();
     write_searchable(&event, &mut searched);
     let mut searched: Vec<_> = searched.lines().collect();
@@ -90,6 +89,7 @@ fn event(action: &str, shape: &str) -> Recorded {
     };
     let tenant = Tenant::new("north_wind-1").unwrap();
     let id = EventId::new(&format!("id-{shape}")).unwrap();
+    let action = Action::from(action);
     let at = time("2026-07-22T11:00:00.125Z");
     let mut event = Event::of_service(id, &tenant, action, at, Actor::system());
     let mut opened = None;
@@ -147,15 +147,15 @@ fn event(action: &str, shape: &str) -> Recorded {
             event.session = Some(session(Scope::Role, &["reader"], None));
             event.window = Some(AskedWindow::Until(time("2026-08-01T00:00:00Z")));
             event.source = Some(Origin { ip: None, user_agent: None, client: None });
-            event.details = serde_json::json!({"gone": true, "assignment_id": "as-2"}).as_object().cloned();
+            event.details =
+                serde_json::json!({"gone": true, "assignment_id": "as-2"}).as_object().cloned();
         }
         "partial" => {
             event.actor = Actor { kind: ActorType::Service, id: text("svc"), ..Actor::system() };
             event.subject = party(None, Some("u-3"), None, None);
             event.account = party(None, None, Some("acc"), None);
             event.session = Some(session(Scope::Session, &[], None));
-            event.ticket =
-                Some(Ticket { id: "T".to_owned(), url: "u".to_owned(), system: None });
+            event.ticket = Some(Ticket { id: "T".to_owned(), url: "u".to_owned(), system: None });
             event.window = Some(AskedWindow::None);
             event.details = Some(serde_json::Map::new());
         }

@@ -197,7 +197,7 @@ pub fn write_searchable(recorded: &Recorded, out: &mut String) {
         out.push_str(text);
         out.push('\n');
     };
-    line(&event.action);
+    line(event.action.as_str());
     line(&event.label());
     line(&event.message());
     line(event.id.as_str());
