@@ -27,7 +27,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 use shared_domain::{
-    access::{access_key::Key, kept_events, log_on},
+    access::{access_key::Key, kept_events},
     configuration::{application::Configured, organisation},
     findings::{
         finding::{self, Finding},

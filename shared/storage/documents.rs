@@ -388,7 +388,7 @@ impl Step<'_> {
         let changed = self.event(&scope);
         let also = wanted.also.as_ref().map(|(action, reason, details)| {
             let id = EventId::of_service(&scope.tenant, action, &[id, &version]);
-            let mut event = Event::of_service(id, &scope.tenant, action, scope.now, by.actor());
+            let mut event = Event::of_service(id, &scope.tenant, *action, scope.now, by.actor());
             event.reason = Some(reason.clone());
             event.details = details.as_object().cloned();
             event

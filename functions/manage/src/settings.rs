@@ -2,11 +2,11 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
-use shared::domain::trail::actions::ConfigurationAction;
 use shared::{
     domain::{
         configuration::settings::{Hold, Settings},
         json::strict_json::FieldError,
+        trail::actions::ConfigurationAction,
     },
     http::{problem::Problem, request},
     storage::documents::{Document, Kind, Wanted},

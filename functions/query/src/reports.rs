@@ -2,7 +2,6 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::{Value, json};
-use shared::domain::trail::actions::ReadingAction;
 use shared::http::read_audit;
 use shared::http::report_request;
 use shared::services::access_projection;
@@ -15,6 +14,7 @@ use shared::{
             report::{Described, ParameterType, Query, Report, reports},
         },
         time::time_zone,
+        trail::actions::ReadingAction,
     },
     http::{
         cursor::Binding,

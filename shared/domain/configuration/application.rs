@@ -12,8 +12,8 @@ use crate::{
     },
     text::case_folding::fold_identity,
     time::duration::Length,
+    trail::actions::{Action, EntitlementAction, JitAction, SessionAction},
 };
-use shared::domain::trail::actions::{Action, EntitlementAction, JitAction, SessionAction};
 
 /// Most account patterns.
 const MOST_ACCOUNTS: usize = 50;
@@ -260,7 +260,7 @@ fn read_disable_for(fields: &mut Fields<'_>) -> Vec<OpeningEvent> {
     }
     let mut openings = Vec::new();
     for (place, name) in fields.any_texts(KEY, OpeningEvent::ALL.len()).into_iter().enumerate() {
-        match OpeningEvent::named(&name) {
+        match OpeningEvent::of(&Action::from(name.as_str())) {
             Some(opening) if openings.contains(&opening) => {}
             Some(opening) => openings.push(opening),
             None => {

@@ -317,11 +317,7 @@ impl Said {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::trail::{
-        actions::{Action, FindingAction},
-        arbitrary::recorded,
-        event::Tenant,
-    };
+    use crate::trail::{arbitrary::recorded, event::Tenant};
     use proptest::prelude::*;
     use serde_json::json;
 

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 use shared_domain::{
-    access::{access_key::Key, access_record::Access, kept_events, log_on},
+    access::{access_key::Key, access_record::Access, kept_events},
     findings::hasty_approvals::{self, Hasty},
     identity::matching,
     time::timestamp::Instant,

@@ -10,7 +10,7 @@ use shared_domain::{
     access::{
         access_key::Key,
         access_record::{Access, Kind as AccessKind},
-        log_on::{self, Explained, LOG_ON_LASTS},
+        log_on::{Explained, LOG_ON_LASTS},
     },
     findings::use_rules,
     identity::{matching, people::People},

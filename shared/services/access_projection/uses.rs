@@ -6,7 +6,7 @@ use shared_domain::{
     access::{
         access_key::Key,
         access_record::{Access, Kind as AccessKind},
-        kept_events, log_on,
+        kept_events,
     },
     findings::checkpoints::{self, Found},
     identity::matching,

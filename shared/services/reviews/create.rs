@@ -12,6 +12,7 @@ use shared_domain::{
     },
     reviews::review::{self, Fixed, Item, Of, Review, Stage},
     text::case_folding::fold,
+    trail::actions::ReviewAction,
 };
 use shared_platform::{backoff::Unavailable, random};
 use shared_storage::{
@@ -27,7 +28,6 @@ use super::{
     step::{Step, places, review_event, step_review, stored_review},
 };
 use crate::{access_packages, reports};
-use shared::domain::trail::actions::ReviewAction;
 
 /// Decisions that are made together: of a hundred statements in a transaction two are each one's, and one the review's.
 pub(super) const TOGETHER: usize = 40;
