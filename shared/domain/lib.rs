@@ -25,6 +25,7 @@ pub mod trail {
     pub mod arbitrary;
     pub mod event;
     pub mod event_validation;
+    pub mod fields;
     pub mod filter;
     pub mod key;
     pub mod ocsf;

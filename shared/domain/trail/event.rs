@@ -154,7 +154,7 @@ fn is_word(text: &str, longest: usize) -> bool {
 }
 
 /// An event's facts: what its source told us, normalised. Nothing derived, nothing of how it was recorded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// Unique within the tenant.
     pub id: EventId,
@@ -167,34 +167,48 @@ pub struct Event {
     /// Who did it.
     pub actor: Actor,
     /// The person the access is for, when that is not the actor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Party>,
     /// The privileged identity used or enabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<Party>,
     /// The thing accessed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
     /// The request it belongs to, from CREATED to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Session>,
     /// The source's id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// Why access was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
     /// Why it was decided, ended or failed so.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The ticket it was done under.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
     /// Who approves, where that is not the actor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub approver: Option<Party>,
     /// The policy that applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
     /// Roles given or taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// How it went.
     pub outcome: Outcome,
-    /// The window the caller asked for.
+    /// The window the caller asked for. Facts hold it as it is, answers with the window that was opened.
+    #[serde(skip)]
     pub window: Option<AskedWindow>,
     /// Where it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Origin>,
     /// Anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Map<String, Value>>,
 }
 
@@ -415,43 +429,6 @@ pub struct Origin {
     pub client: Option<String>,
 }
 
-/// The members that facts and answers share. `window` and `session` read differently in an answer.
-#[derive(Serialize)]
-struct Body<'e> {
-    id: &'e EventId,
-    tenant: &'e Tenant,
-    action: &'e Action,
-    occurred_at: Instant,
-    actor: &'e Actor,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: &'e Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account: &'e Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: &'e Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<Cow<'e, Session>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: &'e Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    justification: &'e Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: &'e Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ticket: &'e Option<Ticket>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    approver: &'e Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: &'e Option<Policy>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    roles: &'e [String],
-    outcome: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: &'e Option<Origin>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: &'e Option<Map<String, Value>>,
-}
-
 impl Event {
     /// One of the service's own events, with nothing yet but what every event has.
     pub fn of_service(
@@ -485,52 +462,6 @@ impl Event {
         }
     }
 
-    fn body<'e>(&'e self, session: Option<Cow<'e, Session>>) -> Body<'e> {
-        let Self {
-            id,
-            tenant,
-            action,
-            occurred_at,
-            actor,
-            subject,
-            account,
-            target,
-            session: _,
-            request_id,
-            justification,
-            reason,
-            ticket,
-            approver,
-            policy,
-            roles,
-            outcome,
-            window: _,
-            source,
-            details,
-        } = self;
-        Body {
-            id,
-            tenant,
-            action,
-            occurred_at: *occurred_at,
-            actor,
-            subject,
-            account,
-            target,
-            session,
-            request_id,
-            justification,
-            reason,
-            ticket,
-            approver,
-            policy,
-            roles,
-            outcome: *outcome,
-            source,
-            details,
-        }
-    }
-
     /// The request that it belongs to by its own words: the source's id of it, or of the assignment that came of one which is not told.
     pub fn request(&self) -> Option<Cow<'_, str>> {
         if let Some(id) = &self.request_id {
@@ -546,11 +477,11 @@ impl Event {
         #[derive(Serialize)]
         struct Facts<'e> {
             #[serde(flatten)]
-            body: Body<'e>,
+            event: &'e Event,
             #[serde(skip_serializing_if = "Option::is_none")]
             window: &'e Option<AskedWindow>,
         }
-        Facts { body: self.body(self.session.as_ref().map(Cow::Borrowed)), window: &self.window }
+        Facts { event: self, window: &self.window }
     }
 
     /// The digest of the facts: SHA-256 of `jit-audit/event/v1\n` and their RFC 8785 form. It tells a duplicate from a
@@ -695,7 +626,7 @@ impl Serialize for Recorded {
         #[derive(Serialize)]
         struct Answered<'e> {
             #[serde(flatten)]
-            body: Body<'e>,
+            event: &'e Event,
             #[serde(skip_serializing_if = "Option::is_none")]
             window: Option<AnsweredWindow<'e>>,
             label: String,
@@ -710,15 +641,16 @@ impl Serialize for Recorded {
             digest: String,
         }
         let event = &self.event;
-        let session = event.session.as_ref().map(|session| match self.session_username() {
-            // The one place where an answer shows what no source said.
-            Some(shown) if session.username.is_none() => {
-                Cow::Owned(Session { username: Some(shown.to_owned()), ..session.clone() })
+        // The one place where an answer shows what no source said.
+        let shown = match (&event.session, self.session_username()) {
+            (Some(session @ Session { username: None, .. }), Some(shown)) => {
+                let session = Session { username: Some(shown.to_owned()), ..session.clone() };
+                Cow::Owned(Event { session: Some(session), ..event.clone() })
             }
-            _ => Cow::Borrowed(session),
-        });
+            _ => Cow::Borrowed(event),
+        };
         Answered {
-            body: event.body(session),
+            event: &shown,
             window: self.window(),
             label: event.label(),
             category: self.category(),

@@ -1,13 +1,18 @@
 //! Filters: SCIM's language (RFC 7644, section 3.4.2.2) over an answered event, and free text. One parser and one evaluator
 //! serve listing, search, feed, exports, alerts and streams.
 
-pub mod attributes;
 mod parser;
 
 use memchr::memmem;
 
-use crate::{text::case_folding::fold, time::timestamp::Instant, trail::event::Recorded};
-use attributes::{Attribute, Found};
+use crate::{
+    text::case_folding::fold,
+    time::timestamp::Instant,
+    trail::{
+        event::Recorded,
+        fields::{Field, Found, write_searchable},
+    },
+};
 
 /// Longest filter, in bytes.
 pub const MAX_BYTES: usize = 4096;
@@ -25,10 +30,10 @@ pub enum Filter {
     Or(Vec<Filter>),
     /// Not this.
     Not(Box<Filter>),
-    /// The attribute is there.
-    Present(&'static Attribute),
-    /// The attribute compares with the operand.
-    Compare(&'static Attribute, Operator, Operand),
+    /// The field is there.
+    Present(Field),
+    /// The field compares with the operand.
+    Compare(Field, Operator, Operand),
 }
 
 /// How an attribute is compared.
@@ -166,7 +171,7 @@ impl FreeText {
     /// ticket, or a text or number of its details.
     pub fn matches(&self, event: &Recorded) -> bool {
         let mut text = String::with_capacity(1024);
-        attributes::write_searchable(event, &mut text);
+        write_searchable(event, &mut text);
         self.are_within(&text)
     }
 
@@ -188,7 +193,7 @@ mod tests {
     use super::*;
     use crate::trail::{
         arbitrary::{events, instant, recorded},
-        filter::attributes::{ATTRIBUTES, Attribute, Kind},
+        fields::Kind,
     };
     use proptest::prelude::*;
     use serde_json::Value;
@@ -252,8 +257,8 @@ mod tests {
             Filter::And(all) => all.iter().all(|filter| by_json(filter, answer)),
             Filter::Or(any) => any.iter().any(|filter| by_json(filter, answer)),
             Filter::Not(filter) => !by_json(filter, answer),
-            Filter::Present(attribute) => at(attribute.path).is_some(),
-            Filter::Compare(attribute, operator, operand) => match at(attribute.path) {
+            Filter::Present(attribute) => at(attribute.path()).is_some(),
+            Filter::Compare(attribute, operator, operand) => match at(attribute.path()) {
                 None => *operator == Operator::Ne,
                 Some(Value::Array(list)) => {
                     list.iter().any(|value| one_by_json(value, *operator, operand))
@@ -296,9 +301,9 @@ mod tests {
         choice: (prop::sample::Index, prop::sample::Index, String, bool),
     ) -> String {
         let (attribute, operator, word, own) = choice;
-        let attribute = attribute.get(ATTRIBUTES);
-        let found = attribute.path.split('.').try_fold(answer, |value, member| value.get(member));
-        let operators: &[&str] = match attribute.kind {
+        let attribute = attribute.get(Field::ALL);
+        let found = attribute.path().split('.').try_fold(answer, |value, member| value.get(member));
+        let operators: &[&str] = match attribute.kind() {
             Kind::Object => &["pr"],
             Kind::Text | Kind::Texts => {
                 &["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr"]
@@ -307,12 +312,12 @@ mod tests {
         };
         let operator = operator.get(operators);
         if *operator == "pr" {
-            return format!("{} pr", attribute.path);
+            return format!("{} pr", attribute.path());
         }
         let own = found
             .filter(|_| own)
             .map(|found| found.as_array().map_or(found, |list| &list[0]).clone());
-        let operand = match (attribute.kind, own) {
+        let operand = match (attribute.kind(), own) {
             (Kind::Text | Kind::Texts, Some(Value::String(text))) => {
                 Value::String(text.to_uppercase())
             }
@@ -321,7 +326,7 @@ mod tests {
             (Kind::Number, None) => 3.into(),
             (_, None) => word.into(),
         };
-        format!("{} {operator} {operand}", attribute.path)
+        format!("{} {operator} {operand}", attribute.path())
     }
 
     fn filters(answer: Value) -> impl Strategy<Value = String> {
@@ -368,7 +373,7 @@ mod tests {
         fn free_text_finds_every_word_of_an_event(event in events(), at in instant(), place in any::<prop::sample::Index>()) {
             let event = recorded(event, at);
             let mut text = String::new();
-            attributes::write_searchable(&event, &mut text);
+            write_searchable(&event, &mut text);
             let words: Vec<_> = text.split_whitespace().collect();
             prop_assume!(!words.is_empty());
             let word = place.get(&words).to_uppercase();
@@ -394,7 +399,7 @@ mod tests {
             let mut found = Vec::new();
             paths(&serde_json::to_value(recorded(event, at)).unwrap(), "", &mut found);
             for path in found {
-                prop_assert!(Attribute::named(&path).is_some(), "{}", path);
+                prop_assert!(Field::named(&path).is_some(), "{}", path);
             }
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::trail::{
     actions::{Action, Definition, ocsf_class::Class},
     event::{Actor, ActorType, Event, Outcome, Party, Recorded},
+    fields::Field,
 };
 
 /// The version of the schema.
@@ -34,22 +35,19 @@ pub fn ocsf(recorded: &Recorded) -> Value {
             told.insert(name.to_owned(), value);
         }
     };
+    let text = |field: Field| field.find(recorded).into_json_text();
     let is_failure = event.outcome == Outcome::Failure;
     set("status_id", Some(if is_failure { 2 } else { 1 }.into()));
     set("status", Some(if is_failure { "Failure" } else { "Success" }.into()));
-    set("status_detail", event.reason.as_deref().map(Value::from));
+    set("status_detail", text(Field::Reason));
     if class != Class::DetectionFinding {
         set("actor", Some(json!({"user": user_of(&event.actor)})));
-        set(
-            "src_endpoint",
-            event.source.as_ref().and_then(|source| Some(json!({"ip": source.ip.as_ref()?}))),
-        );
+        set("src_endpoint", text(Field::SourceIp).map(|ip| json!({"ip": ip})));
     }
-    let session = event.session.as_ref().map(|session| json!({"uid": session.id}));
     match class {
         Class::Authentication => {
             set("user", Some(affected(event)));
-            set("session", session);
+            set("session", text(Field::SessionId).map(|id| json!({"uid": id})));
             // Where somebody logged in: a desktop, else the service itself.
             let place = event.target.as_ref().map_or("Jit Audit", Party::shown);
             set("dst_endpoint", Some(json!({"name": place})));
@@ -62,7 +60,7 @@ pub fn ocsf(recorded: &Recorded) -> Value {
         }
         Class::EntityManagement => {
             set("entity", Some(entity(action, event)));
-            set("comment", event.justification.as_deref().map(Value::from));
+            set("comment", text(Field::Justification));
         }
         Class::DetectionFinding => {
             let finding = event.target.as_ref().map_or(event.id.as_str(), Party::shown);

@@ -12,7 +12,7 @@ use shared_domain::{
         actions::Action,
         arbitrary::recorded,
         event::{ActorType, EventId, Scope, Tenant},
-        filter::attributes::write_searchable,
+        fields::write_searchable,
         ocsf::ocsf,
     },
 };
