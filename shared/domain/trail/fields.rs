@@ -241,7 +241,7 @@ pub fn write_searchable(recorded: &Recorded, out: &mut String) {
         }
     }
     let Event { session, details, .. } = &recorded.event;
-    // As it is told: nobody is called `TBD`.
+    // The name as its source sent it: the field shows `TBD` where there is none yet.
     session.iter().flat_map(|session| &session.username).for_each(|text| line(text));
     details
         .iter()

@@ -136,7 +136,8 @@ pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
             query.target.as_ref().is_none_or(is_its_target)
         }
         Report::Access(_) | Report::Package(_) | Report::Statistics(_) => {
-            !event.id.is_services() && event.action != DirectoryAction::ApplicationRoleAssignmentChanged
+            !event.id.is_services()
+                && event.action != DirectoryAction::ApplicationRoleAssignmentChanged
         }
     }
 }

@@ -6,9 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    access::{
-        kept_events::{FIRST_STEPS, LAST_STEPS},
-    },
+    access::kept_events::{FIRST_STEPS, LAST_STEPS},
     trail::{
         arbitrary::recorded,
         event::{Recorded, Tenant},
