@@ -25,6 +25,7 @@ pub mod trail {
     pub mod arbitrary;
     pub mod event;
     pub mod event_validation;
+    pub mod fields;
     pub mod filter;
     pub mod key;
     pub mod ocsf;
@@ -50,6 +51,7 @@ pub mod access {
     pub mod access_record;
     pub mod assignment;
     pub mod decision;
+    pub mod event_kind;
     pub mod event_order;
     pub mod evidence;
     pub mod kept_events;

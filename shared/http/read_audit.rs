@@ -3,7 +3,10 @@
 use crate::{problem::Problem, request::Parameters};
 use shared_domain::{
     identity::caller::Caller,
-    trail::event::{Event, EventId, Party},
+    trail::{
+        actions::ReadingAction,
+        event::{Event, EventId, Party},
+    },
 };
 use shared_storage::TenantScope;
 
@@ -12,8 +15,8 @@ const HOUR_MILLIS: i64 = 3_600_000;
 /// A query as it is recorded.
 #[derive(Clone, Debug)]
 pub struct Question<'q> {
-    /// The action of the event: `audit.searched`, `audit.followed` or `report.run`.
-    pub action: &'static str,
+    /// The action of the event.
+    pub action: ReadingAction,
     /// The kind and name of what is read, if it is not a search of events: a list or a report.
     pub of: Option<(&'static str, &'q str)>,
     pub parameters: Vec<(&'q str, &'q str)>,
@@ -23,7 +26,7 @@ impl<'q> Question<'q> {
     /// A search of events.
     pub fn of_events(parameters: &'q Parameters) -> Self {
         Self {
-            action: "audit.searched",
+            action: ReadingAction::AuditSearched,
             of: None,
             parameters: parameters.identity(&["limit", "cursor"]),
         }

@@ -5,7 +5,10 @@ use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::json;
 use shared_domain::{
     identity::caller::Caller,
-    trail::event::{Event, EventId, Outcome, Party},
+    trail::{
+        actions::ReadingAction,
+        event::{Event, EventId, Outcome, Party},
+    },
 };
 use shared_storage::{ReadError, TenantScope};
 
@@ -26,9 +29,18 @@ pub async fn record(
     let shown: String = path.chars().take(200).collect();
     let hour = scope.now.to_string().chars().take(13).collect::<String>();
     let route = request.request_context.route_key.as_deref().unwrap_or(method);
-    let id = EventId::of_service(&scope.tenant, "access.refused", &[&caller.sub, route, &hour]);
-    let mut event =
-        Event::of_service(id, &scope.tenant, "access.refused", scope.now, caller.actor());
+    let id = EventId::of_service(
+        &scope.tenant,
+        ReadingAction::AccessRefused,
+        &[&caller.sub, route, &hour],
+    );
+    let mut event = Event::of_service(
+        id,
+        &scope.tenant,
+        ReadingAction::AccessRefused,
+        scope.now,
+        caller.actor(),
+    );
     event.target = Some(Party {
         kind: Some("call".into()),
         name: Some(format!("{method} {shown}")),

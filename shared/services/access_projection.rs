@@ -29,7 +29,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 use shared_domain::{
-    access::{access_key::Key, kept_events, log_on},
+    access::{access_key::Key, kept_events},
     configuration::{application::Configured, organisation},
     findings::{
         finding::{self, Finding},
@@ -37,7 +37,10 @@ use shared_domain::{
     },
     identity::person::Known,
     time::timestamp::Instant,
-    trail::event::{Event, Recorded, RecordedBy},
+    trail::{
+        actions::{Action, EntitlementAction, JitAction, RevocationAction},
+        event::{Event, Recorded, RecordedBy},
+    },
 };
 use shared_platform::backoff::contended;
 use shared_storage::{
@@ -175,8 +178,10 @@ impl<'t> Follower<'t> {
         let mut findings: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
         let (mut loose, mut uses) = (Vec::new(), Vec::new());
         self.know_since(&events).await?;
-        let is_computer =
-            |it: &&Recorded| [log_on::LOG_ON, log_on::LOG_OFF].contains(&it.event.action.as_str());
+        let is_computer = |it: &&Recorded| {
+            let Action::Jit(action) = it.event.action else { return false };
+            matches!(action, JitAction::ComputerAccessed | JitAction::ComputerLeft)
+        };
         let computers: Vec<Recorded> = events.iter().filter(is_computer).cloned().collect();
         for recorded in events {
             let event = &recorded.event;
@@ -205,9 +210,9 @@ impl<'t> Follower<'t> {
         let covered = self.covered(loose.iter().map(|recorded| &recorded.event)).await?;
         for recorded in loose.into_iter().filter(|recorded| !covered.contains(&recorded.event.id)) {
             let own = Key::of(&recorded.event);
-            let about = match recorded.event.action.starts_with("entitlement.") {
-                true => self.of_package(&recorded.event).await?,
-                false => self.of_account(&recorded.event).await?,
+            let about = match recorded.event.action {
+                Action::Entitlement(_) => self.of_package(&recorded.event).await?,
+                _ => self.of_account(&recorded.event).await?,
             };
             for key in about.into_iter().filter(|key| own.as_ref() != Some(key)) {
                 accesses.entry(key).or_default().push(recorded.clone());
@@ -255,13 +260,13 @@ impl<'t> Follower<'t> {
 /// Whether an event may affect access records that it does not name: those of its account, or of
 /// its holder and package.
 fn is_about_others(event: &Event) -> bool {
-    match event.action.as_str() {
-        "entra.account.disabled" => Key::of(event).is_none(),
+    match event.action {
+        Action::Jit(JitAction::EntraAccountDisabled) => Key::of(event).is_none(),
         // One verification ends every expired request on its account.
-        "revocation.verified" => true,
-        "entitlement.removed" | "entitlement.extended" => true,
+        Action::Revocation(RevocationAction::Verified) => true,
+        Action::Entitlement(EntitlementAction::Removed | EntitlementAction::Extended) => true,
         // An assignment that was imported on its own.
-        "entitlement.fulfilled" => event.request_id.is_none(),
+        Action::Entitlement(EntitlementAction::Fulfilled) => event.request_id.is_none(),
         // A use that names an access record may still belong to another account.
         _ => kept_events::is_use(event) && (Key::of(event).is_none() || event.account.is_some()),
     }

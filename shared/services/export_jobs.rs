@@ -15,6 +15,7 @@ use shared_domain::{
     },
     time::timestamp::Instant,
     trail::{
+        actions::ExportAction,
         event::{Event, EventId, Party, RecordedBy},
         search::Order,
     },
@@ -175,7 +176,7 @@ pub async fn begin_export_with(
     }));
     changes.push(places.take(&scope.tenant, &taken, &holders)?);
     changes.extend(with);
-    let mut event = export_event(scope, job, "export.requested", &[], job.snapshot);
+    let mut event = export_event(scope, job, ExportAction::Requested, &[], job.snapshot);
     event.actor = job.created_by.clone();
     event.details.get_or_insert_default().extend(asked(job));
     // A schedule is no actor with a name. The trail has to contain the saved search and its owner.
@@ -221,7 +222,7 @@ async fn under_way(
 pub fn export_event(
     scope: &TenantScope<'_>,
     job: &Job,
-    action: &'static str,
+    action: ExportAction,
     about: &[&str],
     at: Instant,
 ) -> Event {

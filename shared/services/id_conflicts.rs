@@ -9,7 +9,10 @@ use shared_domain::{
         checkpoints,
         rules::{self, ID_TAKEN},
     },
-    trail::event::{Actor, Event, EventId, Party, Recorded, RecordedBy},
+    trail::{
+        actions::FindingAction,
+        event::{Actor, Event, EventId, Party, Recorded, RecordedBy},
+    },
 };
 use shared_storage::{TenantScope, insert_events::Insertion};
 
@@ -29,8 +32,9 @@ fn taken_id(scope: &TenantScope<'_>, sent: &Event, there: &Recorded, by: &Record
     let tenant = &scope.tenant;
     // One finding for each sender and id, however often the event is sent.
     let finding = checkpoints::finding_id(tenant, ID_TAKEN, &format!("{}#{}", sent.id, by.sub));
-    let id = EventId::of_service(tenant, "finding.raised", &[&finding, "1"]);
-    let mut event = Event::of_service(id, tenant, "finding.raised", scope.now, Actor::system());
+    let id = EventId::of_service(tenant, FindingAction::Raised, &[&finding, "1"]);
+    let mut event =
+        Event::of_service(id, tenant, FindingAction::Raised, scope.now, Actor::system());
     event.target =
         Some(Party { kind: Some("finding".into()), id: Some(finding), ..Party::default() });
     event.reason = Some(format!(

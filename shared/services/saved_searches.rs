@@ -17,6 +17,7 @@ use shared_domain::{
     json::object_reader::TEXT_BYTES,
     time::timestamp::Instant,
     trail::{
+        actions::ExportAction,
         event::{Event, EventId, Outcome, Party, RecordedBy},
         search::Order,
     },
@@ -164,11 +165,11 @@ pub async fn fail_due_run(
     reason: &str,
 ) -> Result<(), ReadError> {
     let about = ["saved", &due.id, &due.at.to_string()];
-    let id = EventId::of_service(&scope.tenant, "export.failed", &about);
+    let id = EventId::of_service(&scope.tenant, ExportAction::Failed, &about);
     let mut event = Event::of_service(
         id,
         &scope.tenant,
-        "export.failed",
+        ExportAction::Failed,
         scope.now,
         shared_domain::trail::event::Actor::system(),
     );

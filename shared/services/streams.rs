@@ -16,6 +16,7 @@ use shared_domain::{
     streams::stream::{self, Answered, Progress, Stream, Test, TestState},
     time::timestamp::Instant,
     trail::{
+        actions::{ConfigurationAction, FindingAction},
         event::{Actor, Event, EventId, Party},
         filter::Filter,
     },
@@ -220,7 +221,7 @@ pub async fn tell_of_stream(
                     (Some(_), true) => "the target takes what is sent",
                     (Some(_), false) => "what the target did not take is not to be sent any more",
                 };
-                vec![stream_finding(scope, "finding.withdrawn", before, &next.progress, why)]
+                vec![stream_finding(scope, FindingAction::Withdrawn, before, &next.progress, why)]
             }
         };
         let done = after(before, next.clone());
@@ -284,7 +285,7 @@ fn step(before: &StoredStream, next: &StoredStream) -> Result<Change, Damaged> {
 
 /// The events of a paused stream: the pause, and the finding that leads to an alert.
 fn paused(scope: &TenantScope<'_>, stored: &StoredStream, progress: &Progress) -> Vec<Event> {
-    let action = "stream.paused";
+    let action = ConfigurationAction::StreamPaused;
     let id =
         EventId::of_service(&scope.tenant, action, &[&stored.id, &progress.pauses.to_string()]);
     let mut event = Event::of_service(id, &scope.tenant, action, scope.now, Actor::system());
@@ -300,12 +301,12 @@ fn paused(scope: &TenantScope<'_>, stored: &StoredStream, progress: &Progress) -
         "nothing gets through to stream {}: {error}; its place is kept, and it is tried again",
         stored.id
     );
-    vec![event, stream_finding(scope, "finding.raised", stored, progress, &why)]
+    vec![event, stream_finding(scope, FindingAction::Raised, stored, progress, &why)]
 }
 
 fn stream_finding(
     scope: &TenantScope<'_>,
-    action: &str,
+    action: FindingAction,
     stored: &StoredStream,
     progress: &Progress,
     why: &str,
@@ -313,10 +314,10 @@ fn stream_finding(
     let finding = checkpoints::finding_id(&scope.tenant, stream::PAUSED, &stored.id);
     let mut details =
         json!({"rule": stream::PAUSED, "round": progress.pauses, "stream": stored.id});
-    if action == "finding.raised" {
+    if action == FindingAction::Raised {
         let paused = EventId::of_service(
             &scope.tenant,
-            "stream.paused",
+            ConfigurationAction::StreamPaused,
             &[&stored.id, &progress.pauses.to_string()],
         );
         details["severity"] = json!(rules::rule_of(stream::PAUSED).map(|rule| rule.severity));

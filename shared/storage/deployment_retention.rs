@@ -21,7 +21,10 @@ use shared_domain::{
     configuration::settings::{RETENTION_SHORTENED, SHORTER_AFTER, Settings},
     findings::{checkpoints, rules},
     time::timestamp::Instant,
-    trail::event::{Actor, Event, EventId, RecordedBy},
+    trail::{
+        actions::{ConfigurationAction, FindingAction},
+        event::{Actor, Event, EventId, RecordedBy},
+    },
 };
 use shared_platform::backoff::Unavailable;
 
@@ -103,11 +106,15 @@ impl TenantScope<'_> {
         // The event depends on the change only, so concurrent recorders write the same event.
         let (changed_at, since) = (earlier.until.minus(SHORTER_AFTER), earlier.until.to_string());
         let scope = &self.at(changed_at, self.deadline);
-        let id = EventId::of_service(&self.tenant, "settings.changed", &["deployment", &since]);
+        let id = EventId::of_service(
+            &self.tenant,
+            ConfigurationAction::SettingsChanged,
+            &["deployment", &since],
+        );
         let mut changed = Event::of_service(
             id.clone(),
             &self.tenant,
-            "settings.changed",
+            ConfigurationAction::SettingsChanged,
             changed_at,
             Actor::system(),
         );
@@ -121,7 +128,7 @@ impl TenantScope<'_> {
         let raised = finding_event(
             &scope.tenant,
             scope.now,
-            "finding.raised",
+            FindingAction::Raised,
             &finding,
             &[1],
             &why,

@@ -31,7 +31,10 @@ use shared_domain::{
     streams::stream,
     text::case_folding::fold_identity,
     time::timestamp::Instant,
-    trail::event::{Actor, Event, EventId, Party, Tenant},
+    trail::{
+        actions::{ConfigurationAction, FindingAction},
+        event::{Actor, Event, EventId, Party, Tenant},
+    },
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use strum::AsRefStr;
@@ -55,15 +58,15 @@ pub enum Kind {
 
 impl Kind {
     /// The action of an event about a change.
-    pub fn action(self) -> &'static str {
+    pub fn action(self) -> ConfigurationAction {
         match self {
-            Self::Settings => "settings.changed",
-            Self::Person => "person.configured",
-            Self::Application => "application.configured",
-            Self::Package => "package.configured",
-            Self::Organisation => "organisation.configured",
-            Self::Stream => "stream.configured",
-            Self::Saved => "saved.configured",
+            Self::Settings => ConfigurationAction::SettingsChanged,
+            Self::Person => ConfigurationAction::PersonConfigured,
+            Self::Application => ConfigurationAction::ApplicationConfigured,
+            Self::Package => ConfigurationAction::PackageConfigured,
+            Self::Organisation => ConfigurationAction::OrganisationConfigured,
+            Self::Stream => ConfigurationAction::StreamConfigured,
+            Self::Saved => ConfigurationAction::SavedConfigured,
         }
     }
 
@@ -134,7 +137,7 @@ pub struct Wanted {
     /// Findings about the change: the rule and what is wrong.
     pub findings: Vec<(&'static str, String)>,
     /// Another event about the change: action, reason and details.
-    pub also: Option<(&'static str, String, Value)>,
+    pub also: Option<(ConfigurationAction, String, Value)>,
 }
 
 /// When a changed document is due for processing.
@@ -362,7 +365,7 @@ impl Step<'_> {
         let changed = self.event(&scope);
         let also = wanted.also.as_ref().map(|(action, reason, details)| {
             let id = EventId::of_service(&scope.tenant, action, &[id, &version]);
-            let mut event = Event::of_service(id, &scope.tenant, action, scope.now, by.actor());
+            let mut event = Event::of_service(id, &scope.tenant, *action, scope.now, by.actor());
             event.reason = Some(reason.clone());
             event.details = details.as_object().cloned();
             event
@@ -379,7 +382,7 @@ impl Step<'_> {
             finding_event(
                 &scope.tenant,
                 scope.now,
-                "finding.raised",
+                FindingAction::Raised,
                 &finding,
                 &[1],
                 why,

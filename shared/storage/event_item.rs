@@ -149,7 +149,7 @@ pub fn attributes_of(
     };
     out.maybe("session_key", session_key.map(in_lane));
 
-    out.text("action", event.action.clone());
+    out.text("action", event.action.as_str());
     out.text(ACTOR.kind, <&str>::from(actor.kind));
     out.maybe(ACTOR.id, actor.id.clone());
     out.maybe(ACTOR.name, actor.name.clone());
@@ -457,3 +457,7 @@ impl Reader {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod pinned;

@@ -44,8 +44,7 @@ impl Wants {
     pub fn wants(&self, recorded: &Recorded) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
             && self.words.as_ref().is_none_or(|words| words.matches(recorded))
-            && (self.include_service
-                || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))
+            && (self.include_service || !recorded.event.action.is_hidden())
     }
 
     fn lanes(&self) -> &'static [Lane] {
@@ -129,8 +128,7 @@ impl FeedReader<'_> {
         };
         for entry in entries {
             place.late = Some(entry.number);
-            let is_hidden =
-                |it: &Recorded| it.event.catalogued().is_some_and(|action| action.is_hidden());
+            let is_hidden = |it: &Recorded| it.event.action.is_hidden();
             let event = events.remove(&entry.id).filter(|it| self.scope.shows(it));
             if let Some(recorded) = event.filter(|it| self.include_service || !is_hidden(it)) {
                 self.ready.push_back(Fed { recorded, is_late: true, place: place.clone() });

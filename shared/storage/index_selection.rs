@@ -10,6 +10,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::{
         event::Tenant,
+        fields::Field,
         filter::{Filter, Operand, Operator},
     },
 };
@@ -64,7 +65,7 @@ pub fn plans(tenant: &Tenant, filter: Option<&Filter>) -> Vec<Plan> {
     let (mut since, mut until): (Option<Instant>, Option<Instant>) = (None, None);
     for term in terms {
         let Filter::Compare(attribute, operator, Operand::Time(time)) = term else { continue };
-        if attribute.path != "occurred_at" {
+        if *attribute != Field::OccurredAt {
             continue;
         }
         let next = Instant::from_millis(time.millis() + 1);
@@ -82,7 +83,7 @@ pub fn plans(tenant: &Tenant, filter: Option<&Filter>) -> Vec<Plan> {
             (a, b) => a.or(b),
         };
     }
-    let bounded = |term: &Filter| matches!(term, Filter::Compare(attribute, _, Operand::Time(_)) if attribute.path == "occurred_at");
+    let bounded = |term: &Filter| matches!(term, Filter::Compare(attribute, _, Operand::Time(_)) if *attribute == Field::OccurredAt);
     let rest = terms.iter().filter(|term| !bounded(term)).count();
     indexes
         .map(|index| {
@@ -102,7 +103,7 @@ impl Involved {
             let asked = terms.iter().find_map(|term| match term {
                 // Longer than any folded name: DynamoDB would reject it as a key.
                 Filter::Compare(attribute, Operator::Eq, Operand::Text(value))
-                    if attribute.path == path && value.len() <= 4 * NAME_BYTES =>
+                    if attribute.path() == path && value.len() <= 4 * NAME_BYTES =>
                 {
                     Some(value)
                 }
@@ -117,7 +118,7 @@ impl Involved {
             }
             let is_ruled_out = terms.iter().any(|term| match term {
                 Filter::Not(inner) => {
-                    matches!(&**inner, Filter::Present(attribute) if attribute.path == path)
+                    matches!(&**inner, Filter::Present(attribute) if attribute.path() == path)
                 }
                 _ => false,
             });
@@ -158,7 +159,7 @@ mod tests {
     use proptest::prelude::*;
     use shared_domain::trail::{
         arbitrary::{events, instant, recorded},
-        filter::attributes::{Attribute, Found},
+        fields::Found,
     };
 
     fn planned(text: &str) -> Plan {
@@ -226,7 +227,7 @@ mod tests {
             let event = recorded(event, at);
             let terms: Vec<_> = picks
                 .iter()
-                .map(|(place, upper)| match Attribute::named(PATHS[*place]).unwrap().find(&event) {
+                .map(|(place, upper)| match Field::named(PATHS[*place]).unwrap().find(&event) {
                     Found::Text(text) if *upper => format!("{} eq {}", PATHS[*place], serde_json::Value::from(text.to_uppercase())),
                     Found::Text(text) => format!("{} eq {}", PATHS[*place], serde_json::Value::from(&*text)),
                     Found::Time(time) if *upper => format!("{} le \"{time}\"", PATHS[*place]),

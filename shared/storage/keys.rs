@@ -80,11 +80,7 @@ pub enum Lane {
 
 impl Lane {
     pub fn of(event: &Event) -> Self {
-        if event.catalogued().is_some_and(|action| action.is_hidden()) {
-            Self::Service
-        } else {
-            Self::Shown
-        }
+        if event.action.is_hidden() { Self::Service } else { Self::Shown }
     }
 }
 

@@ -19,6 +19,7 @@ use shared::{
         },
         time::timestamp::Instant,
         trail::{
+            actions::FindingAction,
             event::{Actor, Event, EventId, Party, Tenant},
             search::Order,
         },
@@ -216,7 +217,7 @@ async fn raise(
         name: Some(account.name.clone()),
         ..Party::default()
     };
-    tell(scope, "finding.raised", &finding, round, why, Some(party), details).await?;
+    tell(scope, FindingAction::Raised, &finding, round, why, Some(party), details).await?;
     Ok(finding)
 }
 
@@ -243,7 +244,7 @@ async fn withdraw(
                 let why = "the directory does not say so any more";
                 tell(
                     scope,
-                    "finding.withdrawn",
+                    FindingAction::Withdrawn,
                     &finding.id,
                     finding.raised,
                     why,
@@ -262,7 +263,7 @@ async fn withdraw(
 
 async fn tell(
     scope: &TenantScope<'_>,
-    action: &str,
+    action: FindingAction,
     finding: &str,
     round: u32,
     why: &str,

@@ -15,7 +15,10 @@ use shared::{
         exports::export_job::{self, Asked, Job, PARAMETERS, State},
         identity::caller::{Caller, Permission::Read},
         json::object_reader::NAME_BYTES,
-        trail::event::{Digest, Event, EventId, Outcome, Party},
+        trail::{
+            actions::ExportAction,
+            event::{Digest, Event, EventId, Outcome, Party},
+        },
     },
     http::{
         pagination,
@@ -106,9 +109,9 @@ async fn refused(
     asked: Option<&Asked>,
 ) {
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
-    let id = EventId::of_service(&scope.tenant, "export.failed", &["refused", about]);
+    let id = EventId::of_service(&scope.tenant, ExportAction::Failed, &["refused", about]);
     let mut event =
-        Event::of_service(id, &scope.tenant, "export.failed", scope.now, caller.actor());
+        Event::of_service(id, &scope.tenant, ExportAction::Failed, scope.now, caller.actor());
     let name = asked.map(|asked| asked.file_name.clone());
     let name = name.or_else(|| export.is_none().then(|| "(new)".to_owned()));
     event.target = Some(Party { kind: Some("export".to_owned()), id: export, name, email: None });
@@ -277,7 +280,7 @@ async fn links(
 
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
     let mut event =
-        export_jobs::export_event(scope, &job, "export.link_minted", &[about], scope.now);
+        export_jobs::export_event(scope, &job, ExportAction::LinkMinted, &[about], scope.now);
     event.actor = caller.actor();
     let expires_at = scope.now.plus(LINK).min(progress.expires_at.unwrap_or(scope.now));
     let told = [("files", json!(progress.place.files.len())), ("expires_at", json!(expires_at))];
@@ -340,7 +343,8 @@ async fn cancel(
         // The written data is deleted when no run can still be writing.
         let due_at = stored.due_at().filter(|_| stored.is_held(scope.now)).or(Some(scope.now));
         let canceled = Next { progress, run: None, due_at };
-        let mut event = export_jobs::export_event(scope, job, "export.canceled", &[], scope.now);
+        let mut event =
+            export_jobs::export_event(scope, job, ExportAction::Canceled, &[], scope.now);
         event.actor = caller.actor();
         match export_jobs::conclude_export(scope, &stored, canceled, event, &caller.recorded_by())
             .await?

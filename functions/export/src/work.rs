@@ -22,7 +22,10 @@ use shared::{
         exports::export_job::{Job, Progress, State, Upload},
         json::object_reader::TEXT_BYTES,
         time::backoff::Backoff,
-        trail::event::{Outcome as Went, Tenant},
+        trail::{
+            actions::ExportAction,
+            event::{Outcome as Went, Tenant},
+        },
     },
     platform::{aws_client::CallError, random},
     services::export_jobs::{self, Next, StoredJob},
@@ -256,7 +259,7 @@ impl<'r> Run<'r> {
         progress.reason = Some(reason.clone());
         progress.ended_at = Some(now);
         let next = Next { progress, run: None, due_at: Some(now) };
-        let mut event = export_jobs::export_event(self.scope, job, "export.failed", &[], now);
+        let mut event = export_jobs::export_event(self.scope, job, ExportAction::Failed, &[], now);
         event.outcome = Went::Failure;
         let end = reason.floor_char_boundary(TEXT_BYTES);
         event.reason = Some(reason[..end].to_owned());

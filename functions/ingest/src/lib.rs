@@ -29,7 +29,7 @@ use shared::{
         },
         json::strict_json::FieldError,
         trail::{
-            actions::ACTIONS,
+            actions::definitions,
             event::{Event, EventId, RecordedBy, Tenant},
             event_validation::{self, Intake},
             key::Key,
@@ -364,7 +364,7 @@ fn of_device(
     let refused = |event: &Event| {
         if !event.is_of_device() {
             let actions: Vec<_> =
-                ACTIONS.iter().filter(|it| it.is_device).map(|it| it.name).collect();
+                definitions().filter(|it| it.is_device).map(|it| it.name).collect();
             return Some(format!(
                 "your token has audit:self, which is for {} alone",
                 actions.join(", ")

@@ -7,7 +7,10 @@ use shared::services::finding_dispositions;
 use shared::{
     domain::{
         findings::finding::{Finding, Said, State, Verdict},
-        trail::event::{Event, EventId, Party, Session},
+        trail::{
+            actions::FindingAction,
+            event::{Event, EventId, Party, Session},
+        },
     },
     http::{problem::Problem, request},
     platform::backoff::{Unavailable, contended},
@@ -63,9 +66,9 @@ pub async fn disposition(
         }
         let number = finding.dispositions.len() + 1;
         let about = [id.as_str(), &finding.raised.to_string(), &number.to_string()];
-        let event_id = EventId::of_service(&scope.tenant, "finding.dispositioned", &about);
+        let event_id = EventId::of_service(&scope.tenant, FindingAction::Dispositioned, &about);
         let mut event =
-            Event::of_service(event_id, &scope.tenant, "finding.dispositioned", scope.now, by);
+            Event::of_service(event_id, &scope.tenant, FindingAction::Dispositioned, scope.now, by);
         event.target =
             Some(Party { kind: Some("finding".into()), id: Some(id.clone()), ..Party::default() });
         event.reason = Some(said.reason.clone());

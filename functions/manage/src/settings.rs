@@ -6,6 +6,7 @@ use shared::{
     domain::{
         configuration::settings::{Hold, Settings},
         json::strict_json::FieldError,
+        trail::actions::ConfigurationAction,
     },
     http::{problem::Problem, request},
     storage::documents::{Document, Kind, Wanted},
@@ -60,7 +61,7 @@ pub async fn put(
         first.get_or_insert(before);
         // All settings are stored, even those equal to a default, because defaults may change.
         let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
-        let also = hold.map(|(why, details)| ("hold.changed", why, details));
+        let also = hold.map(|(why, details)| (ConfigurationAction::HoldChanged, why, details));
         Ok(Wanted {
             content: Some(content),
             unconfigured: Some(unconfigured),

@@ -44,7 +44,10 @@ impl Portal {
         let issuer = variables.text("ISSUER")?;
         let columns: Vec<_> = COLUMNS
             .iter()
-            .map(|column| json!({"name": column.name, "paths": column.paths, "is_time": column.is_time()}))
+            .map(|column| {
+                let paths: Vec<_> = column.fields.iter().map(|field| field.path()).collect();
+                json!({"name": column.name, "paths": paths, "is_time": column.is_time()})
+            })
             .collect();
         let deployment = json!({
             "issuer": issuer, "client_id": variables.text("PORTAL_CLIENT_ID")?, "scope": variables.text("PORTAL_SCOPE")?, "columns": columns,

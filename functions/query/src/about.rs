@@ -8,7 +8,7 @@ use shared::{
         identity::caller::Permission,
         time::timestamp::Instant,
         trail::{
-            actions::{ACTIONS, Category, Source, State, Writer, message_template},
+            actions::{Category, Source, State, Writer, definitions, message_template},
             event::Tenant,
         },
     },
@@ -47,8 +47,7 @@ pub async fn actions(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2http
         source: Source,
     }
     Parameters::read(request, &[])?;
-    let rows: Vec<_> = ACTIONS
-        .iter()
+    let rows: Vec<_> = definitions()
         .map(|action| Row {
             action: action.name,
             label: action.label,

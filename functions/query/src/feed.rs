@@ -7,6 +7,7 @@ use shared::{
     domain::{
         streams::stream::Shape,
         trail::{
+            actions::ReadingAction,
             filter::{Filter, FreeText},
             position::{FeedPlace, Position},
         },
@@ -55,7 +56,7 @@ pub async fn feed(
         Some(cursor) => binding.position(cursor)?,
     };
     let question = Question {
-        action: "audit.followed",
+        action: ReadingAction::AuditFollowed,
         of: None,
         parameters: parameters.identity(&["after", "limit"]),
     };

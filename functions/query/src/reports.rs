@@ -14,6 +14,7 @@ use shared::{
             report::{Described, ParameterType, Query, Report, reports},
         },
         time::time_zone,
+        trail::actions::ReadingAction,
     },
     http::{
         cursor::Binding,
@@ -97,7 +98,7 @@ pub async fn one(
     let after: Option<String> =
         parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
     let question = Question {
-        action: "report.run",
+        action: ReadingAction::ReportRun,
         of: Some(("report", described.name)),
         parameters: parameters.identity(&["limit", "cursor"]),
     };

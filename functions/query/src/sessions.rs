@@ -12,6 +12,7 @@ use shared::{
         json::object_reader::NAME_BYTES,
         time::timestamp::Instant,
         trail::{
+            actions::SessionAction,
             event::Scope,
             position::Position,
             search::{Order, Range},
@@ -93,7 +94,7 @@ async fn page(
         }
         let Some(recorded) = events.next().await? else { break None };
         let position = Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() };
-        let is_request = recorded.event.action == "session.created";
+        let is_request = recorded.event.action == SessionAction::Created;
         if let Some(session) =
             recorded.event.session.filter(|session| is_request && session.scope == Scope::Session)
         {

@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         time::timestamp::Instant,
-        trail::event::{Recorded, Tenant},
+        trail::{
+            actions::{Action, ExportAction, FindingAction},
+            event::{Recorded, Tenant},
+        },
     },
     platform::backoff::Unavailable,
     services::access_projection::recorder,
@@ -126,8 +129,9 @@ async fn take_from(
     };
     let is_told = |it: &&Recorded| {
         matches!(
-            it.event.action.as_str(),
-            "finding.raised" | "finding.updated" | "export.ready" | "export.failed"
+            it.event.action,
+            Action::Finding(FindingAction::Raised | FindingAction::Updated)
+                | Action::Export(ExportAction::Ready | ExportAction::Failed)
         )
     };
     let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
@@ -161,10 +165,8 @@ async fn take_from(
         }
     }
     for event in told {
-        let alerts = match event.event.action.as_str() {
-            "finding.raised" | "finding.updated" => {
-                alert_outbox::queue_alerts(&scope, &event).await
-            }
+        let alerts = match event.event.action {
+            Action::Finding(_) => alert_outbox::queue_alerts(&scope, &event).await,
             _ => alert_outbox::queue_report_alerts(&scope, &event).await,
         };
         match alerts {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     access::kept_events::is_afterthought,
     trail::{
-        actions,
+        actions::{Action, EntitlementAction, JitAction},
         event::{Event, EventId},
     },
 };
@@ -33,7 +33,7 @@ impl Key {
         if is_finding && let Some(access) = text("access") {
             return access.parse().ok();
         }
-        if event.catalogued().is_some_and(actions::Action::is_hidden) && !is_finding {
+        if event.action.is_hidden() && !is_finding {
             return None;
         }
         if let Some(session) = &event.session {
@@ -42,16 +42,21 @@ impl Key {
         if let Some(request) = event.request() {
             return Some(Self::Request(request.into_owned()));
         }
-        match event.action.as_str() {
-            "entra.account.requested"
-            | "entitlement.requested"
-            | "entitlement.directly_assigned"
-            | "entitlement.fulfilled" => Some(Self::Event(event.id.clone())),
-            // The service's events about a window name the event that opened it. The same field in
-            // a caller's event has no such meaning.
-            _ if event.id.is_services() => text("event").and_then(EventId::new).map(Self::Event),
-            _ => None,
+        let asks_or_gives = matches!(
+            event.action,
+            Action::Jit(JitAction::EntraAccountRequested)
+                | Action::Entitlement(
+                    EntitlementAction::Requested
+                        | EntitlementAction::DirectlyAssigned
+                        | EntitlementAction::Fulfilled
+                )
+        );
+        if asks_or_gives {
+            return Some(Self::Event(event.id.clone()));
         }
+        // The service's events about a window name the event that opened it. The same field in
+        // a caller's event has no such meaning.
+        text("event").filter(|_| event.id.is_services()).and_then(EventId::new).map(Self::Event)
     }
 }
 

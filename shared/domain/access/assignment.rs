@@ -11,7 +11,10 @@ use crate::{
     identity::matching::{is_same_person, is_same_thing, party_of},
     text::case_folding::fold,
     time::timestamp::Instant,
-    trail::event::{AskedWindow, Event, Recorded},
+    trail::{
+        actions::{Action, EntitlementAction},
+        event::{AskedWindow, Event, Recorded},
+    },
 };
 
 impl Access {
@@ -33,8 +36,8 @@ impl Access {
         {
             return false;
         }
-        match event.action.as_str() {
-            "entitlement.removed" if self.ended_at.is_none() => {
+        match event.action {
+            Action::Entitlement(EntitlementAction::Removed) if self.ended_at.is_none() => {
                 let cause = cause_of(event, self.ends_at);
                 self.end_cause = Some(cause);
                 self.end(event.occurred_at, cause, Proof::Source, &event.id);
@@ -43,12 +46,12 @@ impl Access {
                 }
                 true
             }
-            "entitlement.extended" if self.ended_at.is_none() => {
+            Action::Entitlement(EntitlementAction::Extended) if self.ended_at.is_none() => {
                 self.ends_at = planned_end(event).or(self.ends_at);
                 true
             }
             // The event of the assignment itself.
-            "entitlement.fulfilled" if is_named => {
+            Action::Entitlement(EntitlementAction::Fulfilled) if is_named => {
                 self.ends_at = self.ends_at.max(planned_end(event));
                 true
             }
@@ -73,8 +76,8 @@ pub(super) fn planned_end(event: &Event) -> Option<Instant> {
 
 /// The id of the assignment in an event of entitlement management, if it has one.
 pub(super) fn told_assignment(event: &Event) -> Option<String> {
-    let details = event.details.as_ref().filter(|_| event.action.starts_with("entitlement."))?;
-    details.get("assignment_id")?.as_str().map(str::to_owned)
+    let Action::Entitlement(_) = event.action else { return None };
+    event.details.as_ref()?.get("assignment_id")?.as_str().map(str::to_owned)
 }
 
 /// The member of an event's details that contains the cause of an assignment's end.

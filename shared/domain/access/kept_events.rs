@@ -3,7 +3,10 @@
 
 use crate::{
     access::access_key::Key,
-    trail::event::{Event, Outcome, Recorded},
+    trail::{
+        actions::{Action, JitAction, ReviewAction},
+        event::{Event, Outcome, Recorded},
+    },
 };
 
 /// Number of first uses that are stored.
@@ -21,18 +24,20 @@ const LAST_AFTERTHOUGHTS: usize = 50;
 /// Whether an event was added to an access record afterwards: a finding about it, or a decision in
 /// a review.
 pub fn is_afterthought(event: &Event) -> bool {
-    event.action.starts_with("finding.") || event.action == "review.decided"
+    matches!(event.action, Action::Finding(_) | Action::Review(ReviewAction::Decided))
 }
 
 pub fn is_use(event: &Event) -> bool {
-    const USES: [&str; 5] = [
-        "access.used",
-        "computer.accessed",
-        "computer.left",
-        "computer.offline_code.retrieved",
-        "entra.credentials.accessed",
-    ];
-    USES.contains(&event.action.as_str()) && event.outcome == Outcome::Success
+    let Action::Jit(action) = event.action else { return false };
+    let is_use = match action {
+        JitAction::AccessUsed
+        | JitAction::ComputerAccessed
+        | JitAction::ComputerLeft
+        | JitAction::ComputerOfflineCodeRetrieved
+        | JitAction::EntraCredentialsAccessed => true,
+        JitAction::EntraAccountRequested | JitAction::EntraAccountDisabled => false,
+    };
+    is_use && event.outcome == Outcome::Success
 }
 
 /// The classes of events that were left out.

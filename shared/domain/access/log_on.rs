@@ -18,12 +18,6 @@ use crate::{
 
 /// The duration of a log-on for which no log-off is known.
 pub const LOG_ON_LASTS: Duration = Duration::from_secs(12 * 3600);
-/// The action of a log-on to a computer.
-pub const LOG_ON: &str = "computer.accessed";
-/// The action of a log-off or a lock.
-pub const LOG_OFF: &str = "computer.left";
-/// The action by which a person gets a code for a log-on to an offline computer.
-pub const OFFLINE_CODE: &str = "computer.offline_code.retrieved";
 
 /// The explanation of a log-on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use crate::{
     access::event_order::order_of,
     time::timestamp::Instant,
     trail::{
-        actions::State,
+        actions::{SessionAction, State},
         event::{EventId, Party, Recorded, Scope, USERNAME_TBD},
     },
 };
@@ -145,7 +145,7 @@ impl Story {
             self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
             self.username = session.username.clone().unwrap_or_else(|| self.username.clone());
         }
-        if event.action == "session.created" {
+        if event.action == SessionAction::Created {
             self.requester.get_or_insert_with(|| event.actor.shown().into_owned());
             self.justification = self.justification.take().or_else(|| event.justification.clone());
         }

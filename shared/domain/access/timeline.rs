@@ -26,7 +26,10 @@ use crate::{
     },
     identity::matching::party_of,
     time::timestamp::Instant,
-    trail::event::{ActorType, Event, EventId, Party, Recorded},
+    trail::{
+        actions::{Action, EntitlementAction, JitAction},
+        event::{ActorType, Event, EventId, Party, Recorded},
+    },
 };
 
 /// Maximum number of stored events of an access record that has outlived its first ones.
@@ -59,23 +62,23 @@ impl Access {
         let steps =
             told().filter(|it| !it.event.is_of_device()).map(|recorded| recorded.recorded_at).max();
         let recorded_until = steps.or_else(|| told().map(|recorded| recorded.recorded_at).max())?;
-        let has =
-            |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
+        let has = |is_it: fn(&Action) -> bool| own.iter().any(|it| is_it(&it.event.action));
         // A removal or extension with a request of its own belongs to an assignment that has
         // another request.
         let is_step = |recorded: &Recorded| {
-            let action = recorded.event.action.as_str();
-            !is_afterthought(&recorded.event)
-                && !recorded.event.id.is_services()
-                && !matches!(action, "entitlement.removed" | "entitlement.extended")
+            let is_of_other = matches!(
+                recorded.event.action,
+                Action::Entitlement(EntitlementAction::Removed | EntitlementAction::Extended)
+            );
+            !is_afterthought(&recorded.event) && !recorded.event.id.is_services() && !is_of_other
         };
         if !own.iter().any(is_step) {
             return None;
         }
         let kind = match key {
-            _ if has("entitlement.") => Kind::Package,
-            _ if has("session.") => Kind::Session,
-            _ if has("entra.account.requested") => Kind::Account,
+            _ if has(|action| matches!(action, Action::Entitlement(_))) => Kind::Package,
+            _ if has(|action| matches!(action, Action::Session(_))) => Kind::Session,
+            _ if has(|action| *action == JitAction::EntraAccountRequested) => Kind::Account,
             Key::Session(_) => Kind::Session,
             Key::Request(_) | Key::Event(_) => Kind::Account,
             Key::LogOn(_) => Kind::Computer,

@@ -21,7 +21,7 @@ use crate::{
     findings::rules::Severity,
     time::timestamp::Instant,
     trail::{
-        actions::message_template::escaped,
+        actions::{FindingAction, message_template::escaped},
         event::{EventId, Outcome, Recorded, Tenant},
     },
 };
@@ -128,8 +128,8 @@ impl Alert {
     ) -> Vec<(Self, Kind)> {
         let event = &recorded.event;
         let reopens = event.details.as_ref().and_then(|details| details.get("reopens")?.as_bool());
-        if event.action != "finding.raised"
-            && !(event.action == "finding.updated" && reopens == Some(true))
+        if event.action != FindingAction::Raised
+            && !(event.action == FindingAction::Updated && reopens == Some(true))
         {
             return Vec::new();
         }

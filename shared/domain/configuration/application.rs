@@ -13,6 +13,7 @@ use crate::{
     },
     text::case_folding::fold_identity,
     time::duration::Length,
+    trail::actions::{Action, EntitlementAction, JitAction, SessionAction},
 };
 
 const MOST_ACCOUNTS: usize = 50;
@@ -64,8 +65,14 @@ impl OpeningEvent {
         ("entitlement.fulfilled", Self::EntitlementFulfilled),
     ];
 
-    pub fn named(action: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(name, _)| *name == action).map(|(_, opening)| opening)
+    /// The opening event with that action, if there is one.
+    pub fn of(action: &Action) -> Option<Self> {
+        match action {
+            Action::Jit(JitAction::EntraAccountRequested) => Some(Self::AccountRequested),
+            Action::Session(SessionAction::Granted) => Some(Self::SessionGranted),
+            Action::Entitlement(EntitlementAction::Fulfilled) => Some(Self::EntitlementFulfilled),
+            _ => None,
+        }
     }
 
     /// The default of `disable_for`.
@@ -245,7 +252,7 @@ fn read_disable_for(fields: &mut Fields<'_>) -> Vec<OpeningEvent> {
     }
     let mut openings = Vec::new();
     for (place, name) in fields.any_texts(KEY, OpeningEvent::ALL.len()).into_iter().enumerate() {
-        match OpeningEvent::named(&name) {
+        match OpeningEvent::of(&Action::from(name.as_str())) {
             Some(opening) if openings.contains(&opening) => {}
             Some(opening) => openings.push(opening),
             None => {

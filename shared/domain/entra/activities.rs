@@ -5,14 +5,18 @@
 //! assignment activity". A record with another activity becomes a `directory.activity` that
 //! contains the whole record.
 
-use crate::{access::evidence::EndCause, text::case_folding::fold};
+use crate::{
+    access::evidence::EndCause,
+    text::case_folding::fold,
+    trail::actions::{Action, DirectoryAction, EntitlementAction},
+};
 
 /// An activity of the audit log.
 #[derive(Debug)]
 pub struct Activity {
     /// The name in the log.
     pub name: &'static str,
-    pub action: &'static str,
+    pub action: Action,
     /// What the name implies beyond the action.
     pub says: Says,
 }
@@ -31,16 +35,21 @@ pub enum Says {
     Change(&'static str),
 }
 
-const fn activity(name: &'static str, action: &'static str) -> Activity {
-    Activity { name, action, says: Says::Nothing }
+const fn activity(name: &'static str, step: EntitlementAction) -> Activity {
+    saying(name, step, Says::Nothing)
+}
+
+const fn saying(name: &'static str, step: EntitlementAction, says: Says) -> Activity {
+    Activity { name, action: Action::Entitlement(step), says }
 }
 
 const fn role(name: &'static str, change: &'static str) -> Activity {
-    Activity { name, action: "application.role_assignment.changed", says: Says::Change(change) }
+    let action = Action::Directory(DirectoryAction::ApplicationRoleAssignmentChanged);
+    Activity { name, action, says: Says::Change(change) }
 }
 
 const fn removed(name: &'static str, says: Says) -> Activity {
-    Activity { name, action: "entitlement.removed", says }
+    saying(name, EntitlementAction::Removed, says)
 }
 
 /// Why entitlement management removed access.
@@ -79,26 +88,26 @@ impl Removal {
 
 #[rustfmt::skip]
 pub const ACTIVITIES: &[Activity] = &[
-    activity("User requests access package assignment", "entitlement.requested"),
-    activity("User requests an access package assignment on behalf of service principal", "entitlement.requested"),
-    activity("User requests to extend access package assignment", "entitlement.requested"),
-    activity("Entitlement Management creates access package assignment request for user", "entitlement.requested"),
-    activity("Administrator directly assigns user to access package", "entitlement.directly_assigned"),
-    activity("Auto approve access package assignment request", "entitlement.auto_approved"),
-    activity("Create request approval", "entitlement.approval_created"),
-    activity("Add approver to request approval", "entitlement.approver_added"),
-    activity("Approve access package assignment request", "entitlement.approved"),
-    activity("Ready to fulfill access package assignment request", "entitlement.ready"),
-    activity("Fulfill access package assignment", "entitlement.fulfilled"),
-    activity("Fulfill access package assignment request", "entitlement.fulfilled"),
-    Activity { says: Says::Partly, ..activity("Partially fulfill access package assignment request", "entitlement.fulfilled") },
-    activity("Deny access package assignment request", "entitlement.denied"),
-    activity("Access package assignment request timed out (no approver action taken)", "entitlement.timed_out"),
-    activity("Access package assignment request timed out", "entitlement.timed_out"),
-    activity("Cancel access package assignment request", "entitlement.canceled"),
-    activity("Failed access package assignment request", "entitlement.failed"),
-    activity("Extend access package assignment", "entitlement.extended"),
-    activity("Schedule a future access package assignment", "entitlement.scheduled"),
+    activity("User requests access package assignment", EntitlementAction::Requested),
+    activity("User requests an access package assignment on behalf of service principal", EntitlementAction::Requested),
+    activity("User requests to extend access package assignment", EntitlementAction::Requested),
+    activity("Entitlement Management creates access package assignment request for user", EntitlementAction::Requested),
+    activity("Administrator directly assigns user to access package", EntitlementAction::DirectlyAssigned),
+    activity("Auto approve access package assignment request", EntitlementAction::AutoApproved),
+    activity("Create request approval", EntitlementAction::ApprovalCreated),
+    activity("Add approver to request approval", EntitlementAction::ApproverAdded),
+    activity("Approve access package assignment request", EntitlementAction::Approved),
+    activity("Ready to fulfill access package assignment request", EntitlementAction::Ready),
+    activity("Fulfill access package assignment", EntitlementAction::Fulfilled),
+    activity("Fulfill access package assignment request", EntitlementAction::Fulfilled),
+    saying("Partially fulfill access package assignment request", EntitlementAction::Fulfilled, Says::Partly),
+    activity("Deny access package assignment request", EntitlementAction::Denied),
+    activity("Access package assignment request timed out (no approver action taken)", EntitlementAction::TimedOut),
+    activity("Access package assignment request timed out", EntitlementAction::TimedOut),
+    activity("Cancel access package assignment request", EntitlementAction::Canceled),
+    activity("Failed access package assignment request", EntitlementAction::Failed),
+    activity("Extend access package assignment", EntitlementAction::Extended),
+    activity("Schedule a future access package assignment", EntitlementAction::Scheduled),
     removed("Remove access package assignment", Says::CauseByInitiator),
     removed("User requests to remove access package assignment", Says::Cause(Removal::Canceled)),
     removed("Administrator directly removes user access package assignment", Says::Cause(Removal::ByAdministrator)),
@@ -125,12 +134,11 @@ pub fn find(name: &str) -> Option<&'static Activity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trail::actions;
+    use crate::trail::actions::definitions;
 
     #[test]
-    fn every_activity_is_named_once_and_is_an_action() {
-        for (place, Activity { name, action, .. }) in ACTIVITIES.iter().enumerate() {
-            assert!(actions::find(action).is_some(), "{action}");
+    fn every_activity_is_named_once() {
+        for (place, Activity { name, .. }) in ACTIVITIES.iter().enumerate() {
             assert!(
                 ACTIVITIES[..place].iter().all(|other| fold(other.name) != fold(name)),
                 "{name}"
@@ -140,19 +148,17 @@ mod tests {
 
     #[test]
     fn every_label_of_an_entitlement_is_an_activity_of_it() {
-        for action in
-            actions::ACTIONS.iter().filter(|action| action.name.starts_with("entitlement."))
-        {
+        for action in definitions().filter(|action| action.name.starts_with("entitlement.")) {
             assert_eq!(
-                find(action.label).map(|it| it.action),
+                find(action.label).map(|it| it.action.as_str()),
                 Some(action.name),
                 "{}",
                 action.label
             );
         }
         assert_eq!(
-            find(" ready to fulfill access package assignment request. ").map(|it| it.action),
-            Some("entitlement.ready")
+            find(" ready to fulfill access package assignment request. ").map(|it| &it.action),
+            Some(&Action::Entitlement(EntitlementAction::Ready))
         );
         assert!(find("Delete access package").is_none());
     }

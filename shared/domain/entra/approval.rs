@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{json::strict_json::FieldError, trail::event_validation::Intake};
+use crate::{
+    json::strict_json::FieldError,
+    trail::{actions::EntitlementAction, event_validation::Intake},
+};
 
 use crate::entra::{
     draft::{Draft, event_id},
@@ -19,8 +22,8 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
     for stage in &stages {
         // A stage without a review contains no decision and no approver.
         let action = match stage.text(&["reviewResult"])?.map(str::to_ascii_lowercase).as_deref() {
-            Some("approved" | "approve") => "entitlement.approved",
-            Some("denied" | "deny") => "entitlement.denied",
+            Some("approved" | "approve") => EntitlementAction::Approved,
+            Some("denied" | "deny") => EntitlementAction::Denied,
             _ => continue,
         };
         let id = stage.required_text(&["id"])?;

@@ -4,7 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    json::strict_json::FieldError, time::timestamp::Instant, trail::event_validation::Intake,
+    json::strict_json::FieldError,
+    time::timestamp::Instant,
+    trail::{actions::EntitlementAction, event_validation::Intake},
 };
 
 use crate::entra::{
@@ -62,7 +64,8 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         let until = ends_at.map_or_else(|| "open".to_owned(), |at| at.millis().to_string());
         let event = event_id(intake.tenant, "assignment", &[id, "until", &until]);
         let inner = object.object(&["schedule"])?.unwrap_or_else(|| object.clone());
-        let mut given = Draft::new(event, "entitlement.fulfilled", &inner, &["startDateTime"])?;
+        let mut given =
+            Draft::new(event, EntitlementAction::Fulfilled, &inner, &["startDateTime"])?;
         let window = if is_expired {
             Some(json!(false))
         } else {
@@ -79,7 +82,8 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
     }
     if is_expired {
         let event = event_id(intake.tenant, "assignment", &[id, "removed"]);
-        let mut ended = Draft::new(event, "entitlement.removed", object, &["expiredDateTime"])?;
+        let mut ended =
+            Draft::new(event, EntitlementAction::Removed, object, &["expiredDateTime"])?;
         let is_early = ends_at.zip(expired_at).is_some_and(|(planned, at)| at < planned);
         if is_early {
             // By whom, the assignment does not say.

@@ -7,7 +7,7 @@ use crate::{
     json::strict_json::FieldError,
     text::case_folding::fold,
     trail::{
-        actions::{self, message_template},
+        actions::{Action, DirectoryAction, EntitlementAction, message_template},
         event::Party,
         event_validation::Intake,
     },
@@ -20,7 +20,11 @@ use crate::entra::{
 };
 
 /// The activity of records that `ACTIVITIES` does not list.
-const ANY: Activity = Activity { name: "", action: "directory.activity", says: Says::Nothing };
+const ANY: Activity = Activity {
+    name: "",
+    action: Action::Directory(DirectoryAction::DirectoryActivity),
+    says: Says::Nothing,
+};
 
 /// The applications by which entitlement management changes roles, with their ids. The workbook
 /// "Application role assignment activity" recognises these changes by the first application's name.
@@ -43,7 +47,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
     let told = record.draft(activity, name, intake)?;
     // A record that lacks a field of the action's sentence is stored whole, as a
     // `directory.activity`. No value is guessed.
-    let lacks = told.lacks(activity.action);
+    let lacks = told.lacks(&activity.action);
     let mut draft = match lacks {
         None => told.draft,
         Some(lacks) => {
@@ -78,9 +82,8 @@ struct Told {
 
 impl Told {
     /// The first field that the action's sentence needs and the record lacks.
-    fn lacks(&self, action: &str) -> Option<&'static str> {
-        let action = actions::find(action)?;
-        message_template::required(action.sentence).find_map(|field| match field {
+    fn lacks(&self, action: &Action) -> Option<&'static str> {
+        message_template::required(action.definition()?.sentence).find_map(|field| match field {
             "subject" if self.subject.is_none() => Some("recipient"),
             "target" if self.target.is_none() => Some("target"),
             _ => None,
@@ -114,16 +117,16 @@ impl<'v> Record<'v> {
         intake: &Intake<'_>,
     ) -> Result<Told, FieldError> {
         let object = self.object;
-        let action = activity.action;
+        let action = &activity.action;
         let id = event_id(intake.tenant, "audit", &[self.id]);
-        let mut draft = Draft::new(id, action, object, &["activityDateTime"])?;
+        let mut draft = Draft::new(id, action.clone(), object, &["activityDateTime"])?;
         draft.detail("activity", Some(name.into()));
         draft.detail("category", object.text(&["category"])?.map(Value::from));
 
         let initiator = self.user()?;
         let named = self.target_of(&["User"])?.map(|user| user.party()).transpose()?.flatten();
         // For a fulfilled assignment the log names the recipient as the initiator.
-        let is_recipient = action == "entitlement.fulfilled";
+        let is_recipient = *action == EntitlementAction::Fulfilled;
         let actor = match &initiator {
             Some(user)
                 if !(is_recipient && named.as_ref().is_none_or(|named| is_same(named, user))) =>
@@ -132,7 +135,7 @@ impl<'v> Record<'v> {
             }
             _ => self.app()?,
         };
-        let of_nobody = if action.starts_with("entitlement.") {
+        let of_nobody = if matches!(action, Action::Entitlement(_)) {
             json!({"type": "system"})
         } else {
             let service = object.text(&["loggedByService"])?.unwrap_or("Microsoft Entra ID");
@@ -142,20 +145,28 @@ impl<'v> Record<'v> {
 
         let target = self.target(action)?;
         let subject = match action {
-            "entitlement.approver_added" => None,
-            "entitlement.fulfilled" => named.clone().or(initiator.clone()),
-            "application.role_assignment.changed" => self.assigned()?.or(named.clone()),
-            "entitlement.removed" if activity.says == Says::Cause(Removal::Canceled) => {
+            Action::Entitlement(EntitlementAction::ApproverAdded) => None,
+            Action::Entitlement(EntitlementAction::Fulfilled) => {
+                named.clone().or(initiator.clone())
+            }
+            Action::Entitlement(EntitlementAction::Removed)
+                if activity.says == Says::Cause(Removal::Canceled) =>
+            {
                 named.clone().or(initiator.clone())
             }
             // A person who requests for themselves is the actor only, not also the subject.
-            "entitlement.requested" => named.clone().filter(|named| !is_same(named, &actor)),
-            "directory.activity" => named
+            Action::Entitlement(EntitlementAction::Requested) => {
+                named.clone().filter(|named| !is_same(named, &actor))
+            }
+            Action::Directory(DirectoryAction::ApplicationRoleAssignmentChanged) => {
+                self.assigned()?.or(named.clone())
+            }
+            Action::Directory(DirectoryAction::DirectoryActivity) => named
                 .clone()
                 .filter(|named| target.as_ref().is_none_or(|target| !is_same(named, target))),
             _ => named.clone(),
         };
-        if action == "entitlement.approver_added" {
+        if *action == EntitlementAction::ApproverAdded {
             draft.set("approver", named.clone());
         }
         self.say(activity, &mut draft, subject.as_ref(), initiator.as_ref())?;
@@ -183,7 +194,7 @@ impl<'v> Record<'v> {
         let object = self.object;
         let given = object.text(&["resultReason"])?.map(long_text);
         let result = object.text(&["result"])?.unwrap_or("success");
-        let failed = activity.action == "entitlement.failed"
+        let failed = activity.action == EntitlementAction::Failed
             || ["failure", "timeout"].iter().any(|word| word.eq_ignore_ascii_case(result));
         let cause = match activity.says {
             Says::Cause(cause) => Some(cause),
@@ -275,7 +286,7 @@ impl<'v> Record<'v> {
     }
 
     /// The target of the event.
-    fn target(&self, action: &str) -> Result<Option<Value>, FieldError> {
+    fn target(&self, action: &Action) -> Result<Option<Value>, FieldError> {
         let named = |kind: &str, target: &Object<'v>| {
             let name = target.text(&["displayName", "userPrincipalName"])?;
             Ok::<_, FieldError>(party(Some(kind), target.id(&["id"])?, name, None))
@@ -283,7 +294,7 @@ impl<'v> Record<'v> {
         if let Some(package) = self.target_of(&["AccessPackage"])? {
             return named("package", package);
         }
-        if action == "application.role_assignment.changed" {
+        if *action == DirectoryAction::ApplicationRoleAssignmentChanged {
             // The object whose roles changed: the target with the changed properties.
             let changed = |target: &&Object<'v>| {
                 target
@@ -296,7 +307,7 @@ impl<'v> Record<'v> {
             };
             return application.map_or(Ok(None), |application| named("application", application));
         }
-        if action.starts_with("entitlement.") {
+        if matches!(action, Action::Entitlement(_)) {
             // A step of an approval names the request, but not the package.
             return Ok(self
                 .request_id()?

@@ -7,6 +7,7 @@ use crate::{
     json::strict_json::FieldError,
     time::timestamp::Instant,
     trail::{
+        actions::Action,
         event::{Event, EventId, Tenant},
         event_validation::{self, Intake, MAX_DETAILS_BYTES},
     },
@@ -31,7 +32,7 @@ impl Draft {
     /// The object has no such time.
     pub fn new(
         id: EventId,
-        action: &str,
+        action: impl Into<Action>,
         object: &Object<'_>,
         at: &[&str],
     ) -> Result<Self, FieldError> {
@@ -43,7 +44,7 @@ impl Draft {
             details: Map::new(),
             origins: vec![("occurred_at", place), ("request_id", object.place("id"))],
         };
-        draft.set("action", Some(action.into()));
+        draft.set("action", Some(action.into().as_str().into()));
         draft.set("occurred_at", Some(occurred_at.into()));
         Ok(draft)
     }

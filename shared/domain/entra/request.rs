@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     json::strict_json::FieldError,
     time::{duration::Length, timestamp::Instant},
-    trail::event_validation::Intake,
+    trail::{actions::EntitlementAction, event_validation::Intake},
 };
 
 use crate::entra::{
@@ -138,7 +138,7 @@ impl<'v> Request<'v> {
     fn draft(
         &self,
         step: &str,
-        action: &str,
+        action: EntitlementAction,
         at: &[&str],
         intake: &Intake<'_>,
     ) -> Result<Draft, FieldError> {
@@ -155,8 +155,8 @@ impl<'v> Request<'v> {
     fn made(&self, intake: &Intake<'_>) -> Result<Draft, FieldError> {
         let Self { object, by, requestor, schedule, .. } = self;
         let action = match by {
-            By::Administrator => "entitlement.directly_assigned",
-            By::Themselves | By::System => "entitlement.requested",
+            By::Administrator => EntitlementAction::DirectlyAssigned,
+            By::Themselves | By::System => EntitlementAction::Requested,
         };
         let mut made = self.draft("requested", action, &["createdDateTime"], intake)?;
         made.set_from("actor", Some(by.actor(requestor)), object.place("requestor"));
@@ -184,20 +184,22 @@ impl<'v> Request<'v> {
         let failed =
             completed.map_or_else(|| "failed".to_owned(), |at| format!("failed_{}", at.millis()));
         let (step, action) = match (asked, end) {
-            (Asked::Removal, End::Delivered) => ("removed", "entitlement.removed"),
+            (Asked::Removal, End::Delivered) => ("removed", EntitlementAction::Removed),
             (
                 Asked::Removal,
                 End::PartlyDelivered | End::Denied | End::TimedOut | End::Canceled | End::Failed,
             ) => {
                 return Ok(None);
             }
-            (Asked::Access, End::Delivered) => ("fulfilled", "entitlement.fulfilled"),
+            (Asked::Access, End::Delivered) => ("fulfilled", EntitlementAction::Fulfilled),
             // The remaining roles may follow.
-            (Asked::Access, End::PartlyDelivered) => ("partly_fulfilled", "entitlement.fulfilled"),
-            (Asked::Access, End::Denied) => ("denied", "entitlement.denied"),
-            (Asked::Access, End::TimedOut) => ("timed_out", "entitlement.timed_out"),
-            (Asked::Access, End::Canceled) => ("canceled", "entitlement.canceled"),
-            (Asked::Access, End::Failed) => (failed.as_str(), "entitlement.failed"),
+            (Asked::Access, End::PartlyDelivered) => {
+                ("partly_fulfilled", EntitlementAction::Fulfilled)
+            }
+            (Asked::Access, End::Denied) => ("denied", EntitlementAction::Denied),
+            (Asked::Access, End::TimedOut) => ("timed_out", EntitlementAction::TimedOut),
+            (Asked::Access, End::Canceled) => ("canceled", EntitlementAction::Canceled),
+            (Asked::Access, End::Failed) => (failed.as_str(), EntitlementAction::Failed),
         };
         let mut ended = self.draft(step, action, &COMPLETED, intake)?;
         // The approver of access is in the approval, which is a separate object.
@@ -216,7 +218,7 @@ impl<'v> Request<'v> {
         if end == End::PartlyDelivered {
             ended.detail("partial", Some(true.into()));
         }
-        if action == "entitlement.fulfilled" {
+        if action == EntitlementAction::Fulfilled {
             let ends_at = schedule.ends_at(completed);
             ended.set_from(
                 "window",

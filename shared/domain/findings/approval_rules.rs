@@ -4,6 +4,7 @@ use crate::{
     access::{
         access_record::Kind,
         decision::{Decision, Verdict},
+        event_kind,
     },
     findings::checkpoints::Asking,
     identity::matching,
@@ -56,8 +57,7 @@ impl Asking<'_> {
             return;
         }
         if self.is_time("approval.missing", granted) {
-            let grants = ["session.granted", "entitlement.fulfilled"];
-            let evidence = self.own().filter(|it| grants.contains(&it.event.action.as_str()));
+            let evidence = self.own().filter(|it| event_kind::is_grant(&it.event.action));
             let evidence = evidence.map(|recorded| recorded.event.id.clone()).take(1).collect();
             self.found(
                 "approval.missing",

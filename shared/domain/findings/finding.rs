@@ -11,7 +11,10 @@ use crate::{
         strict_json::FieldError,
     },
     time::timestamp::Instant,
-    trail::event::{Actor, Event, EventId, Party, Recorded},
+    trail::{
+        actions::{Action, FindingAction},
+        event::{Actor, Event, EventId, Party, Recorded},
+    },
 };
 
 /// Maximum number of a finding's first own events that it lists.
@@ -117,17 +120,18 @@ pub struct Finding {
 
 /// The id of the finding that an event is about.
 pub fn id_of(event: &Event) -> Option<&str> {
-    let is_finding = event.action.starts_with("finding.") && event.id.is_services();
+    let is_finding = matches!(event.action, Action::Finding(_)) && event.id.is_services();
     event.target.as_ref().filter(|_| is_finding)?.id.as_deref()
 }
 
 /// Number of updates in the finding's round, according to an event about its evidence. None for
 /// other events.
 pub fn update_of(event: &Event) -> Option<u32> {
-    match event.action.as_str() {
-        "finding.raised" => Some(0),
-        "finding.updated" => Some(number(event, "update").unwrap_or(1)),
-        _ => None,
+    let Action::Finding(action) = event.action else { return None };
+    match action {
+        FindingAction::Raised => Some(0),
+        FindingAction::Updated => Some(number(event, "update").unwrap_or(1)),
+        FindingAction::Withdrawn | FindingAction::Dispositioned => None,
     }
 }
 
@@ -160,8 +164,9 @@ impl Finding {
             (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id))
         });
         events.dedup_by(|a, b| a.event.id == b.event.id);
-        let raised =
-            || events.iter().map(|it| &it.event).filter(|event| event.action == "finding.raised");
+        let raised = || {
+            events.iter().map(|it| &it.event).filter(|event| event.action == FindingAction::Raised)
+        };
         raised().next()?;
         // The latest event of the last round decides.
         let version = |event: &Event| Some((round_of(event), update_of(event)?));
@@ -171,8 +176,10 @@ impl Finding {
         let detail = |name: &str| last.details.as_ref().and_then(|details| details.get(name));
         let text = |name: &str| detail(name).and_then(Value::as_str).map(str::to_owned);
         let list = |name: &str| detail(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        let withdrawn =
-            events.iter().map(|it| &it.event).filter(|event| event.action == "finding.withdrawn");
+        let withdrawn = events
+            .iter()
+            .map(|it| &it.event)
+            .filter(|event| event.action == FindingAction::Withdrawn);
         let withdrawn = withdrawn.map(|event| (round_of(event), event.occurred_at)).max();
         let rounds = (round_of(last), withdrawn.map_or(0, |(round, _)| round));
         let dispositions: Vec<((u32, u32), Disposition)> =
@@ -242,7 +249,7 @@ fn kept(events: &[Recorded]) -> Vec<EventId> {
 
 /// The operator's statement in an event, with the round and update that it refers to.
 fn disposition(event: &Event) -> Option<((u32, u32), Disposition)> {
-    if event.action != "finding.dispositioned" {
+    if event.action != FindingAction::Dispositioned {
         return None;
     }
     let detail = |name: &str| {
@@ -298,7 +305,7 @@ mod tests {
 
     const ID: &str = "use.other_target:1";
 
-    fn event(action: &str, minute: i64, details: Value) -> Recorded {
+    fn event(action: FindingAction, minute: i64, details: Value) -> Recorded {
         let tenant = Tenant::new("acme").unwrap();
         let at = Instant::from_millis(1_795_307_160_000 + minute * 60_000);
         let id = EventId::of_service(&tenant, action, &[&details.to_string()]);
@@ -315,7 +322,7 @@ mod tests {
 
     fn raised(round: u32, evidence: &[&str]) -> Recorded {
         event(
-            "finding.raised",
+            FindingAction::Raised,
             i64::from(round) * 100,
             json!({"round": round, "evidence": evidence}),
         )
@@ -324,7 +331,7 @@ mod tests {
     fn updated(round: u32, update: u32, evidence: &[&str]) -> Recorded {
         let minute = i64::from(round) * 100 + i64::from(update) * 10;
         event(
-            "finding.updated",
+            FindingAction::Updated,
             minute,
             json!({"round": round, "update": update, "evidence": evidence}),
         )
@@ -333,7 +340,7 @@ mod tests {
     fn accepted(round: u32, update: u32) -> Recorded {
         let minute = i64::from(round) * 100 + i64::from(update) * 10 + 1;
         event(
-            "finding.dispositioned",
+            FindingAction::Dispositioned,
             minute,
             json!({"round": round, "update": update, "disposition": "accepted"}),
         )
@@ -355,7 +362,7 @@ mod tests {
             State::Dispositioned
         );
         // It does not apply to a new round.
-        let withdrawn = event("finding.withdrawn", 190, json!({"round": 1}));
+        let withdrawn = event(FindingAction::Withdrawn, 190, json!({"round": 1}));
         assert_eq!(state(with(vec![withdrawn.clone()])), State::Withdrawn);
         assert_eq!(state(with(vec![withdrawn, raised(2, &["a"])])), State::Open);
     }
@@ -378,7 +385,7 @@ mod tests {
         fn neither_order_nor_repetition_makes_a_difference(order in Just((0..12usize).collect::<Vec<_>>()).prop_shuffle()) {
             let all = vec![
                 raised(1, &["a"]), accepted(1, 0), updated(1, 1, &["a", "b"]),
-                event("finding.withdrawn", 190, json!({"round": 1})), raised(2, &["b"]), updated(2, 1, &["b", "c"]),
+                event(FindingAction::Withdrawn, 190, json!({"round": 1})), raised(2, &["b"]), updated(2, 1, &["b", "c"]),
             ];
             let shuffled = order.iter().map(|place| all[place % 6].clone()).collect();
             let finding = Finding::of(ID, shuffled).unwrap();

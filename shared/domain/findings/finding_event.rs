@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use crate::{
     time::timestamp::Instant,
-    trail::event::{Actor, Event, EventId, Party, Tenant},
+    trail::{
+        actions::FindingAction,
+        event::{Actor, Event, EventId, Party, Tenant},
+    },
 };
 
 /// The event `action` about a finding. `version` distinguishes the events of one finding, so that a
@@ -13,7 +16,7 @@ use crate::{
 pub fn finding_event(
     tenant: &Tenant,
     now: Instant,
-    action: &str,
+    action: FindingAction,
     finding: &str,
     version: &[u32],
     why: &str,

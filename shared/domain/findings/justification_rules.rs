@@ -1,6 +1,7 @@
 //! The rules about the justification of a request.
 
 use crate::{
+    access::event_kind,
     findings::checkpoints::Asking,
     trail::event::{EventId, Recorded},
 };
@@ -33,13 +34,7 @@ impl Asking<'_> {
     }
 
     pub(super) fn asking_events(&self) -> Vec<EventId> {
-        let asks = [
-            "session.created",
-            "entitlement.requested",
-            "entitlement.directly_assigned",
-            "entra.account.requested",
-        ];
-        let is_asking = |recorded: &&Recorded| asks.contains(&recorded.event.action.as_str());
+        let is_asking = |recorded: &&Recorded| event_kind::is_request(&recorded.event.action);
         self.own().filter(is_asking).map(|recorded| recorded.event.id.clone()).collect()
     }
 }

@@ -2,13 +2,16 @@
 
 use crate::{
     findings::checkpoints::{Found, finding_id},
-    trail::event::{Event, Outcome, Tenant},
+    trail::{
+        actions::DirectoryAction,
+        event::{Event, Outcome, Tenant},
+    },
 };
 
 /// A change of a role assignment that was not made by an access package.
 pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Found> {
     let via_package = event.details.as_ref().and_then(|details| details.get("via_package"));
-    let is_one = event.action == "application.role_assignment.changed"
+    let is_one = event.action == DirectoryAction::ApplicationRoleAssignmentChanged
         && event.outcome == Outcome::Success
         && via_package.and_then(serde_json::Value::as_bool) == Some(false);
     let rule = "role_change.out_of_band";

@@ -10,7 +10,10 @@ use crate::{
     findings::checkpoints::{Asking, shortened, times},
     identity::{matching, people::People},
     time::timestamp::Instant,
-    trail::event::{ActorType, Event, EventId, Party, Recorded},
+    trail::{
+        actions::JitAction,
+        event::{ActorType, Event, EventId, Party, Recorded},
+    },
 };
 
 /// Whether a use is by another person than the holder of the access. False if that is unknown.
@@ -37,7 +40,7 @@ pub fn doubtful<'e>(
         let event = &recorded.event;
         is_ours
             && kept_events::is_use(event)
-            && event.action != "computer.left"
+            && event.action != JitAction::ComputerLeft
             && used.contains(&event.id)
             && is_doubtful(event)
     })

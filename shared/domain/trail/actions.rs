@@ -1,18 +1,204 @@
-//! The catalogue: all actions in one table.
+//! The catalogue: all actions, with one file for each source.
 //!
 //! Validation, label, sentence, category, state, permitted writer, `GET /v1/actions`, the web page
-//! and the exports use this table. To add an action, add a row.
+//! and the exports use these tables. To add an action, add a row to the table of its source.
 
+mod entitlement;
+mod jit;
 pub mod message_template;
 pub mod ocsf_class;
+mod platform;
+mod service;
+mod session;
 
-use serde::Serialize;
+use std::{convert::Infallible, fmt, str::FromStr};
 
+use serde::{Serialize, Serializer};
+
+pub use entitlement::{DirectoryAction, EntitlementAction};
+pub use jit::JitAction;
 use ocsf_class::Ocsf;
+pub use platform::PlatformAction;
+pub use service::{
+    ConfigurationAction, ExportAction, FindingAction, ReadingAction, ReviewAction,
+    RevocationAction, WindowAction,
+};
+pub use session::SessionAction;
 
-/// One action of the catalogue.
+/// Declares the enum of one family of actions. Each row is a variant and its [`Definition`].
+macro_rules! actions {
+    ($(#[$doc:meta])* pub enum $actions:ident { $($name:ident = $definition:expr,)+ }) => {
+        $(#[$doc])*
+        #[allow(missing_docs)] // The sentence of an action documents it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $actions {
+            $($name,)+
+        }
+
+        impl $actions {
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The row in the catalogue.
+            pub fn definition(self) -> &'static $crate::trail::actions::Definition {
+                match self {
+                    $(Self::$name => {
+                        const ROW: &$crate::trail::actions::Definition = &$definition;
+                        ROW
+                    })+
+                }
+            }
+
+            /// The name, such as `session.created`.
+            pub fn as_str(self) -> &'static str {
+                self.definition().name
+            }
+        }
+
+        impl std::fmt::Display for $actions {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+use actions;
+
+/// Declares [`Action`] from the families.
+macro_rules! families {
+    ($($(#[$doc:meta])* $family:ident($actions:ident),)+) => {
+        /// The action of an event. Code that depends on the action matches the families without
+        /// `_`, so that a new action only affects the code that matches its family.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub enum Action {
+            $($(#[$doc])* $family($actions),)+
+            /// An action that a newer version of the service wrote. The name is kept unchanged.
+            Unknown(Box<str>),
+        }
+
+        impl Action {
+            /// All known actions, in the order of the catalogue.
+            pub fn all() -> impl Iterator<Item = Self> {
+                std::iter::empty()$(.chain($actions::ALL.iter().copied().map(Self::$family)))+
+            }
+
+            /// The row in the catalogue; none for an unknown action.
+            pub fn definition(&self) -> Option<&'static Definition> {
+                match self {
+                    $(Self::$family(action) => Some(action.definition()),)+
+                    Self::Unknown(_) => None,
+                }
+            }
+        }
+
+        $(
+            impl From<$actions> for Action {
+                fn from(action: $actions) -> Self {
+                    Self::$family(action)
+                }
+            }
+
+            impl PartialEq<$actions> for Action {
+                fn eq(&self, other: &$actions) -> bool {
+                    matches!(self, Self::$family(action) if action == other)
+                }
+            }
+        )+
+    };
+}
+
+families! {
+    /// Just-in-time access to computers and to accounts in Entra.
+    Jit(JitAction),
+    /// Operations on the platform of a security product.
+    Platform(PlatformAction),
+    /// A step of a database session.
+    Session(SessionAction),
+    /// A step of a request for an access package.
+    Entitlement(EntitlementAction),
+    /// A change in a directory.
+    Directory(DirectoryAction),
+    /// A change of a window.
+    Window(WindowAction),
+    /// The revocation at the end of a window.
+    Revocation(RevocationAction),
+    /// A step of an export.
+    Export(ExportAction),
+    /// A read access to the trail, or its refusal.
+    Reading(ReadingAction),
+    /// A step of a review.
+    Review(ReviewAction),
+    /// A change of a finding.
+    Finding(FindingAction),
+    /// A change of a tenant's configuration.
+    Configuration(ConfigurationAction),
+}
+
+impl Action {
+    /// The name, such as `session.created`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Unknown(word) => word,
+            known => known.definition().map_or("", |definition| definition.name),
+        }
+    }
+
+    /// Whether the event is hidden unless `include_service` is set: the service's own events,
+    /// except those about access.
+    pub fn is_hidden(&self) -> bool {
+        match self {
+            Self::Export(_)
+            | Self::Reading(_)
+            | Self::Review(_)
+            | Self::Finding(_)
+            | Self::Configuration(_) => true,
+            Self::Jit(_)
+            | Self::Platform(_)
+            | Self::Session(_)
+            | Self::Entitlement(_)
+            | Self::Directory(_)
+            | Self::Window(_)
+            | Self::Revocation(_)
+            | Self::Unknown(_) => false,
+        }
+    }
+}
+
+impl From<&str> for Action {
+    fn from(word: &str) -> Self {
+        Self::all()
+            .find(|action| action.as_str() == word)
+            .unwrap_or_else(|| Self::Unknown(word.into()))
+    }
+}
+
+impl FromStr for Action {
+    type Err = Infallible;
+
+    fn from_str(word: &str) -> Result<Self, Infallible> {
+        Ok(word.into())
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// All rows of the catalogue, in order.
+pub fn definitions() -> impl Iterator<Item = &'static Definition> {
+    Action::all().filter_map(|action| action.definition())
+}
+
+/// One row of the catalogue: the definition of an action.
 #[derive(Debug)]
-pub struct Action {
+pub struct Definition {
     /// The dotted name, such as `entra.account.requested`.
     pub name: &'static str,
     /// The text of the Action column. Like a sentence, it may contain fields.
@@ -22,7 +208,8 @@ pub struct Action {
     /// Whether a device (a token with `audit:self`) may write it about its own person. Such an
     /// event only records a use; it changes no session, decision or window.
     pub is_device: bool,
-    /// The template of the sentence, see [`sentence`]. Fields outside brackets are required.
+    /// The template of the sentence, see [`message_template`]. Fields outside brackets are
+    /// required.
     pub sentence: &'static str,
     /// Other templates for events that meet a condition; they are tried first.
     pub variants: &'static [(When, &'static str)],
@@ -112,16 +299,9 @@ pub enum Source {
     Users,
 }
 
-pub fn find(name: &str) -> Option<&'static Action> {
-    ACTIONS.iter().find(|action| action.name == name)
-}
-
 /// The action that `name` most likely stands for, if one is similar.
 pub fn nearest(name: &str) -> Option<&'static str> {
-    nearest_of(
-        name,
-        ACTIONS.iter().filter(|action| action.writer != Writer::Service).map(|action| action.name),
-    )
+    nearest_of(name, definitions().filter(|it| it.writer != Writer::Service).map(|it| it.name))
 }
 
 /// The entry of `known` that `word` most likely stands for, if one is similar.
@@ -139,23 +319,6 @@ pub fn nearest_of<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> O
         .map(|(_, known)| known)
 }
 
-impl Action {
-    /// Whether the event is hidden unless `include_service` is set: the service's own events,
-    /// except those about access.
-    pub fn is_hidden(&self) -> bool {
-        self.writer == Writer::Service
-            && !self.name.starts_with("window.")
-            && !self.name.starts_with("revocation.")
-    }
-}
-
-const CREATED: &str = "Request received";
-const NO_APPROVAL: &str = "Request doesn't require approval";
-const APPROVAL: &str = "Request requires approval";
-const APPROVED: &str = "Request approved";
-const READY: &str = "Request approved, or doesn't require approval";
-const FULFILLED: &str = "Request fulfilled";
-
 const fn action(
     name: &'static str,
     ocsf: Ocsf,
@@ -164,8 +327,8 @@ const fn action(
     category: Category,
     sentence: &'static str,
     failed: &'static str,
-) -> Action {
-    Action {
+) -> Definition {
+    Definition {
         name,
         label,
         category,
@@ -183,208 +346,9 @@ const fn action(
     }
 }
 
-const fn computer(
-    name: &'static str,
-    ocsf: Ocsf,
-    label: &'static str,
-    sentence: &'static str,
-    failed: &'static str,
-) -> Action {
-    of_device(action(name, ocsf, label, Source::S1, Category::JitForComputers, sentence, failed))
+const fn of_device(row: Definition) -> Definition {
+    Definition { is_device: true, ..row }
 }
-
-const fn entra(
-    name: &'static str,
-    ocsf: Ocsf,
-    label: &'static str,
-    sentence: &'static str,
-    failed: &'static str,
-) -> Action {
-    action(name, ocsf, label, Source::S1, Category::JitForEntra, sentence, failed)
-}
-
-const fn platform(
-    name: &'static str,
-    ocsf: Ocsf,
-    label: &'static str,
-    sentence: &'static str,
-    failed: &'static str,
-) -> Action {
-    action(name, ocsf, label, Source::S2, Category::Platform, sentence, failed)
-}
-
-const fn of_device(row: Action) -> Action {
-    Action { is_device: true, ..row }
-}
-
-const fn session(
-    name: &'static str,
-    ocsf: Ocsf,
-    label: &'static str,
-    state: State,
-    sentence: &'static str,
-    variants: &'static [(When, &'static str)],
-    failed: &'static str,
-) -> Action {
-    let row = action(name, ocsf, label, Source::S3, Category::Session, sentence, failed);
-    Action { writer: Writer::CallersAndSystem, variants, state: Some(state), ..row }
-}
-
-const fn package(
-    name: &'static str,
-    ocsf: Ocsf,
-    label: &'static str,
-    category: Category,
-    request_status: &'static str,
-    sentence: &'static str,
-    failed: &'static str,
-) -> Action {
-    let row = action(name, ocsf, label, Source::S4, category, sentence, failed);
-    Action { writer: Writer::CallersAndSystem, request_status: Some(request_status), ..row }
-}
-
-const fn service(
-    name: &'static str,
-    ocsf: Ocsf,
-    label: &'static str,
-    sentence: &'static str,
-) -> Action {
-    Action {
-        writer: Writer::Service,
-        ..action(name, ocsf, label, Source::Users, Category::Audit, sentence, "")
-    }
-}
-
-use Category::{EntitlementManagement, UserManagement};
-
-#[rustfmt::skip]
-pub const ACTIONS: &[Action] = &[
-    // S1: JIT access for computers and Entra.
-    computer("computer.accessed", ocsf_class::LOGON, "Computer access", "{actor} logged into the Desktop {target} with account {account}.", "{actor} failed to log into the Desktop {target} with account {account}.[ Reason: {reason}]"),
-    computer("computer.left", ocsf_class::LOGOFF, "Log off or lock", "{actor} has logged off the Desktop {target} with account {account}.", "{actor} failed to log off the Desktop {target} with account {account}.[ Reason: {reason}]"),
-    computer("computer.offline_code.retrieved", ocsf_class::READ, "Offline code retrieval", "{actor} accessed offline code for Desktop machine {target}.", "{actor} failed to access the offline code for Desktop machine {target}.[ Reason: {reason}]"),
-    Action {
-        opens_window: true,
-        variants: &[(When::NotProvisioned, "{actor} requested access to application {target}. User account {account} enabled.")],
-        ..entra("entra.account.requested", ocsf_class::ACCOUNT_CREATED, "Entra account request", "{actor} requested access to application {target}. User account {account} created.", "{actor} requested access to application {target} and did not get it.[ User account {account} was not enabled.][ Reason: {reason}]")
-    },
-    Action {
-        writer: Writer::CallersAndSystem,
-        ..entra("entra.account.disabled", ocsf_class::ACCOUNT_DISABLED, "Entra account disabled", "{actor} disabled user account {account} in application {target}.", "{actor} failed to disable user account {account} in application {target}.[ Reason: {reason}]")
-    },
-    of_device(entra("entra.credentials.accessed", ocsf_class::READ, "Entra account credentials access", "{actor} accessed {target} credentials.", "{actor} failed to access {target} credentials.[ Reason: {reason}]")),
-    // Any use other than a log-on to a desktop: of a database, a shell or a cluster. `details`
-    // contains the operation.
-    of_device(action("access.used", ocsf_class::READ, "Access used", Source::Users, Category::JitForComputers, "{actor} used {target} with account {account}.", "{actor} failed to use {target} with account {account}.[ Reason: {reason}]")),
-
-    // S2: the platform of a security product.
-    platform("findings.ignored.backlog", ocsf_class::UPDATED, "Findings ignored from backlog", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'", "Failed to ignore[ {details.count}] findings from the backlog.[ Reason: {reason}]"),
-    platform("findings.ignored.pr", ocsf_class::UPDATED, "Findings ignored from PR", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'", "Failed to ignore[ {details.count}] findings from the PR.[ Reason: {reason}]"),
-    platform("plan.exported", ocsf_class::READ, "Export Security Plan results", "Export Plan {target.name} results", "Failed to export Plan {target.name} results.[ Reason: {reason}]"),
-    platform("ticket.created", ocsf_class::CREATED, "Ticket created", "Ticket {ticket.id} created. URL: '{ticket.url}'", "Failed to create a ticket[ with number {ticket.id}].[ Reason: {reason}]"),
-    platform("artifact.exported", ocsf_class::READ, "Export {target.name}", "Artifact was exported. ID: '{target.id}'", "Failure exporting artifact. ID: '{target.id}', Reason: {reason}"),
-    Action {
-        always_fails: true,
-        ..platform("artifact.export_failed", ocsf_class::READ, "Export {target.name} failure", "Failure exporting artifact. ID: '{target.id}', Reason: {reason}", "")
-    },
-    of_device(platform("user.logged_in", ocsf_class::LOGON, "User logged in", "User logged in to the application", "User failed to log in to the application.[ Reason: {reason}]")),
-    platform("user.removed", ocsf_class::ACCOUNT_DELETED, "Removed user {subject} from account", "Removed access from the account for user {subject}", "Failed to remove access from the account for user {subject}.[ Reason: {reason}]"),
-    platform("roles.assigned", ocsf_class::ASSIGNED, "Assigned roles", "Assigned {roles.count} roles for user {subject} : {roles}", "Failed to assign {roles.count} roles for user {subject} : {roles}.[ Reason: {reason}]"),
-    platform("roles.removed", ocsf_class::REVOKED, "Removed roles", "Removed roles for user {subject} : {roles}", "Failed to remove roles for user {subject} : {roles}.[ Reason: {reason}]"),
-    Action { writer: Writer::CallersAndSystem, ..platform("user.added", ocsf_class::ACCOUNT_CREATED, "Added user", "Added user {subject} to tenant", "Failed to add user {subject} to tenant.[ Reason: {reason}]") },
-    platform("api_key.created", ocsf_class::CREATED, "Created API key", "Created new API key on the product", "Failed to create an API key on the product.[ Reason: {reason}]"),
-    platform("api_key.deleted", ocsf_class::DELETED, "Deleted API key", "Deleted API key from the product", "Failed to delete an API key from the product.[ Reason: {reason}]"),
-    platform("profile.updated", ocsf_class::UPDATED, "Updated profile", "User updated profile details", "User failed to update profile details.[ Reason: {reason}]"),
-
-    // S3: database sessions. The label is the state.
-    session("session.created", ocsf_class::CREATED, "CREATED", State::Created, "{actor} requested session {session}[ with {session.roles}].", &[
-        (When::RoleScope, "{actor} requested {session.roles} in session {session}."),
-    ], "{actor} failed to request session {session}[ with {session.roles}].[ Reason: {reason}]"),
-    session("session.approved", ocsf_class::UPDATED, "APPROVED", State::Approved, "{actor} approved session {session}.", &[
-        (When::RoleScope, "{actor} approved {session.roles} of session {session}."),
-    ], "{actor} failed to approve[ {session.roles} of] session {session}.[ Reason: {reason}]"),
-    session("session.denied", ocsf_class::UPDATED, "DENIED", State::Denied, "{actor} denied session {session}.[ Reason: {reason}]", &[
-        (When::RoleScope, "{actor} denied {session.roles} of session {session}.[ Reason: {reason}]"),
-    ], "{actor} failed to deny[ {session.roles} of] session {session}.[ Reason: {reason}]"),
-    Action {
-        opens_window: true,
-        ..session("session.granted", ocsf_class::ASSIGNED, "GRANTED", State::Granted, "{actor} started session {session}.[ Session user: {session.username}]", &[
-            (When::RoleScope, "{actor} granted {session.roles} of session {session}."),
-        ], "{actor} failed to grant[ {session.roles} of] session {session}.[ Reason: {reason}]")
-    },
-    session("session.canceled", ocsf_class::REVOKED, "CANCELED", State::Canceled, "{actor} canceled session {session}.[ Reason: {reason}]", &[
-        (When::RoleScope, "{actor} canceled {session.roles} of session {session}.[ Reason: {reason}]"),
-    ], "{actor} failed to cancel[ {session.roles} of] session {session}.[ Reason: {reason}]"),
-    session("session.expired", ocsf_class::REVOKED, "EXPIRED", State::Expired, "{actor} ended session {session}: its time ran out.", &[
-        (When::RoleScope, "{actor} ended {session.roles} of session {session}: the time ran out."),
-    ], "{actor} failed to end[ {session.roles} of] session {session} when its time ran out.[ Reason: {reason}]"),
-    session("session.terminated", ocsf_class::REVOKED, "TERMINATED", State::Terminated, "{actor} terminated session {session}.[ Reason: {reason}]", &[
-        (When::RoleScope, "{actor} terminated {session.roles} of session {session}.[ Reason: {reason}]"),
-    ], "{actor} failed to terminate[ {session.roles} of] session {session}.[ Reason: {reason}]"),
-    session("session.timed_out", ocsf_class::UPDATED, "TIMED_OUT", State::TimedOut, "Session {session} timed out: nobody decided.", &[
-        (When::RoleScope, "The request for {session.roles} in session {session} timed out: nobody decided."),
-    ], "Session {session} could not be closed after nobody decided.[ Reason: {reason}]"),
-
-    // S4: entitlement management. The labels are Microsoft's activity names.
-    package("entitlement.requested", ocsf_class::CREATED, "User requests access package assignment", EntitlementManagement, CREATED, "{actor} requested access package {target}[ for {subject}].", "{actor} failed to request access package {target}[ for {subject}].[ Reason: {reason}]"),
-    package("entitlement.directly_assigned", ocsf_class::CREATED, "Administrator directly assigns user to access package", EntitlementManagement, CREATED, "{actor} directly assigned {subject} to access package {target}.", "{actor} failed to directly assign {subject} to access package {target}.[ Reason: {reason}]"),
-    package("entitlement.auto_approved", ocsf_class::UPDATED, "Auto approve access package assignment request", EntitlementManagement, NO_APPROVAL, "{actor} automatically approved the request for access package {target}[ of {subject}].", "{actor} failed to automatically approve the request for access package {target}[ of {subject}].[ Reason: {reason}]"),
-    package("entitlement.approval_created", ocsf_class::UPDATED, "Create request approval", UserManagement, APPROVAL, "{actor} asked for approval of the request for access package {target}[ of {subject}].", "{actor} failed to ask for approval of the request for access package {target}[ of {subject}].[ Reason: {reason}]"),
-    package("entitlement.approver_added", ocsf_class::UPDATED, "Add approver to request approval", UserManagement, APPROVAL, "{actor} added an approver to the request for access package {target}[ of {subject}].[ Approver: {approver}]", "{actor} failed to add an approver to the request for access package {target}[ of {subject}].[ Approver: {approver}.][ Reason: {reason}]"),
-    Action { state: Some(State::Approved), variants: &[(When::OfRequest, "{actor} approved access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.approved", ocsf_class::UPDATED, "Approve access package assignment request", EntitlementManagement, APPROVED, "{actor} approved the request for access package {target}[ of {subject}].", "{actor} failed to approve the access package assignment request[ of {subject}]: {target}.[ Reason: {reason}]") },
-    package("entitlement.ready", ocsf_class::UPDATED, "Ready to fulfill access package assignment request", EntitlementManagement, READY, "{actor} made the request for access package {target}[ of {subject}] ready to be fulfilled.", "{actor} failed to make the request for access package {target}[ of {subject}] ready to be fulfilled.[ Reason: {reason}]"),
-    Action { opens_window: true, ..package("entitlement.fulfilled", ocsf_class::ASSIGNED, "Fulfill access package assignment", EntitlementManagement, FULFILLED, "{actor} assigned access package {target} to {subject}.", "{actor} failed to assign access package {target} to {subject}.[ Reason: {reason}]") },
-    Action { state: Some(State::Denied), variants: &[(When::OfRequest, "{actor} denied access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.denied", ocsf_class::UPDATED, "Deny access package assignment request", EntitlementManagement, "Request denied", "{actor} denied the request for access package {target}[ of {subject}].[ Reason: {reason}]", "{actor} failed to deny the access package assignment request[ of {subject}]: {target}.[ Reason: {reason}]") },
-    Action { state: Some(State::TimedOut), ..package("entitlement.timed_out", ocsf_class::UPDATED, "Access package assignment request timed out (no approver action taken)", EntitlementManagement, "Request timed out", "The request for access package {target}[ of {subject}] timed out: no approver took action.", "The request for access package {target}[ of {subject}] could not be closed after no approver took action.[ Reason: {reason}]") },
-    Action { state: Some(State::Canceled), ..package("entitlement.canceled", ocsf_class::UPDATED, "Cancel access package assignment request", EntitlementManagement, "Request canceled", "The request for access package {target}[ of {subject}] was canceled.[ Reason: {reason}]", "The request for access package {target}[ of {subject}] could not be canceled.[ Reason: {reason}]") },
-    package("entitlement.removed", ocsf_class::REVOKED, "Remove access package assignment", EntitlementManagement, "Access removed", "{actor} removed access package {target} from {subject}.[ Reason: {reason}]", "{actor} failed to remove access package {target} from {subject}.[ Reason: {reason}]"),
-    package("entitlement.extended", ocsf_class::ASSIGNED, "Extend access package assignment", EntitlementManagement, FULFILLED, "{actor} extended access package {target} for {subject}.", "{actor} failed to extend access package {target} for {subject}.[ Reason: {reason}]"),
-    Action { always_fails: true, ..package("entitlement.failed", ocsf_class::UPDATED, "Failed access package assignment request", EntitlementManagement, "Request failed", "The request for access package {target}[ of {subject}] failed. Reason: {reason}", "") },
-    package("entitlement.scheduled", ocsf_class::UPDATED, "Schedule a future access package assignment", EntitlementManagement, READY, "{actor} scheduled access package {target} for {subject}.[ From: {session.starts_at}]", "{actor} failed to schedule access package {target} for {subject}.[ Reason: {reason}]"),
-    action("application.role_assignment.changed", ocsf_class::UPDATED, "Application role assignment activity", Source::S4, UserManagement, "{actor} changed a role assignment of application {target}[ for {subject}].", "{actor} failed to change a role assignment of application {target}[ for {subject}].[ Reason: {reason}]"),
-    action("directory.activity", ocsf_class::OTHER, "Directory activity", Source::S4, UserManagement, "{actor} did: {details.activity}[ on {target}].", "{actor} failed to do: {details.activity}[ on {target}].[ Reason: {reason}]"),
-
-    // The service's own actions.
-    service("window.opened", ocsf_class::CREATED, "Window opened", "Window opened for account {account}[ in application {target}]."),
-    service("window.extended", ocsf_class::UPDATED, "Window extended", "{actor} extended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
-    service("window.ended", ocsf_class::UPDATED, "Window ended", "{actor} ended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
-    service("window.retried", ocsf_class::UPDATED, "Revocation retried", "{actor} asked to disable account {account}[ in application {target}] again now.[ Reason: {reason}]"),
-    service("window.merged", ocsf_class::UPDATED, "Window merged", "The request for account {account}[ in application {target}] moved to another window of the same account."),
-    service("window.closed_by_hand", ocsf_class::UPDATED, "Window closed by hand", "{actor} closed the window of account {account}[ in application {target}]; that the account is disabled was not verified.[ Reason: {reason}]"),
-    Action { always_fails: true, ..service("revocation.failed", ocsf_class::ACCOUNT_DISABLED, "Revocation failed", "Account {account} could not be disabled[ in application {target}]: {reason}") },
-    Action {
-        variants: &[(When::AccountGone, "Account {account} is gone[ from application {target}]: nothing is left to disable.")],
-        ..service("revocation.verified", ocsf_class::READ, "Revocation verified", "Account {account} was read back as disabled[ in application {target}].")
-    },
-    service("revocation.overdue", ocsf_class::UPDATED, "Revocation overdue", "Account {account}[ in application {target}] is not known to be disabled after its window ended.[ Reason: {reason}]"),
-    service("revocation.covered", ocsf_class::UPDATED, "Revocation covered", "Account {account}[ in application {target}] stays enabled: another window covers it."),
-    service("export.requested", ocsf_class::CREATED, "Export requested", "{actor} requested an export.[ Export: {target}]"),
-    service("export.ready", ocsf_class::UPDATED, "Export ready", "Export {target} is ready."),
-    Action { always_fails: true, ..service("export.failed", ocsf_class::UPDATED, "Export failed", "Export {target} failed. Reason: {reason}") },
-    service("export.canceled", ocsf_class::UPDATED, "Export canceled", "{actor} canceled export {target}."),
-    service("export.link_minted", ocsf_class::READ, "Export link minted", "{actor} got links to export {target}."),
-    Action { always_fails: true, ..service("access.refused", ocsf_class::READ, "Access refused", "{actor} was refused {target}. Reason: {reason}") },
-    service("audit.searched", ocsf_class::READ, "Trail searched", "{actor} searched the trail[: {target}]."),
-    service("audit.followed", ocsf_class::READ, "Trail followed", "{actor} followed the trail."),
-    service("report.run", ocsf_class::READ, "Report run", "{actor} ran report {target}."),
-    service("review.opened", ocsf_class::CREATED, "Review opened", "{actor} opened review {target}."),
-    service("review.decided", ocsf_class::UPDATED, "Review decision", "{actor} decided in review {target}.[ Reason: {reason}]"),
-    service("review.signed_off", ocsf_class::UPDATED, "Review signed off", "{actor} signed off review {target}."),
-    service("review.overdue", ocsf_class::UPDATED, "Review overdue", "Review {target} is overdue."),
-    service("finding.raised", ocsf_class::FOUND, "Finding raised", "Finding {target} was raised.[ Reason: {reason}]"),
-    service("finding.updated", ocsf_class::FINDING_CHANGED, "Finding updated", "The evidence of finding {target} changed.[ Reason: {reason}]"),
-    service("finding.withdrawn", ocsf_class::FINDING_CLOSED, "Finding withdrawn", "Finding {target} was withdrawn.[ Reason: {reason}]"),
-    service("finding.dispositioned", ocsf_class::FINDING_CHANGED, "Finding dispositioned", "{actor} dispositioned finding {target}.[ Reason: {reason}]"),
-    service("settings.changed", ocsf_class::UPDATED, "Settings changed", "{actor} changed the settings."),
-    service("hold.changed", ocsf_class::UPDATED, "Legal hold changed", "{actor} changed the legal hold.[ Reason: {reason}]"),
-    service("application.configured", ocsf_class::UPDATED, "Application configured", "{actor} configured application {target}."),
-    service("package.configured", ocsf_class::UPDATED, "Access package configured", "{actor} configured access package {target}."),
-    service("person.configured", ocsf_class::UPDATED, "Person configured", "{actor} configured person {target}."),
-    service("organisation.configured", ocsf_class::UPDATED, "Organisation configured", "{actor} configured organisation {target}."),
-    service("saved.configured", ocsf_class::UPDATED, "Saved search configured", "{actor} configured saved search {target}."),
-    service("stream.configured", ocsf_class::UPDATED, "Stream configured", "{actor} configured stream {target}."),
-    service("stream.paused", ocsf_class::UPDATED, "Stream paused", "Stream {target} was paused.[ Reason: {reason}]"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -393,16 +357,31 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_nothing_is_empty() {
-        let names: HashSet<_> = ACTIONS.iter().map(|action| action.name).collect();
-        assert_eq!(names.len(), ACTIONS.len());
+        let names: HashSet<_> = definitions().map(|action| action.name).collect();
+        assert_eq!(names.len(), definitions().count());
         assert!(
-            ACTIONS.iter().all(|action| !action.label.is_empty() && !action.sentence.is_empty())
+            definitions().all(|action| !action.label.is_empty() && !action.sentence.is_empty())
         );
     }
 
     #[test]
+    fn every_word_reads_back_and_an_unknown_one_as_it_was() {
+        for action in Action::all() {
+            assert_eq!(Action::from(action.as_str()), action);
+            // `RolesAssigned` is `roles.assigned`, `SessionAction::Created` is `session.created`.
+            let name = format!("{action:?}").replace(['(', ')'], "").to_lowercase();
+            let word = action.as_str().replace(['.', '_'], "");
+            assert!(name.ends_with(&word), "{action:?} is {word}");
+        }
+        for word in ["session.reopened", "", "Session.Created", "a b\n"] {
+            let action = Action::from(word);
+            assert!(action.definition().is_none() && action.as_str() == word, "{word}");
+        }
+    }
+
+    #[test]
     fn every_template_parses() {
-        for action in ACTIONS {
+        for action in definitions() {
             for template in [action.label, action.sentence, action.failed]
                 .into_iter()
                 .chain(action.variants.iter().map(|(_, text)| *text))
@@ -419,7 +398,7 @@ mod tests {
 
     #[test]
     fn every_action_of_callers_has_a_sentence_for_the_attempt_that_failed() {
-        for action in ACTIONS {
+        for action in definitions() {
             let has_one = !action.failed.is_empty();
             assert_eq!(
                 has_one,
@@ -447,7 +426,7 @@ mod tests {
     #[test]
     fn devices_write_uses_alone() {
         let names: Vec<_> =
-            ACTIONS.iter().filter(|action| action.is_device).map(|action| action.name).collect();
+            definitions().filter(|action| action.is_device).map(|action| action.name).collect();
         assert_eq!(
             names,
             [
@@ -459,7 +438,7 @@ mod tests {
                 "user.logged_in"
             ]
         );
-        for action in ACTIONS.iter().filter(|action| action.is_device) {
+        for action in definitions().filter(|action| action.is_device) {
             assert!(
                 action.state.is_none() && !action.opens_window && action.writer == Writer::Callers,
                 "{}",

@@ -80,7 +80,7 @@ pub fn events() -> impl Strategy<Value = Event> {
         |(tenant, id, action, occurred_at, who, why, rest)| Event {
             tenant: Tenant::new(&tenant).unwrap(),
             id: EventId::new(&id).unwrap(),
-            action,
+            action: action.as_str().into(),
             occurred_at,
             actor: who.0,
             subject: who.1,

@@ -10,7 +10,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 use crate::{
     time::timestamp::Instant,
     trail::{
-        actions::{self, Action, Category, State, message_template},
+        actions::{Action, Category, Definition, State, message_template},
         key::Key,
     },
 };
@@ -90,9 +90,10 @@ impl EventId {
 
     /// The id of one of the service's own events, derived from its subject, so that a retry stores
     /// it once.
-    pub fn of_service(tenant: &Tenant, action: &str, about: &[&str]) -> Self {
+    pub fn of_service(tenant: &Tenant, action: impl fmt::Display, about: &[&str]) -> Self {
+        let action = action.to_string();
         let parts: Vec<_> =
-            [tenant.as_str(), action].into_iter().chain(about.iter().copied()).collect();
+            [tenant.as_str(), &action].into_iter().chain(about.iter().copied()).collect();
         Self(format!("sys_{}", hashed("jit-audit/service-event-id/v1", &parts)))
     }
 
@@ -157,42 +158,56 @@ fn is_word(text: &str, longest: usize) -> bool {
 
 /// The facts of an event as its source sent them, normalised. Nothing is derived, and nothing is
 /// about the recording.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// Unique within the tenant.
     pub id: EventId,
     pub tenant: Tenant,
-    /// What happened: the name of an action in the catalogue.
-    pub action: String,
+    pub action: Action,
     /// When it happened, by the source's clock.
     pub occurred_at: Instant,
     pub actor: Actor,
     /// The person the access is for, if that is not the actor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Party>,
     /// The privileged identity that was used or enabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<Party>,
     /// The thing accessed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
     /// The session it belongs to, from CREATED to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Session>,
     /// The source's id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// Why access was requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
     /// The reason of the decision, end or failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
     /// The approver, if that is not the actor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub approver: Option<Party>,
     /// The policy that applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
     /// The roles that were granted or removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     pub outcome: Outcome,
-    /// The window that the caller asked for.
+    /// The window that the caller asked for. The facts contain it unchanged. API responses nest it
+    /// in the window that was opened.
+    #[serde(skip)]
     pub window: Option<AskedWindow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Origin>,
     /// Any other data.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Map<String, Value>>,
 }
 
@@ -391,56 +406,19 @@ pub struct Origin {
     pub client: Option<String>,
 }
 
-/// The members that facts and API responses share. `window` and `session` differ in a response.
-#[derive(Serialize)]
-struct Body<'e> {
-    id: &'e EventId,
-    tenant: &'e Tenant,
-    action: &'e str,
-    occurred_at: Instant,
-    actor: &'e Actor,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: &'e Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account: &'e Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: &'e Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<Cow<'e, Session>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: &'e Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    justification: &'e Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: &'e Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ticket: &'e Option<Ticket>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    approver: &'e Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: &'e Option<Policy>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    roles: &'e [String],
-    outcome: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: &'e Option<Origin>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: &'e Option<Map<String, Value>>,
-}
-
 impl Event {
     /// One of the service's own events, with only the members that every event has.
     pub fn of_service(
         id: EventId,
         tenant: &Tenant,
-        action: &str,
+        action: impl Into<Action>,
         occurred_at: Instant,
         actor: Actor,
     ) -> Self {
         Self {
             id,
             tenant: tenant.clone(),
-            action: action.to_owned(),
+            action: action.into(),
             occurred_at,
             actor,
             subject: None,
@@ -461,59 +439,14 @@ impl Event {
         }
     }
 
-    fn body<'e>(&'e self, session: Option<Cow<'e, Session>>) -> Body<'e> {
-        let Self {
-            id,
-            tenant,
-            action,
-            occurred_at,
-            actor,
-            subject,
-            account,
-            target,
-            session: _,
-            request_id,
-            justification,
-            reason,
-            ticket,
-            approver,
-            policy,
-            roles,
-            outcome,
-            window: _,
-            source,
-            details,
-        } = self;
-        Body {
-            id,
-            tenant,
-            action,
-            occurred_at: *occurred_at,
-            actor,
-            subject,
-            account,
-            target,
-            session,
-            request_id,
-            justification,
-            reason,
-            ticket,
-            approver,
-            policy,
-            roles,
-            outcome: *outcome,
-            source,
-            details,
-        }
-    }
-
     /// The request in the event: the source's id of the request, or of the assignment that resulted
     /// from an unknown request.
     pub fn request(&self) -> Option<Cow<'_, str>> {
         if let Some(id) = &self.request_id {
             return Some(id.into());
         }
-        let details = self.details.as_ref().filter(|_| self.action.starts_with("entitlement."))?;
+        let Action::Entitlement(_) = self.action else { return None };
+        let details = self.details.as_ref()?;
         details.get("assignment_id")?.as_str().map(|id| format!("assignment:{id}").into())
     }
 
@@ -522,11 +455,11 @@ impl Event {
         #[derive(Serialize)]
         struct Facts<'e> {
             #[serde(flatten)]
-            body: Body<'e>,
+            event: &'e Event,
             #[serde(skip_serializing_if = "Option::is_none")]
             window: &'e Option<AskedWindow>,
         }
-        Facts { body: self.body(self.session.as_ref().map(Cow::Borrowed)), window: &self.window }
+        Facts { event: self, window: &self.window }
     }
 
     /// The digest of the facts: SHA-256 of `jit-audit/event/v1\n` and their RFC 8785 form. It
@@ -545,29 +478,24 @@ impl Event {
         Digest(Sha256::digest(&bytes).into())
     }
 
-    /// The action in the catalogue; none for an action of a newer version.
-    pub fn catalogued(&self) -> Option<&'static Action> {
-        actions::find(&self.action)
-    }
-
     /// Whether devices report such events about themselves: a use.
     pub fn is_of_device(&self) -> bool {
-        self.catalogued().is_some_and(|action| action.is_device)
+        self.action.definition().is_some_and(|action| action.is_device)
     }
 
     /// The text of the Action column. Never empty.
     pub fn label(&self) -> String {
-        self.catalogued().map_or_else(
-            || message_template::escaped(&self.action),
-            |action| message_template::render(action.label, self),
-        )
+        match self.action.definition() {
+            Some(action) => message_template::render(action.label, self),
+            None => message_template::escaped(self.action.as_str()),
+        }
     }
 
     /// The sentence. Never empty.
     pub fn message(&self) -> String {
-        match self.catalogued() {
+        match self.action.definition() {
             Some(action) => message_template::render(message_template::fitting(action, self), self),
-            None => message_template::escaped(&self.action),
+            None => message_template::escaped(self.action.as_str()),
         }
     }
 }
@@ -630,13 +558,14 @@ impl Recorded {
     }
 
     pub fn category(&self) -> Category {
-        self.event.catalogued().map_or(Category::Audit, |action| action.category)
+        self.event.action.definition().map_or(Category::Audit, |action| action.category)
     }
 
     /// The state that its request or session entered. None for a failed attempt.
     pub fn state(&self) -> Option<State> {
         self.event
-            .catalogued()
+            .action
+            .definition()
             .filter(|action| self.took_place(action))
             .and_then(|action| action.state)
     }
@@ -645,12 +574,13 @@ impl Recorded {
     /// management. None for a failed attempt.
     pub fn request_status(&self) -> Option<&'static str> {
         self.event
-            .catalogued()
+            .action
+            .definition()
             .filter(|action| self.took_place(action))
             .and_then(|action| action.request_status)
     }
 
-    fn took_place(&self, action: &Action) -> bool {
+    fn took_place(&self, action: &Definition) -> bool {
         self.event.outcome == Outcome::Success || action.always_fails
     }
 
@@ -675,7 +605,7 @@ impl Serialize for Recorded {
         #[derive(Serialize)]
         struct Answered<'e> {
             #[serde(flatten)]
-            body: Body<'e>,
+            event: &'e Event,
             #[serde(skip_serializing_if = "Option::is_none")]
             window: Option<AnsweredWindow<'e>>,
             label: String,
@@ -690,15 +620,16 @@ impl Serialize for Recorded {
             digest: String,
         }
         let event = &self.event;
-        let session = event.session.as_ref().map(|session| match self.session_username() {
-            // The only place where a response shows a value that no source sent.
-            Some(shown) if session.username.is_none() => {
-                Cow::Owned(Session { username: Some(shown.to_owned()), ..session.clone() })
+        // The only place where a response shows a value that no source sent.
+        let shown = match (&event.session, self.session_username()) {
+            (Some(session @ Session { username: None, .. }), Some(shown)) => {
+                let session = Session { username: Some(shown.to_owned()), ..session.clone() };
+                Cow::Owned(Event { session: Some(session), ..event.clone() })
             }
-            _ => Cow::Borrowed(session),
-        });
+            _ => Cow::Borrowed(event),
+        };
         Answered {
-            body: event.body(session),
+            event: &shown,
             window: self.window(),
             label: event.label(),
             category: self.category(),

@@ -11,7 +11,7 @@ use crate::{
     },
     time::{duration::Length, timestamp::Instant},
     trail::{
-        actions::{self, Action, Writer, message_template},
+        actions::{self, Action, Definition, PlatformAction, Writer, message_template},
         event::{
             Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Scope,
             Session, Tenant, Ticket, USERNAME_TBD,
@@ -87,11 +87,11 @@ fn read_members(
     let source = fields.object("source").map(read_origin);
     let details = read_details(&mut fields);
     fields.refuse_others();
-    let action = action?;
+    let (action, definition) = action?;
     let event = Event {
         id,
         tenant: intake.tenant.clone(),
-        action: action.name.to_owned(),
+        action,
         occurred_at,
         actor: actor.unwrap_or(Actor { kind: ActorType::User, ..Actor::system() }),
         subject,
@@ -105,7 +105,7 @@ fn read_members(
         approver,
         policy,
         roles,
-        outcome: outcome.unwrap_or(if action.always_fails {
+        outcome: outcome.unwrap_or(if definition.always_fails {
             Outcome::Failure
         } else {
             Outcome::Success
@@ -114,21 +114,22 @@ fn read_members(
         source,
         details,
     };
-    check_against_catalogue(&event, action, &mut fields);
+    check_against_catalogue(&event, definition, &mut fields);
     Some(event)
 }
 
-fn read_action(fields: &mut Fields<'_>) -> Option<&'static Action> {
+fn read_action(fields: &mut Fields<'_>) -> Option<(Action, &'static Definition)> {
     let name = fields.required_text("action", NAME_BYTES)?;
-    match actions::find(&name) {
-        Some(action) if action.writer == Writer::Service => {
+    let action = Action::from(name.as_str());
+    match action.definition() {
+        Some(definition) if definition.writer == Writer::Service => {
             fields.fault(
                 "action",
                 format!("{name:?} is written by this service alone; GET /v1/actions lists what callers write"),
             );
             None
         }
-        Some(action) => Some(action),
+        Some(definition) => Some((action, definition)),
         None => {
             let hint = actions::nearest(&name)
                 .map_or_else(String::new, |near| format!(" Did you mean {near:?}?"));
@@ -315,7 +316,7 @@ fn read_details(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {
 }
 
 /// The rules that depend on the action.
-fn check_against_catalogue(event: &Event, action: &Action, fields: &mut Fields<'_>) {
+fn check_against_catalogue(event: &Event, action: &Definition, fields: &mut Fields<'_>) {
     let name = action.name;
     if event.actor.kind == ActorType::System && action.writer == Writer::Callers {
         fields.fault("actor/type", format!("\"system\" is not taken from callers for {name}"));
@@ -329,7 +330,11 @@ fn check_against_catalogue(event: &Event, action: &Action, fields: &mut Fields<'
             fields.fault(&pointer[1..], format!("is required for {name}{kind}"));
         }
     }
-    if !event.roles.is_empty() && !matches!(name, "roles.assigned" | "roles.removed") {
+    let is_about_roles = matches!(
+        event.action,
+        Action::Platform(PlatformAction::RolesAssigned | PlatformAction::RolesRemoved)
+    );
+    if !event.roles.is_empty() && !is_about_roles {
         fields.fault(
             "roles",
             format!(

@@ -2,13 +2,18 @@
 //! text. Listings, searches, the feed, exports, alerts and streams use the same parser and
 //! evaluator.
 
-pub mod attributes;
 mod parser;
 
 use memchr::memmem;
 
-use crate::{text::case_folding::fold, time::timestamp::Instant, trail::event::Recorded};
-use attributes::{Attribute, Found};
+use crate::{
+    text::case_folding::fold,
+    time::timestamp::Instant,
+    trail::{
+        event::Recorded,
+        fields::{Field, Found, write_searchable},
+    },
+};
 
 /// Longest filter, in bytes.
 pub const MAX_BYTES: usize = 4096;
@@ -26,10 +31,10 @@ pub enum Filter {
     Or(Vec<Filter>),
     /// This condition does not hold.
     Not(Box<Filter>),
-    /// The attribute is present.
-    Present(&'static Attribute),
-    /// The comparison of the attribute with the operand holds.
-    Compare(&'static Attribute, Operator, Operand),
+    /// The field is present.
+    Present(Field),
+    /// The comparison of the field with the operand holds.
+    Compare(Field, Operator, Operand),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +160,7 @@ impl FreeText {
     /// names, ids, reason, justification, ticket, or a text or number of its details.
     pub fn matches(&self, event: &Recorded) -> bool {
         let mut text = String::with_capacity(1024);
-        attributes::write_searchable(event, &mut text);
+        write_searchable(event, &mut text);
         self.are_within(&text)
     }
 
@@ -177,7 +182,7 @@ mod tests {
     use super::*;
     use crate::trail::{
         arbitrary::{events, instant, recorded},
-        filter::attributes::{ATTRIBUTES, Attribute, Kind},
+        fields::Kind,
     };
     use proptest::prelude::*;
     use serde_json::Value;
@@ -241,8 +246,8 @@ mod tests {
             Filter::And(all) => all.iter().all(|filter| by_json(filter, answer)),
             Filter::Or(any) => any.iter().any(|filter| by_json(filter, answer)),
             Filter::Not(filter) => !by_json(filter, answer),
-            Filter::Present(attribute) => at(attribute.path).is_some(),
-            Filter::Compare(attribute, operator, operand) => match at(attribute.path) {
+            Filter::Present(attribute) => at(attribute.path()).is_some(),
+            Filter::Compare(attribute, operator, operand) => match at(attribute.path()) {
                 None => *operator == Operator::Ne,
                 Some(Value::Array(list)) => {
                     list.iter().any(|value| one_by_json(value, *operator, operand))
@@ -285,9 +290,9 @@ mod tests {
         choice: (prop::sample::Index, prop::sample::Index, String, bool),
     ) -> String {
         let (attribute, operator, word, own) = choice;
-        let attribute = attribute.get(ATTRIBUTES);
-        let found = attribute.path.split('.').try_fold(answer, |value, member| value.get(member));
-        let operators: &[&str] = match attribute.kind {
+        let attribute = attribute.get(Field::ALL);
+        let found = attribute.path().split('.').try_fold(answer, |value, member| value.get(member));
+        let operators: &[&str] = match attribute.kind() {
             Kind::Object => &["pr"],
             Kind::Text | Kind::Texts => {
                 &["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr"]
@@ -296,12 +301,12 @@ mod tests {
         };
         let operator = operator.get(operators);
         if *operator == "pr" {
-            return format!("{} pr", attribute.path);
+            return format!("{} pr", attribute.path());
         }
         let own = found
             .filter(|_| own)
             .map(|found| found.as_array().map_or(found, |list| &list[0]).clone());
-        let operand = match (attribute.kind, own) {
+        let operand = match (attribute.kind(), own) {
             (Kind::Text | Kind::Texts, Some(Value::String(text))) => {
                 Value::String(text.to_uppercase())
             }
@@ -310,7 +315,7 @@ mod tests {
             (Kind::Number, None) => 3.into(),
             (_, None) => word.into(),
         };
-        format!("{} {operator} {operand}", attribute.path)
+        format!("{} {operator} {operand}", attribute.path())
     }
 
     fn filters(answer: Value) -> impl Strategy<Value = String> {
@@ -357,7 +362,7 @@ mod tests {
         fn free_text_finds_every_word_of_an_event(event in events(), at in instant(), place in any::<prop::sample::Index>()) {
             let event = recorded(event, at);
             let mut text = String::new();
-            attributes::write_searchable(&event, &mut text);
+            write_searchable(&event, &mut text);
             let words: Vec<_> = text.split_whitespace().collect();
             prop_assume!(!words.is_empty());
             let word = place.get(&words).to_uppercase();
@@ -383,7 +388,7 @@ mod tests {
             let mut found = Vec::new();
             paths(&serde_json::to_value(recorded(event, at)).unwrap(), "", &mut found);
             for path in found {
-                prop_assert!(Attribute::named(&path).is_some(), "{}", path);
+                prop_assert!(Field::named(&path).is_some(), "{}", path);
             }
         }
     }

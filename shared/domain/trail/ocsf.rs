@@ -5,8 +5,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::trail::{
-    actions::{Action, ocsf_class::Class},
+    actions::{Action, Definition, ocsf_class::Class},
     event::{Actor, ActorType, Event, Outcome, Party, Recorded},
+    fields::Field,
 };
 
 pub const VERSION: &str = "1.8.0";
@@ -15,7 +16,7 @@ pub const VERSION: &str = "1.8.0";
 /// response, so nothing is lost.
 pub fn ocsf(recorded: &Recorded) -> Value {
     let event = &recorded.event;
-    let Some(action) = event.catalogued() else { return Value::Null };
+    let Some(action) = event.action.definition() else { return Value::Null };
     let class = action.ocsf.class;
     let activity = activity(action, event);
     let mut told = json!({
@@ -35,22 +36,19 @@ pub fn ocsf(recorded: &Recorded) -> Value {
             told.insert(name.to_owned(), value);
         }
     };
+    let text = |field: Field| field.find(recorded).into_json_text();
     let is_failure = event.outcome == Outcome::Failure;
     set("status_id", Some(if is_failure { 2 } else { 1 }.into()));
     set("status", Some(if is_failure { "Failure" } else { "Success" }.into()));
-    set("status_detail", event.reason.as_deref().map(Value::from));
+    set("status_detail", text(Field::Reason));
     if class != Class::DetectionFinding {
         set("actor", Some(json!({"user": user_of(&event.actor)})));
-        set(
-            "src_endpoint",
-            event.source.as_ref().and_then(|source| Some(json!({"ip": source.ip.as_ref()?}))),
-        );
+        set("src_endpoint", text(Field::SourceIp).map(|ip| json!({"ip": ip})));
     }
-    let session = event.session.as_ref().map(|session| json!({"uid": session.id}));
     match class {
         Class::Authentication => {
             set("user", Some(affected(event)));
-            set("session", session);
+            set("session", text(Field::SessionId).map(|id| json!({"uid": id})));
             // The place of a log-on: a desktop, or otherwise the service itself.
             let place = event.target.as_ref().map_or("Jit Audit", Party::shown);
             set("dst_endpoint", Some(json!({"name": place})));
@@ -63,7 +61,7 @@ pub fn ocsf(recorded: &Recorded) -> Value {
         }
         Class::EntityManagement => {
             set("entity", Some(entity(action, event)));
-            set("comment", event.justification.as_deref().map(Value::from));
+            set("comment", text(Field::Justification));
         }
         Class::DetectionFinding => {
             let finding = event.target.as_ref().map_or(event.id.as_str(), Party::shown);
@@ -77,7 +75,7 @@ pub fn ocsf(recorded: &Recorded) -> Value {
 }
 
 /// The activity of the action, depending on the variant of the event.
-fn activity(action: &Action, event: &Event) -> u8 {
+fn activity(action: &Definition, event: &Event) -> u8 {
     let provisioned = event.details.as_ref().and_then(|details| details.get("provisioned"));
     match action.ocsf.activity {
         // An existing account is enabled.
@@ -141,14 +139,14 @@ fn privileges(event: &Event) -> Vec<String> {
         .map(Party::shown)
         .or(event.session.as_ref().map(|session| session.id.as_str()));
     match roles {
-        [] => vec![all.unwrap_or(&event.action).to_owned()],
+        [] => vec![all.unwrap_or(event.action.as_str()).to_owned()],
         roles => roles.to_vec(),
     }
 }
 
 /// The entity that the event is about.
-fn entity(action: &Action, event: &Event) -> Value {
-    let session = event.session.as_ref().filter(|_| event.action.starts_with("session."));
+fn entity(action: &Definition, event: &Event) -> Value {
+    let session = event.session.as_ref().filter(|_| matches!(event.action, Action::Session(_)));
     let party = event.target.as_ref().or(event.account.as_ref()).or(event.subject.as_ref());
     let (mut entity, kind) = match (session, party) {
         (Some(session), _) => (json!({"uid": session.id, "name": session.id}), Some("session")),
@@ -156,7 +154,7 @@ fn entity(action: &Action, event: &Event) -> Value {
         (None, None) => (json!({"name": action.label}), None),
     };
     // The first word of an action's name is its entity.
-    let kind = kind.or_else(|| event.action.split('.').next());
+    let kind = kind.or_else(|| event.action.as_str().split('.').next());
     entity["type"] = kind.unwrap_or_default().into();
     entity
 }

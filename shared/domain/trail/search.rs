@@ -45,8 +45,7 @@ pub struct Search {
 impl Search {
     /// Whether an event matches, apart from its time.
     pub fn wants(&self, recorded: &Recorded) -> bool {
-        (self.include_service
-            || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))
+        (self.include_service || !recorded.event.action.is_hidden())
             && self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
             && self.words.as_ref().is_none_or(|words| words.matches(recorded))
     }

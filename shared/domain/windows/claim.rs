@@ -8,7 +8,10 @@ use crate::{
     configuration::application::{Configured, Place},
     json::strict_json::FieldError,
     time::{duration::Length, timestamp::Instant},
-    trail::event::{AskedWindow, Event, EventId, Opened, Party},
+    trail::{
+        actions::JitAction,
+        event::{AskedWindow, Event, EventId, Opened, Party},
+    },
     windows::window::Window,
 };
 
@@ -97,7 +100,7 @@ impl Claim {
         let mut errors = Vec::new();
         // The source of a session or package decides on its length; an account is requested from
         // this service.
-        let is_account = event.action == "entra.account.requested";
+        let is_account = event.action == JitAction::EntraAccountRequested;
         let shortest = place.shortest_window();
         if is_account && ends_at < starts_at.plus(shortest) {
             let detail = format!(

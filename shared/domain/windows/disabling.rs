@@ -6,7 +6,7 @@ use crate::{
         directory::Directory,
     },
     identity::matching,
-    trail::event::Event,
+    trail::{actions::JitAction, event::Event},
     windows::account_names::{account_of, key_of},
 };
 
@@ -28,11 +28,11 @@ pub enum Disabling {
 impl Disabling {
     /// Who disables the account of an event that opens a window.
     pub fn of(event: &Event, application: Option<&Application>) -> Self {
-        let is_request = event.action == "entra.account.requested";
+        let is_request = event.action == JitAction::EntraAccountRequested;
         let Some(application) = application else {
             return if is_request { Self::WithoutApplication } else { Self::Elsewhere };
         };
-        let is_meant = OpeningEvent::named(&event.action)
+        let is_meant = OpeningEvent::of(&event.action)
             .is_some_and(|opening| application.disable_for.contains(&opening));
         if application.directory == Directory::External || !is_meant {
             return Self::Elsewhere;

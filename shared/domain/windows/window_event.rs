@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use crate::{
     findings::rules,
     time::timestamp::Instant,
-    trail::event::{Actor, Event, EventId, Outcome, Party, Session, Tenant},
+    trail::{
+        actions::{Action, FindingAction, JitAction, RevocationAction, WindowAction},
+        event::{Actor, Event, EventId, Outcome, Party, Session, Tenant},
+    },
     windows::{window::Window, window_finding::WindowFinding},
 };
-
-/// The action of a window that a person closed.
-pub const CLOSED_BY_HAND: &str = "window.closed_by_hand";
 
 /// An event about a window.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,21 +184,21 @@ impl Revocation {
 
 impl WindowFact {
     /// The action of its event.
-    pub fn action(&self) -> &'static str {
+    pub fn action(&self) -> Action {
         match self {
-            Self::Opened { .. } => "window.opened",
-            Self::Extended(..) => "window.extended",
-            Self::Ended(..) => "window.ended",
-            Self::ClosedByHand(..) => CLOSED_BY_HAND,
-            Self::Retried { .. } => "window.retried",
-            Self::Merged { .. } => "window.merged",
-            Self::Covered { .. } => "revocation.covered",
-            Self::RevocationFailed { .. } => "revocation.failed",
-            Self::RevocationOverdue { .. } => "revocation.overdue",
-            Self::AccountDisabled(_) => "entra.account.disabled",
-            Self::RevocationVerified(_) => "revocation.verified",
-            Self::FindingRaised(_) => "finding.raised",
-            Self::ResolutionWithdrawn { .. } => "finding.withdrawn",
+            Self::Opened { .. } => WindowAction::Opened.into(),
+            Self::Extended(..) => WindowAction::Extended.into(),
+            Self::Ended(..) => WindowAction::Ended.into(),
+            Self::ClosedByHand(..) => WindowAction::ClosedByHand.into(),
+            Self::Retried { .. } => WindowAction::Retried.into(),
+            Self::Merged { .. } => WindowAction::Merged.into(),
+            Self::Covered { .. } => RevocationAction::Covered.into(),
+            Self::RevocationFailed { .. } => RevocationAction::Failed.into(),
+            Self::RevocationOverdue { .. } => RevocationAction::Overdue.into(),
+            Self::AccountDisabled(_) => JitAction::EntraAccountDisabled.into(),
+            Self::RevocationVerified(_) => RevocationAction::Verified.into(),
+            Self::FindingRaised(_) => FindingAction::Raised.into(),
+            Self::ResolutionWithdrawn { .. } => FindingAction::Withdrawn.into(),
         }
     }
 
@@ -321,7 +321,7 @@ impl WindowEvent {
         }
         // As long as a caller's reason may be.
         event.reason = self.fact.reason().map(|reason| reason.chars().take(1000).collect());
-        if event.catalogued().is_some_and(|action| action.always_fails) {
+        if event.action.definition().is_some_and(|action| action.always_fails) {
             event.outcome = Outcome::Failure;
         }
         let request = claim.map(|claim| &claim.event);

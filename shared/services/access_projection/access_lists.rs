@@ -12,6 +12,7 @@ use shared_domain::{
     text::case_folding::fold,
     time::timestamp::Instant,
     trail::{
+        actions::RevocationAction,
         event::Event,
         search::{Order, Range},
     },
@@ -87,7 +88,7 @@ impl<'t> Follower<'t> {
         let window = event.details.as_ref().and_then(|details| details.get("window")?.as_str());
         let may_end = |access: &&Access| {
             // A verification names the window that it ended.
-            event.action != "revocation.verified"
+            event.action != RevocationAction::Verified
                 || access.window.is_none()
                 || access.window.as_deref() == window
         };

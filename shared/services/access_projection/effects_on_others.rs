@@ -7,11 +7,14 @@ use std::{
 
 use serde_json::json;
 use shared_domain::{
-    access::{access_key::Key, access_record::Access, kept_events, log_on},
+    access::{access_key::Key, access_record::Access, kept_events},
     findings::hasty_approvals::{self, Hasty},
     identity::matching,
     time::timestamp::Instant,
-    trail::event::{EventId, Party, Recorded},
+    trail::{
+        actions::JitAction,
+        event::{EventId, Party, Recorded},
+    },
 };
 use shared_platform::backoff::contended;
 use shared_storage::{
@@ -66,8 +69,9 @@ impl<'t> Follower<'t> {
         let is_same = was.is_some_and(|was| was.subject == is.subject);
         let log_ons =
             had.union(&has).filter(|id| !is_same || had.contains(*id) != has.contains(*id));
-        let log_ons =
-            log_ons.filter_map(|id| known.get(id)).filter(|it| it.event.action == log_on::LOG_ON);
+        let log_ons = log_ons
+            .filter_map(|id| known.get(id))
+            .filter(|it| it.event.action == JitAction::ComputerAccessed);
         let log_ons = self.unexplained(is, log_ons.cloned().collect(), &has).await?;
         if has_moved {
             let codes = self.codes_of(was, is).await?;

@@ -17,7 +17,10 @@ use shared_domain::{
     },
     identity::matching,
     time::timestamp::Instant,
-    trail::event::{Event, EventId, Party, Recorded, Session},
+    trail::{
+        actions::FindingAction,
+        event::{Event, EventId, Party, Recorded, Session},
+    },
 };
 use shared_platform::backoff::{Unavailable, contended};
 use shared_storage::{
@@ -166,7 +169,7 @@ impl<'t> Follower<'t> {
         about: impl FnOnce(&mut Event),
     ) -> Event {
         let details = json!({"round": round});
-        self.found_event("finding.raised", found, &[round], owners, details, about)
+        self.found_event(FindingAction::Raised, found, &[round], owners, details, about)
     }
 
     /// The event about changed evidence. If a person has resolved the finding on the basis of less
@@ -183,12 +186,12 @@ impl<'t> Follower<'t> {
         let is_more =
             there.is_some_and(|there| found.evidence.iter().any(|id| !there.evidence.contains(id)));
         let details = json!({"round": round, "update": update, "reopens": is_settled && is_more});
-        self.found_event("finding.updated", found, &[round, update], owners, details, about)
+        self.found_event(FindingAction::Updated, found, &[round, update], owners, details, about)
     }
 
     fn found_event(
         &self,
-        action: &str,
+        action: FindingAction,
         found: &Found,
         version: &[u32],
         owners: Vec<String>,
@@ -209,7 +212,7 @@ impl<'t> Follower<'t> {
         finding_event(
             &self.scope.tenant,
             self.scope.now,
-            "finding.withdrawn",
+            FindingAction::Withdrawn,
             id,
             &[round],
             why,

@@ -11,11 +11,12 @@ use shared_domain::{
     access::{
         access_key::Key,
         access_record::{Access, Kind as AccessKind},
-        log_on::{self, Explained, LOG_ON_LASTS},
+        log_on::{Explained, LOG_ON_LASTS},
     },
     findings::use_rules,
     identity::{matching, people::People},
     trail::{
+        actions::JitAction,
         event::{Event, EventId, Outcome, Party, Recorded},
         search::{Order, Range},
     },
@@ -38,11 +39,11 @@ impl<'t> Follower<'t> {
     pub(super) async fn follow_log_ons(&self, events: &[Recorded]) -> Result<(), ReadError> {
         let succeeded = || events.iter().filter(|it| it.event.outcome == Outcome::Success);
         let on = succeeded()
-            .filter(|it| it.event.action == log_on::LOG_ON)
+            .filter(|it| it.event.action == JitAction::ComputerAccessed)
             .map(|it| self.refresh_log_on(it));
         stream::iter(on).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         let off = succeeded()
-            .filter(|it| it.event.action == log_on::LOG_OFF)
+            .filter(|it| it.event.action == JitAction::ComputerLeft)
             .map(|it| self.follow_log_off(&it.event));
         stream::iter(off).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
@@ -55,7 +56,7 @@ impl<'t> Follower<'t> {
         let found = self.scope.events_of(&ids).await?;
         let refreshed = found
             .iter()
-            .filter(|it| it.event.action == log_on::LOG_ON)
+            .filter(|it| it.event.action == JitAction::ComputerAccessed)
             .map(|it| self.refresh_log_on(it));
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }

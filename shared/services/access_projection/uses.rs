@@ -6,12 +6,13 @@ use shared_domain::{
     access::{
         access_key::Key,
         access_record::{Access, Kind as AccessKind},
-        kept_events, log_on,
+        kept_events,
     },
     findings::checkpoints::{self, Found},
     identity::matching,
     time::timestamp::Instant,
     trail::{
+        actions::JitAction,
         event::{Event, EventId, Recorded},
         search::{Order, Range},
     },
@@ -46,10 +47,10 @@ impl<'t> Follower<'t> {
     pub(super) async fn judge_use(&self, recorded: &Recorded) -> Result<(), ReadError> {
         let event = &recorded.event;
         let key = event.id.as_str();
-        if event.action == "computer.left" {
+        if event.action == JitAction::ComputerLeft {
             return Ok(());
         }
-        if event.action == log_on::OFFLINE_CODE {
+        if event.action == JitAction::ComputerOfflineCodeRetrieved {
             self.remember_code(event).await?;
             self.explain_by_code(event).await?;
         }
@@ -147,7 +148,7 @@ impl<'t> Follower<'t> {
                 let applications = self.applications().await?;
                 Ok(applications.iter().any(|it| names.iter().any(|name| it.application.owns(name))))
             }
-            None if event.action == "computer.offline_code.retrieved" => {
+            None if event.action == JitAction::ComputerOfflineCodeRetrieved => {
                 for name in matching::person_names(&matching::party_of(&event.actor)) {
                     let range = Range { order: Order::Descending, ..always() };
                     let (page, _) = self.listed_at(&facet("person", &name), range, None).await?;

@@ -11,6 +11,7 @@ use shared_domain::{
         report::{Query, Report},
     },
     trail::{
+        actions::DirectoryAction,
         event::{Party, Recorded},
         position::Position,
         search::{Order, Range},
@@ -135,7 +136,8 @@ pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
             query.target.as_ref().is_none_or(is_its_target)
         }
         Report::Access(_) | Report::Package(_) | Report::Statistics(_) => {
-            !event.id.is_services() && event.action != "application.role_assignment.changed"
+            !event.id.is_services()
+                && event.action != DirectoryAction::ApplicationRoleAssignmentChanged
         }
     }
 }

@@ -12,6 +12,7 @@ use shared_domain::{
     },
     reviews::review::{self, Fixed, Item, Of, Review, Stage},
     text::case_folding::fold,
+    trail::actions::ReviewAction,
 };
 use shared_platform::{backoff::Unavailable, random};
 use shared_storage::{
@@ -90,8 +91,13 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
         if review.stage != Stage::Opening {
             return Ok(Step::None(review));
         }
-        let mut event =
-            review_event(scope, &review, "review.opened", generation, review.opened_by.clone());
+        let mut event = review_event(
+            scope,
+            &review,
+            ReviewAction::Opened,
+            generation,
+            review.opened_by.clone(),
+        );
         let told = [
             ("items", json!(fixed.items)),
             ("found", json!(fixed.found)),

@@ -12,7 +12,10 @@ use shared_domain::{
     },
     identity::{caller::Caller, matching, people::People},
     reviews::review::{self, Decided, Item, Review, Said, Stage, What},
-    trail::event::{Actor, Event, EventId, Party, Session},
+    trail::{
+        actions::ReviewAction,
+        event::{Actor, Event, EventId, Party, Session},
+    },
 };
 
 use shared_storage::{
@@ -200,8 +203,9 @@ fn decision_event(
     access: Option<&Access>,
 ) -> Event {
     let about = [review.id.as_str(), &item.id, &generation.to_string()];
-    let id = EventId::of_service(&scope.tenant, "review.decided", &about);
-    let mut event = Event::of_service(id, &scope.tenant, "review.decided", scope.now, by.actor());
+    let id = EventId::of_service(&scope.tenant, ReviewAction::Decided, &about);
+    let mut event =
+        Event::of_service(id, &scope.tenant, ReviewAction::Decided, scope.now, by.actor());
     event.target = Some(named(review));
     event.reason = Some(said.reason.clone());
     let mut details = json!({"review": review.id, "item": item.id, "decision": said.decision});

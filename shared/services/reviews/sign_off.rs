@@ -5,7 +5,10 @@ use shared_domain::{
     findings::{checkpoints, finding_event::finding_event, rules},
     identity::caller::Caller,
     reviews::review::{self, Item, Review, SignOff, Stage, What},
-    trail::event::{Actor, Event, EventId},
+    trail::{
+        actions::{FindingAction, ReviewAction},
+        event::{Actor, Event, EventId},
+    },
 };
 use shared_storage::{
     ReadError, TenantScope,
@@ -80,7 +83,7 @@ pub async fn sign_off_review(
         if !partial.is_empty() {
             return Ok(Step::None(Ended::Partial(partial)));
         }
-        let mut event = review_event(scope, &review, "review.signed_off", generation, by.actor());
+        let mut event = review_event(scope, &review, ReviewAction::SignedOff, generation, by.actor());
         event.reason = reason.map(str::to_owned);
         let details =
             json!({"items": fixed.items, "found": fixed.found, "decisions": review.decided, "sha256": sha256});
@@ -90,7 +93,7 @@ pub async fn sign_off_review(
         review.stage = Stage::SignedOff;
         let mut events = vec![event];
         if review.overdue_at.is_some() {
-            events.push(overdue_finding(scope, "finding.withdrawn", &review, "the review was signed off", json!({})));
+            events.push(overdue_finding(scope, FindingAction::Withdrawn, &review, "the review was signed off", json!({})));
         }
         let then = Ended::Now(Box::new(review.clone()));
         Ok(Step::To { review: Box::new(review), events, changes: Vec::new(), then })
@@ -121,7 +124,7 @@ pub async fn look_at_review(scope: &TenantScope<'_>, id: &str) -> Result<(), Rea
 
 /// Records once that a review is overdue, and raises a finding, which leads to an alert.
 async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), ReadError> {
-    let id = EventId::of_service(&scope.tenant, "review.overdue", &[&review.id]);
+    let id = EventId::of_service(&scope.tenant, ReviewAction::Overdue, &[&review.id]);
     let told = scope.events_of(std::slice::from_ref(&id)).await?;
     if let Some(at) = told.first().map(|recorded| recorded.event.occurred_at) {
         // The trail contains the event, but the state was restored from an older backup.
@@ -147,7 +150,7 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
         let mut event = Event::of_service(
             id.clone(),
             &scope.tenant,
-            "review.overdue",
+            ReviewAction::Overdue,
             scope.now,
             Actor::system(),
         );
@@ -165,7 +168,7 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
         );
         let severity = rules::rule_of(review::OVERDUE).map(|rule| rule.severity);
         let details = json!({"severity": severity, "owners": owners, "evidence": [id]});
-        let finding = overdue_finding(scope, "finding.raised", &review, &why, details);
+        let finding = overdue_finding(scope, FindingAction::Raised, &review, &why, details);
         review.overdue_at = Some(scope.now);
         Ok(Step::To {
             review: Box::new(review),
@@ -180,7 +183,7 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
 /// The finding about an overdue review.
 fn overdue_finding(
     scope: &TenantScope<'_>,
-    action: &str,
+    action: FindingAction,
     review: &Review,
     why: &str,
     details: Value,

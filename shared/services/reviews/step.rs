@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use shared_domain::{
     reviews::review::{Review, Stage},
     time::timestamp::Instant,
-    trail::event::{Actor, Event, EventId, Party, RecordedBy},
+    trail::{
+        actions::ReviewAction,
+        event::{Actor, Event, EventId, Party, RecordedBy},
+    },
 };
 use shared_platform::backoff::Pauses;
 use shared_storage::{
@@ -98,7 +101,7 @@ pub(super) async fn step_review<T>(
 pub(super) fn review_event(
     scope: &TenantScope<'_>,
     review: &Review,
-    action: &str,
+    action: ReviewAction,
     generation: u64,
     by: Actor,
 ) -> Event {

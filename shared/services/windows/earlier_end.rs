@@ -5,6 +5,7 @@ use shared_domain::{
     identity::matching::{is_application, shares_name_or_both_absent},
     time::timestamp::Instant,
     trail::{
+        actions::{Action, EntitlementAction, JitAction},
         event::{Actor, Event, Outcome},
         event_validation,
         search::{Order, Range},
@@ -38,12 +39,14 @@ pub(super) async fn earlier_end(
     application: Option<&Configured>,
 ) -> Result<Option<EarlierEnd>, ReadError> {
     let account = account_names::account_of(event);
-    let (action, index, party) = match event.action.as_str() {
-        "entra.account.requested" => {
-            ("entra.account.disabled", ("by_account", "account_key"), Some(account.clone()))
+    let (end, index, party): (Action, _, _) = match event.action {
+        Action::Jit(JitAction::EntraAccountRequested) => {
+            let disabled = JitAction::EntraAccountDisabled.into();
+            (disabled, ("by_account", "account_key"), Some(account.clone()))
         }
-        "entitlement.fulfilled" => {
-            ("entitlement.removed", ("by_subject", "subject_key"), event.subject.clone())
+        Action::Entitlement(EntitlementAction::Fulfilled) => {
+            let removed = EntitlementAction::Removed.into();
+            (removed, ("by_subject", "subject_key"), event.subject.clone())
         }
         _ => return Ok(None),
     };
@@ -54,11 +57,8 @@ pub(super) async fn earlier_end(
         (keys::Part::Email, &party.email),
     ];
     // If the account was disabled before this request starts, that was the end of another request.
-    let since = if action == "entra.account.disabled" {
-        claim.starts_at
-    } else {
-        claim.starts_at.min(event.occurred_at)
-    };
+    let is_disabled = end == JitAction::EntraAccountDisabled;
+    let since = if is_disabled { claim.starts_at } else { claim.starts_at.min(event.occurred_at) };
     let mut last: Option<EarlierEnd> = None;
     for (part, value) in parts {
         let Some(value) = value else { continue };
@@ -74,17 +74,16 @@ pub(super) async fn earlier_end(
         for _ in 0..MOST_LOOKED_THROUGH {
             let Some(recorded) = events.next().await? else { break };
             let other = recorded.event;
-            let is_end = other.action == action
+            let is_end = other.action == end
                 && other.outcome == Outcome::Success
                 && !other.id.is_services()
                 && (shares_name_or_both_absent(other.target.as_ref(), event.target.as_ref())
                     || application.is_some_and(|it| {
                         is_application(other.target.as_ref(), &it.id, &it.application.name)
                     }))
-                && (action == "entra.account.disabled"
+                && (is_disabled
                     || shares_name_or_both_absent(other.subject.as_ref(), event.subject.as_ref()));
             if is_end && last.as_ref().is_none_or(|last| last.at < other.occurred_at) {
-                let is_disabled = action == "entra.account.disabled";
                 last = Some(EarlierEnd { at: other.occurred_at, by: other.actor, is_disabled });
             }
             // The newest comes first.

@@ -6,6 +6,7 @@ use shared_domain::{
     text::case_folding::fold_identity,
     time::timestamp::Instant,
     trail::{
+        actions::{JitAction, SessionAction},
         event::{Actor, ActorType, Event, Opened, Party},
         event_validation,
         search::{Order, Range},
@@ -55,7 +56,7 @@ pub(super) async fn opening(
     cause: OpeningCause,
 ) -> Result<Opening, ReadError> {
     let is_booked = cause != OpeningCause::Event;
-    let is_account = event.action == "entra.account.requested";
+    let is_account = event.action == JitAction::EntraAccountRequested;
     let application = match &event.target {
         Some(target) => application_of(scope, target).await?,
         None => None,
@@ -162,7 +163,7 @@ async fn requester(scope: &TenantScope<'_>, event: &Event) -> Result<Option<Part
     for _ in 0..MOST_LOOKED_THROUGH {
         let Some(recorded) = events.next().await? else { break };
         let Event { action, subject, actor, .. } = recorded.event;
-        if action == "session.created" {
+        if action == SessionAction::Created {
             let Actor { id, name, email, .. } = actor;
             return Ok(Some(subject.unwrap_or(Party { kind: None, id, name, email })));
         }

@@ -376,7 +376,7 @@ for event in json.load(sys.stdin):
 /// Every action of the catalogue, with all fields and with few.
 #[test]
 fn every_action_maps_to_a_valid_ocsf_event() {
-    use shared::domain::trail::{actions::ACTIONS, event::Recorded};
+    use shared::domain::trail::{actions::Action, event::Recorded};
     let now = shared::platform::clock::now();
     let retention = std::time::Duration::from_secs(400 * 86_400);
     let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
@@ -396,10 +396,11 @@ fn every_action_maps_to_a_valid_ocsf_event() {
         let id = || shared::domain::trail::event::EventId::new("e-1").unwrap();
         let event =
             shared::domain::trail::event_validation::read(&body.to_string(), &intake, id).unwrap();
-        for action in ACTIONS {
+        for action in Action::all() {
             let mut event = event.clone();
-            event.action = action.name.to_owned();
-            if action.name.starts_with("roles.") {
+            let is_about_roles = action.as_str().starts_with("roles.");
+            event.action = action;
+            if is_about_roles {
                 event.roles = vec!["a".to_owned()];
             }
             let recorded_by = shared::domain::trail::event::RecordedBy {
@@ -426,5 +427,8 @@ fn every_action_maps_to_a_valid_ocsf_event() {
     );
     let output = python.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2 * ACTIONS.len());
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap().lines().count(),
+        2 * Action::all().count()
+    );
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::{
-    domain::exports::export_job::{self, Job, Manifest, Open, Output, Place, Sheet, State, Upload},
+    domain::{
+        exports::export_job::{self, Job, Manifest, Open, Output, Place, Sheet, State, Upload},
+        trail::actions::ExportAction,
+    },
     services::export_jobs::{self, Next},
 };
 
@@ -159,7 +162,7 @@ impl Run<'_> {
         progress.manifest = Some(Manifest { key, sha256 });
         let (rows, bytes) = (progress.rows, progress.bytes);
         let next = Next { progress, run: None, due_at: Some(now) };
-        let mut event = export_jobs::export_event(self.scope, job, "export.ready", &[], now);
+        let mut event = export_jobs::export_event(self.scope, job, ExportAction::Ready, &[], now);
         let files = place.files.len();
         let told = told.into_iter().chain([
             ("rows", json!(rows)),

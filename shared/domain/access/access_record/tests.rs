@@ -6,10 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    access::{
-        kept_events::{FIRST_STEPS, LAST_STEPS},
-        log_on::LOG_OFF,
-    },
+    access::kept_events::{FIRST_STEPS, LAST_STEPS},
     trail::{
         arbitrary::recorded,
         event::{Recorded, Tenant},
@@ -156,7 +153,7 @@ fn a_log_on_lasts_until_its_log_off_its_request_or_twelve_hours() {
     let on = used("use-1", 20);
     let off = event(
         "off",
-        LOG_OFF,
+        "computer.left",
         50,
         "mark@acme.example",
         json!({"account": {"name": "u1"}, "target": {"name": "W11"}}),

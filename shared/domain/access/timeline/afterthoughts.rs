@@ -5,7 +5,10 @@ use serde_json::Value;
 use crate::{
     access::access_record::{Access, Reviewed},
     findings::finding,
-    trail::event::Event,
+    trail::{
+        actions::{FindingAction, ReviewAction},
+        event::Event,
+    },
 };
 
 impl Access {
@@ -13,7 +16,7 @@ impl Access {
         let detail = |name: &str| {
             event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
         };
-        if event.action == "review.decided"
+        if event.action == ReviewAction::Decided
             && let (Some(review), Some(decision)) =
                 (event.target.as_ref().and_then(|target| target.id.clone()), detail("decision"))
         {
@@ -26,7 +29,7 @@ impl Access {
             event.details.as_ref().and_then(|details| details.get("round")).and_then(Value::as_u64);
         let round = round.and_then(|round| u32::try_from(round).ok()).unwrap_or(1);
         let rounds = self.findings.entry(id.clone()).or_default();
-        if event.action == "finding.withdrawn" {
+        if event.action == FindingAction::Withdrawn {
             rounds.withdrawn = rounds.withdrawn.max(round);
             return;
         }

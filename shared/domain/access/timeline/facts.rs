@@ -6,9 +6,13 @@ use crate::{
     access::{
         access_record::{Access, UnderPolicy},
         assignment::told_assignment,
+        event_kind,
         kept_events::{is_afterthought, is_use},
     },
-    trail::event::{Outcome, Party, Recorded, Scope},
+    trail::{
+        actions::{Action, WindowAction},
+        event::{Outcome, Party, Recorded, Scope},
+    },
     windows::account_names,
 };
 
@@ -29,15 +33,9 @@ impl Access {
             self.request_id = self.request_id.take().or_else(|| event.request_id.clone());
             return;
         }
-        let asks = matches!(
-            event.action.as_str(),
-            "session.created"
-                | "entitlement.requested"
-                | "entitlement.directly_assigned"
-                | "entra.account.requested"
-        );
+        let asks = event_kind::is_request(&event.action);
         let is_role = event.session.as_ref().is_some_and(|session| session.scope == Scope::Role);
-        let begins = matches!(event.action.as_str(), "session.granted" | "entitlement.fulfilled");
+        let begins = event_kind::is_grant(&event.action);
         if let Some(session) = &event.session {
             self.session.get_or_insert_with(|| session.id.clone());
             self.roles.extend(
@@ -87,14 +85,14 @@ impl Access {
         let told = |name: &str| {
             event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
         };
-        if event.action == "window.opened" {
+        if event.action == WindowAction::Opened {
             self.window = self.window.take().or_else(|| told("window").map(str::to_owned));
             self.is_external = told("directory").map(|directory| directory.starts_with("external"));
         }
-        if event.action == "window.merged" {
+        if event.action == WindowAction::Merged {
             self.window = told("merged_into").map(str::to_owned).or(self.window.take());
         }
-        if event.action.starts_with("entitlement.") {
+        if let Action::Entitlement(_) = event.action {
             let kept = event.details.as_ref().and_then(|details| details.get("policy"));
             let text =
                 |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);

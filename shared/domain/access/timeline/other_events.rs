@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use crate::{
     access::{access_record::Access, kept_events::is_use},
-    trail::event::{Outcome, Recorded},
+    trail::{
+        actions::{Action, JitAction, RevocationAction},
+        event::{Outcome, Recorded},
+    },
 };
 
 use super::TOLERANCE;
@@ -19,7 +22,7 @@ impl Access {
         if event.outcome == Outcome::Failure {
             return false;
         }
-        if event.action.starts_with("entitlement.") {
+        if let Action::Entitlement(_) = event.action {
             return self.take_assignment(recorded, has_begun);
         }
         if !self.is_account(event) {
@@ -28,8 +31,8 @@ impl Access {
         let told = |name: &str| {
             event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
         };
-        match event.action.as_str() {
-            "entra.account.disabled" if !event.id.is_services() => {
+        match event.action {
+            Action::Jit(JitAction::EntraAccountDisabled) if !event.id.is_services() => {
                 if has_begun && self.ended_at.is_none() && self.is_external != Some(false) {
                     self.end_by_portal(event);
                     return true;
@@ -37,7 +40,7 @@ impl Access {
                 false
             }
             // One verification ends every expired request for the account.
-            "revocation.verified" => {
+            Action::Revocation(RevocationAction::Verified) => {
                 let end = told("actual_end").and_then(|text| text.parse().ok()).unwrap_or(at);
                 let is_its_own = self.window.is_some() && told("window") == self.window.as_deref();
                 if is_its_own

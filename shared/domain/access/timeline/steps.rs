@@ -1,7 +1,5 @@
 //! Applies the steps of an access record in the order in which they occurred.
 
-use serde_json::Value;
-
 use crate::{
     access::{
         access_record::{Access, Standing},
@@ -11,8 +9,12 @@ use crate::{
     },
     identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
-    trail::event::{Outcome, Recorded},
-    windows::window_event::CLOSED_BY_HAND,
+    trail::{
+        actions::{
+            Action, EntitlementAction, JitAction, RevocationAction, SessionAction, WindowAction,
+        },
+        event::{Event, Outcome, Recorded},
+    },
 };
 
 use super::Misfit;
@@ -21,55 +23,95 @@ impl Access {
     /// Applies a step, in the order in which they occurred.
     pub(super) fn take_step(&mut self, recorded: &Recorded) {
         let event = &recorded.event;
-        let at = event.occurred_at;
-        let detail = |name: &str| event.details.as_ref().and_then(|details| details.get(name));
-        let time = |name: &str| {
-            detail(name).and_then(Value::as_str).and_then(|text| text.parse::<Instant>().ok())
-        };
-        let failed = event.outcome == Outcome::Failure;
-        match event.action.as_str() {
-            "entra.account.requested" if failed => {
-                self.standing = self.standing.max(Standing::Failed)
+        // A failed attempt changed nothing. Only a failed request for an account changes the state.
+        if event.outcome == Outcome::Failure && event.action != EntitlementAction::Failed {
+            if event.action == JitAction::EntraAccountRequested {
+                self.standing = self.standing.max(Standing::Failed);
             }
-            "entitlement.failed" => {
-                self.fits(recorded, Standing::Failed, |it| it <= Standing::Approved)
-            }
-            // A failed attempt changed nothing.
-            _ if failed && event.action != "revocation.failed" => {}
-            "entra.account.requested" => {
+            return;
+        }
+        match event.action {
+            Action::Jit(step) => self.take_account_step(step, event),
+            Action::Session(step) => self.take_session_step(step, recorded),
+            Action::Entitlement(step) => self.take_package_step(step, recorded),
+            Action::Window(step) => self.take_window_step(step, event),
+            Action::Revocation(step) => self.take_revocation_step(step, event),
+            Action::Platform(_)
+            | Action::Directory(_)
+            | Action::Export(_)
+            | Action::Reading(_)
+            | Action::Review(_)
+            | Action::Finding(_)
+            | Action::Configuration(_)
+            | Action::Unknown(_) => {}
+        }
+    }
+
+    fn take_account_step(&mut self, step: JitAction, event: &Event) {
+        match step {
+            JitAction::EntraAccountRequested => {
+                let at = event.occurred_at;
                 self.granted_at.get_or_insert(self.starts_at.map_or(at, |starts| starts.max(at)));
                 self.standing = Standing::Active;
                 self.starts_at.get_or_insert(at);
             }
-            "entitlement.directly_assigned" => self.needs_no_approval = true,
-            "entitlement.auto_approved" => {
+            JitAction::EntraAccountDisabled if event.id.is_services() => {}
+            JitAction::EntraAccountDisabled => self.end_by_portal(event),
+            JitAction::ComputerAccessed
+            | JitAction::ComputerLeft
+            | JitAction::ComputerOfflineCodeRetrieved
+            | JitAction::EntraCredentialsAccessed
+            | JitAction::AccessUsed => {}
+        }
+    }
+
+    fn take_session_step(&mut self, step: SessionAction, recorded: &Recorded) {
+        match step {
+            SessionAction::Approved => self.decide(recorded, Verdict::Approved),
+            SessionAction::Denied => self.decide(recorded, Verdict::Denied),
+            SessionAction::Granted => {
+                self.granted_at.get_or_insert(recorded.event.occurred_at);
+                self.starts_at.get_or_insert(recorded.event.occurred_at);
+            }
+            SessionAction::Canceled => self.end_session(recorded, EndCause::Canceled),
+            SessionAction::Expired => self.end_session(recorded, EndCause::Expired),
+            SessionAction::Terminated => self.end_session(recorded, EndCause::Terminated),
+            SessionAction::Created | SessionAction::TimedOut => {}
+        }
+    }
+
+    fn take_package_step(&mut self, step: EntitlementAction, recorded: &Recorded) {
+        let event = &recorded.event;
+        let at = event.occurred_at;
+        match step {
+            EntitlementAction::DirectlyAssigned => self.needs_no_approval = true,
+            EntitlementAction::AutoApproved | EntitlementAction::Approved => {
                 self.decide(recorded, Verdict::Approved);
                 self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
             }
-            "entitlement.approved" => {
-                self.decide(recorded, Verdict::Approved);
-                self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
-            }
-            "entitlement.denied" => {
+            EntitlementAction::Denied => {
                 self.decide(recorded, Verdict::Denied);
                 self.fits(recorded, Standing::Denied, |it| it <= Standing::Denied);
             }
-            "entitlement.timed_out" => {
+            EntitlementAction::TimedOut => {
                 self.fits(recorded, Standing::TimedOut, |it| {
                     it <= Standing::Requested || it == Standing::TimedOut
                 });
             }
-            "entitlement.canceled" => {
+            EntitlementAction::Canceled => {
                 self.fits(recorded, Standing::Canceled, |it| {
                     it <= Standing::Approved || it == Standing::Canceled
                 });
             }
+            EntitlementAction::Failed => {
+                self.fits(recorded, Standing::Failed, |it| it <= Standing::Approved);
+            }
             // This state has a sentence of its own: approved, or no approval needed.
-            "entitlement.ready" => {
+            EntitlementAction::Ready => {
                 self.needs_no_approval |= self.decisions.is_empty();
                 self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
             }
-            "entitlement.fulfilled" => {
+            EntitlementAction::Fulfilled => {
                 let fits = |it| {
                     it <= Standing::Approved || it == Standing::Active || it == Standing::Failed
                 };
@@ -79,11 +121,11 @@ impl Access {
                 let planned = planned_end(event);
                 self.ends_at = self.ends_at.max(planned);
             }
-            "entitlement.extended" => {
+            EntitlementAction::Extended => {
                 self.ends_at = planned_end(event).or(self.ends_at);
                 self.fits(recorded, Standing::Active, |it| it == Standing::Active);
             }
-            "entitlement.removed" => {
+            EntitlementAction::Removed => {
                 let begun = self.standing == Standing::Active || self.granted_at.is_some();
                 self.end(at, cause_of(event, self.ends_at), Proof::Source, &event.id);
                 let to = match (begun, self.ended_at) {
@@ -93,27 +135,29 @@ impl Access {
                 };
                 self.fits(recorded, to, |it| it <= Standing::Approved || it == Standing::Active);
             }
-            "session.approved" => self.decide(recorded, Verdict::Approved),
-            "session.denied" => self.decide(recorded, Verdict::Denied),
-            "session.granted" => {
-                self.granted_at.get_or_insert(at);
-                self.starts_at.get_or_insert(at);
+            EntitlementAction::Requested
+            | EntitlementAction::ApprovalCreated
+            | EntitlementAction::ApproverAdded
+            | EntitlementAction::Scheduled => {}
+        }
+    }
+
+    fn take_window_step(&mut self, step: WindowAction, event: &Event) {
+        match step {
+            WindowAction::Opened => {
+                self.starts_at = self.starts_at.or(detail_time(event, "starts_at"));
+                let ends_at = detail_time(event, "ends_at");
+                let is_cut =
+                    event.details.as_ref().is_some_and(|details| details.contains_key("asked_end"));
+                // The source requested a longer time than the application allows.
+                self.ends_at =
+                    if is_cut { ends_at.or(self.ends_at) } else { self.ends_at.or(ends_at) };
             }
-            "session.canceled" => self.end_session(recorded, EndCause::Canceled),
-            "session.expired" => self.end_session(recorded, EndCause::Expired),
-            "session.terminated" => self.end_session(recorded, EndCause::Terminated),
-            // Its source requested a longer time than the application allows.
-            "window.opened" if detail("asked_end").is_some() => {
-                self.starts_at = self.starts_at.or(time("starts_at"));
-                self.ends_at = time("ends_at").or(self.ends_at);
+            WindowAction::Extended => {
+                self.ends_at = detail_time(event, "new_end").or(self.ends_at);
             }
-            "window.opened" => {
-                self.starts_at = self.starts_at.or(time("starts_at"));
-                self.ends_at = self.ends_at.or(time("ends_at"));
-            }
-            "window.extended" => self.ends_at = time("new_end").or(self.ends_at),
-            "window.ended" => {
-                self.ends_at = time("new_end").or(self.ends_at);
+            WindowAction::Ended => {
+                self.ends_at = detail_time(event, "new_end").or(self.ends_at);
                 let by_itself = self
                     .requester
                     .as_ref()
@@ -125,20 +169,28 @@ impl Access {
                 });
             }
             // A person states that it has ended; this is not verified.
-            CLOSED_BY_HAND => {
-                self.ends_at = time("new_end").or(self.ends_at);
+            WindowAction::ClosedByHand => {
+                self.ends_at = detail_time(event, "new_end").or(self.ends_at);
                 self.end_cause.get_or_insert(EndCause::Terminated);
-                self.ended_at = Some(at);
+                self.ended_at = Some(event.occurred_at);
                 self.standing = Standing::Ended;
             }
-            "revocation.covered" => {
+            WindowAction::Retried | WindowAction::Merged => {}
+        }
+    }
+
+    fn take_revocation_step(&mut self, step: RevocationAction, event: &Event) {
+        let at = event.occurred_at;
+        match step {
+            RevocationAction::Covered => {
                 self.end_cause = Some(EndCause::Covered);
                 self.ended_at = self.ends_at.or(Some(at));
                 self.standing = Standing::Ended;
             }
-            "revocation.verified" => self.verify(event, time("actual_end").unwrap_or(at)),
-            "entra.account.disabled" if !event.id.is_services() => self.end_by_portal(event),
-            _ => {}
+            RevocationAction::Verified => {
+                self.verify(event, detail_time(event, "actual_end").unwrap_or(at));
+            }
+            RevocationAction::Failed | RevocationAction::Overdue => {}
         }
     }
 
@@ -155,4 +207,8 @@ impl Access {
             self.misfits.push(Misfit { event: recorded.event.id.clone() });
         }
     }
+}
+
+fn detail_time(event: &Event, name: &str) -> Option<Instant> {
+    event.details.as_ref()?.get(name)?.as_str()?.parse().ok()
 }

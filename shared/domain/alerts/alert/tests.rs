@@ -105,7 +105,7 @@ fn an_event_makes_the_same_alerts_whenever_it_comes_by() {
     apart.dedup();
     assert_eq!(apart.len(), 4, "each channel has one of its own");
     let mut other = finding("revocation.overdue", "high", "x", "y");
-    other.event.action = "finding.withdrawn".to_owned();
+    other.event.action = FindingAction::Withdrawn.into();
     assert_eq!(Alert::of_finding(&other, &all_kinds(), at(2)), []);
     assert!(ids(at(2))[0] < id(&tenant(), at(2), &event.event.id, "ops"), "the newest stand last");
 }

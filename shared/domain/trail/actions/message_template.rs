@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt::Write};
 use serde_json::Value;
 
 use crate::trail::{
-    actions::{Action, When},
+    actions::{Definition, When},
     event::{Event, Outcome, Scope},
 };
 
@@ -28,7 +28,7 @@ pub fn render(template: &str, event: &Event) -> String {
 
 /// The template for the event: that of a failed attempt, otherwise the first variant whose
 /// condition the event meets, otherwise the action's own.
-pub fn fitting(action: &Action, event: &Event) -> &'static str {
+pub fn fitting(action: &Definition, event: &Event) -> &'static str {
     if event.outcome == Outcome::Failure && !action.failed.is_empty() {
         return action.failed;
     }

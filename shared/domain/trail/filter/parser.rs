@@ -9,10 +9,8 @@ use crate::{
     text::case_folding::fold,
     trail::{
         actions::nearest_of,
-        filter::{
-            Filter, FilterError, MAX_BYTES, MAX_DEPTH, MAX_TERMS, Operand, Operator,
-            attributes::{ATTRIBUTES, Attribute, Kind},
-        },
+        fields::{Field, Kind},
+        filter::{Filter, FilterError, MAX_BYTES, MAX_DEPTH, MAX_TERMS, Operand, Operator},
     },
 };
 
@@ -154,14 +152,14 @@ impl<'t> Reader<'t> {
                 "an attribute should stand here, as in: actor.email eq \"alex@nikpot.com\"",
             ));
         }
-        let attribute = Attribute::named(path).ok_or_else(|| self.error(start, unknown(path)))?;
+        let attribute = Field::named(path).ok_or_else(|| self.error(start, unknown(path)))?;
         self.at += path.len();
         if self.rest().starts_with('[') {
             return Err(self.error(
                 self.at,
                 format!(
                     "no attribute has parts to choose from; write the path, like {}",
-                    attribute.path
+                    attribute.path()
                 ),
             ));
         }
@@ -178,20 +176,20 @@ impl<'t> Reader<'t> {
                 format!("an operator should stand here: eq, ne, co, sw, ew, gt, ge, lt, le or pr, not {word:?}"),
             ));
         };
-        if attribute.kind == Kind::Object {
+        if attribute.kind() == Kind::Object {
             return Err(self.error(
                 start,
-                format!("{} has members; only pr can be asked of it", attribute.path),
+                format!("{} has members; only pr can be asked of it", attribute.path()),
             ));
         }
         if matches!(operator, Operator::Co | Operator::Sw | Operator::Ew)
-            && !matches!(attribute.kind, Kind::Text | Kind::Texts)
+            && !matches!(attribute.kind(), Kind::Text | Kind::Texts)
         {
             return Err(self.error(
                 start,
                 format!(
                     "{} is no text, so {name} cannot be asked of it; use eq, ne, gt, ge, lt or le",
-                    attribute.path
+                    attribute.path()
                 ),
             ));
         }
@@ -201,7 +199,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A JSON value of the attribute's type.
-    fn operand(&mut self, attribute: &Attribute) -> Result<Operand, FilterError> {
+    fn operand(&mut self, attribute: Field) -> Result<Operand, FilterError> {
         let start = self.at;
         // A text ends at its quote; any other value at the next space or parenthesis.
         let (value, length) = if self.rest().starts_with('"') {
@@ -215,16 +213,17 @@ impl<'t> Reader<'t> {
                 .error(start, "a value should stand here: a text in double quotes, or a number"));
         };
         self.at += length;
-        match (attribute.kind, value) {
+        match (attribute.kind(), value) {
             (_, serde_json::Value::Null) => {
-                Err(self.error(start, format!("null is no value; ask not ({} pr)", attribute.path)))
+                Err(self
+                    .error(start, format!("null is no value; ask not ({} pr)", attribute.path())))
             }
             (Kind::Text | Kind::Texts, serde_json::Value::String(text)) => {
                 Ok(Operand::Text(fold(&text)))
             }
             (Kind::Text | Kind::Texts, _) => Err(self.error(
                 start,
-                format!("{} is a text; put its value in double quotes", attribute.path),
+                format!("{} is a text; put its value in double quotes", attribute.path()),
             )),
             (Kind::Time, serde_json::Value::String(text)) => text
                 .parse()
@@ -232,13 +231,13 @@ impl<'t> Reader<'t> {
                 .map_err(|error| self.error(start, format!("{text:?} {error}"))),
             (Kind::Time, _) => Err(self.error(
                 start,
-                format!("{} is a time; write \"2026-11-22T00:26:07Z\"", attribute.path),
+                format!("{} is a time; write \"2026-11-22T00:26:07Z\"", attribute.path()),
             )),
             (Kind::Number, serde_json::Value::Number(number)) if number.is_i64() => {
                 Ok(Operand::Number(number.as_i64().unwrap_or_default()))
             }
             (Kind::Number | Kind::Object, _) => {
-                Err(self.error(start, format!("{} is a whole number", attribute.path)))
+                Err(self.error(start, format!("{} is a whole number", attribute.path())))
             }
         }
     }
@@ -248,7 +247,7 @@ fn unknown(path: &str) -> String {
     if path.to_ascii_lowercase().starts_with("details.") || path.eq_ignore_ascii_case("details") {
         return "details are searched by free text (q), not by filters".to_owned();
     }
-    let hint = nearest_of(path, ATTRIBUTES.iter().map(|attribute| attribute.path)).map_or_else(
+    let hint = nearest_of(path, Field::ALL.iter().map(|field| field.path())).map_or_else(
         || "; it must be a path of an answered event, like actor.email".to_owned(),
         |near| format!("; did you mean {near:?}?"),
     );

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::trail::event::Actor;
+use crate::trail::{
+    actions::{Action, FindingAction, RevocationAction},
+    event::Actor,
+};
 use crate::windows::{
     claim_folding::MOST_CLAIMS,
     due::Due,
@@ -59,8 +62,8 @@ fn scim() -> Directory {
     .unwrap()
 }
 
-fn actions(told: &[WindowEvent]) -> Vec<&str> {
-    told.iter().map(|told| told.fact.action()).collect()
+fn actions(told: &[WindowEvent]) -> Vec<String> {
+    told.iter().map(|told| told.fact.action().to_string()).collect()
 }
 
 #[test]
@@ -178,10 +181,10 @@ fn failures_that_alternate_are_recorded_once_a_kind_and_anew_for_another_end() {
         );
     }
     let once = [
-        ("revocation.failed", "unavailable"),
-        ("revocation.failed", "throttled"),
-        ("revocation.failed", "forbidden"),
-        ("finding.raised", "forbidden"),
+        (Action::Revocation(RevocationAction::Failed), "unavailable"),
+        (RevocationAction::Failed.into(), "throttled"),
+        (RevocationAction::Failed.into(), "forbidden"),
+        (FindingAction::Raised.into(), "forbidden"),
     ];
     assert_eq!((recorded, window.attempts), (once.to_vec(), 6));
     window.disabled(&Disabled::Now, at(200));
@@ -350,7 +353,7 @@ fn the_requests_of_a_merged_window_go_on_in_the_older_one() {
     let told = younger.hand_over(&mut older, &mut Vec::new(), 1, at(10));
     assert_eq!(
         (actions(&told), younger.is_closed(), older.claims.len()),
-        (vec!["window.merged"], false, 2)
+        (vec!["window.merged".to_owned()], false, 2)
     );
     assert_eq!(younger.due(at(10)), Due::Resolve, "the rest follows");
     younger.hand_over(&mut older, &mut Vec::new(), 1, at(10));
