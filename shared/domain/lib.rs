@@ -101,7 +101,7 @@ pub mod windows {
     pub mod due;
     pub mod effect;
     pub mod end_changes;
-    mod merge;
+    mod merge_windows;
     pub mod resolution;
     pub mod revocation;
     pub mod window;
@@ -117,6 +117,7 @@ pub mod exports {
 /// Streams that send the trail to other systems.
 pub mod streams {
     pub mod stream;
+    pub mod webhook_signature;
 }
 /// Access reviews.
 pub mod reviews {

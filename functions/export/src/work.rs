@@ -1,15 +1,19 @@
 //! One job, from its claim to its end.
 //!
-//! A run that has a job renews that while it works, and every change it makes expects the job as it left it. One that was held up for so
-//! long that another took the job over finds out at its next change, and does no more. It may have uploaded something until then, but only to
-//! an upload that the other has given up, or under a key with its own name.
+//! A run renews its lease on the job while it works, and each of its changes expects the job as the
+//! run last stored it. A run that was interrupted for so long that another run took the job over
+//! fails at its next change and stops. What it uploaded until then does no harm: the other run has
+//! aborted that upload, and each run's own files have the run's name in their keys.
 //!
-//! A job ends as one of: all its files complete and its manifest stored, and then, in one transaction with `export.ready`, ready; failed,
-//! with the reason in `export.failed`; canceled. What nobody needs any more is deleted after that, as part of the same queue, so that a kill in
-//! between leaves it to the next run.
+//! A job ends in one of three ways. Ready: all files are complete, the manifest is stored, and the
+//! state changes in one transaction with the event `export.ready`. Failed: the event
+//! `export.failed` has the reason. Canceled. Objects that are no longer needed are deleted later
+//! from the same queue, so that the next run continues if a run is killed.
 //!
-//! In reading order: this file (claim, renew, end), `snapshot` (which rows), `write` (row by row), `upload` (to S3), `clean_up`.
+//! In reading order: this file (claim, renew, end), `snapshot` (which rows), `write` (row by row),
+//! `upload` (to S3), `checkpoint` (stop and resume), `clean_up`.
 
+mod checkpoint;
 mod clean_up;
 mod snapshot;
 mod upload;

@@ -11,7 +11,10 @@ use shared::{
     domain::{
         alerts::messages::eventbridge::BusEvent,
         configuration::application::SecretName,
-        streams::stream::{self, Batch, Limits, Refusal, Sent, Target},
+        streams::{
+            stream::{self, Batch, Limits, Refusal, Sent, Target},
+            webhook_signature,
+        },
         time::timestamp::Instant,
         trail::event::Tenant,
     },
@@ -160,7 +163,7 @@ impl Targets {
             let secret =
                 self.secrets.read(tenant, name).await.map_err(|failure| refused(failure.detail))?;
             let value = secret.for_url(url).map_err(|failure| refused(failure.detail))?;
-            let key = stream::signing_key(value).map_err(|detail| {
+            let key = webhook_signature::signing_key(value).map_err(|detail| {
                 // The secret may have been corrected: the next attempt reads it again.
                 self.secrets.forget(tenant, name);
                 refused(format!("the secret {name} {detail}"))
@@ -168,7 +171,7 @@ impl Targets {
             keys.push(key);
         }
         let id = stream::message_id(body.as_bytes());
-        let signature = stream::signature(&keys, &id, now.seconds(), &body);
+        let signature = webhook_signature::signature(&keys, &id, now.seconds(), &body);
         let request = http::Request::post(url)
             .header("content-type", "application/json")
             .header("user-agent", "jit-audit")

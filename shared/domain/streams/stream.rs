@@ -7,8 +7,6 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -398,33 +396,6 @@ pub fn message_id(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     let hex = digest.iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     format!("msg_{hex}")
-}
-
-/// A signing key from the text of a secret: `whsec_` and 24 to 64 bytes in base64, as in Standard
-/// Webhooks ("Signature scheme").
-///
-/// # Errors
-/// A sentence that does not contain the secret.
-pub fn signing_key(secret: &str) -> Result<Vec<u8>, String> {
-    let key =
-        secret.trim().strip_prefix("whsec_").and_then(|text| BASE64_STANDARD.decode(text).ok());
-    key.filter(|key| (24..=64).contains(&key.len())).ok_or_else(|| {
-        "does not hold whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)".to_owned()
-    })
-}
-
-/// The header `webhook-signature` of Standard Webhooks 1.0: for each key `v1,` and the base64 of
-/// the HMAC-SHA256 over id, timestamp (seconds since 1970) and body, separated by spaces.
-pub fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &str) -> String {
-    let signed = keys.iter().filter_map(|key| {
-        // HMAC accepts keys of any length.
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
-        for part in [id, ".", &timestamp.to_string(), ".", body] {
-            mac.update(part.as_bytes());
-        }
-        Some(format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes())))
-    });
-    signed.collect::<Vec<_>>().join(" ")
 }
 
 /// The key of a file: tenant, stream, UTC day of recording, time of the first event, and a hash of
