@@ -9,7 +9,6 @@
 
 pub mod access_lists;
 mod approver_months;
-mod concerns;
 mod deferred;
 mod effects_on_others;
 mod findings;
@@ -18,6 +17,7 @@ mod log_ons;
 mod owners;
 mod people;
 mod refresh;
+mod rule_states;
 mod uses;
 
 use std::{
@@ -45,7 +45,7 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError, TenantScope,
-    projections::{Due, Kept, Kind, Projection},
+    projections::{Due, Kind, Projection, ProjectionWrite},
 };
 use tokio::sync::{Mutex, OnceCell};
 
@@ -242,7 +242,7 @@ impl<'t> Follower<'t> {
             if known.is_some_and(|known| known <= first) {
                 return Ok(());
             }
-            let kept = Kept {
+            let kept = ProjectionWrite {
                 key: FIRST,
                 content: &first,
                 places: BTreeSet::new(),

@@ -81,7 +81,7 @@ pub struct Place {
 
 /// The new state of a projection.
 #[derive(Clone, Debug)]
-pub struct Kept<'k, T> {
+pub struct ProjectionWrite<'k, T> {
     pub key: &'k str,
     pub content: &'k T,
     /// The lists that contain it.
@@ -92,7 +92,7 @@ pub struct Kept<'k, T> {
     pub expires_at: Option<Instant>,
 }
 
-impl<T: Serialize> Kept<'_, T> {
+impl<T: Serialize> ProjectionWrite<'_, T> {
     /// The serialised content.
     fn written(&self) -> Result<String, Damaged> {
         let written =
@@ -259,7 +259,7 @@ impl TenantScope<'_> {
         &self,
         kind: Kind,
         before: Option<&Projection>,
-        kept: Kept<'_, T>,
+        kept: ProjectionWrite<'_, T>,
     ) -> Result<bool, ReadError> {
         self.keep_with(kind, before, kept, Vec::new()).await
     }
@@ -269,7 +269,7 @@ impl TenantScope<'_> {
         &self,
         kind: Kind,
         before: Option<&Projection>,
-        kept: Kept<'_, T>,
+        kept: ProjectionWrite<'_, T>,
         others: Vec<Change>,
     ) -> Result<bool, ReadError> {
         let written = kept.written()?;
@@ -298,7 +298,7 @@ impl TenantScope<'_> {
         let is_shortened = longest != ttl || is_unsettled;
         let unsettled = (is_shortened || !left.is_empty()).then_some(&left);
         let change = self.change(kind, before, &kept, &written, generation, unsettled);
-        let Kept { key, places, .. } = kept;
+        let ProjectionWrite { key, places, .. } = kept;
         let is_to_be_put = |place: &&Place| is_lengthened || !had.contains(place);
         self.write_places(kind, key, places.iter().filter(is_to_be_put), longest, true).await?;
         let mut is_repeated = false;
@@ -341,7 +341,7 @@ impl TenantScope<'_> {
         &self,
         kind: Kind,
         before: Option<&Projection>,
-        kept: &Kept<'_, T>,
+        kept: &ProjectionWrite<'_, T>,
         generation: u64,
     ) -> Result<Change, Damaged> {
         Ok(self.change(kind, before, kept, &kept.written()?, generation, None))
@@ -351,12 +351,12 @@ impl TenantScope<'_> {
         &self,
         kind: Kind,
         before: Option<&Projection>,
-        kept: &Kept<'_, T>,
+        kept: &ProjectionWrite<'_, T>,
         written: &str,
         generation: u64,
         left: Option<&BTreeSet<Place>>,
     ) -> Change {
-        let Kept { key, places, due, expires_at, .. } = kept;
+        let ProjectionWrite { key, places, due, expires_at, .. } = kept;
         let pk = keys::projections(kind.as_ref(), &self.tenant);
         let mut set = vec![
             ("content", text(written)),

@@ -12,7 +12,7 @@ use shared::{
             messages::{eventbridge, slack, sns, teams},
         },
         configuration::{
-            alert_channel::{Channel, Way},
+            alert_channel::{Channel, Transport},
             application::SecretName,
         },
         trail::event::Tenant,
@@ -67,14 +67,18 @@ impl AlertChannels {
         let link = alert.link(self.page.as_deref());
         let link = link.as_deref();
         match &channel.way {
-            Way::Slack { url } => self.post(tenant, url, &slack::for_slack(alert, link)).await,
-            Way::Teams { url } => self.post(tenant, url, &teams::for_teams(alert, link)).await,
-            Way::Sns => Ok(self
+            Transport::Slack { url } => {
+                self.post(tenant, url, &slack::for_slack(alert, link)).await
+            }
+            Transport::Teams { url } => {
+                self.post(tenant, url, &teams::for_teams(alert, link)).await
+            }
+            Transport::Sns => Ok(self
                 .aws
                 .publish(&self.topic, &sns::for_sns(tenant, alert, link))
                 .await
                 .map_err(of_aws)?),
-            Way::EventBridge => Ok(self
+            Transport::EventBridge => Ok(self
                 .aws
                 .put_event(&self.bus, &eventbridge::for_eventbridge(tenant, alert, link))
                 .await

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     access::{
-        access_record::{Access, Kind, Reviewed, Standing, UnderPolicy},
+        access_record::{Access, AccessStatus, Kind, Reviewed, UnderPolicy},
         decision::Decision,
         evidence::{EndCause, Verified},
         log_on::Explained,
@@ -19,7 +19,7 @@ use crate::{
 pub struct AccessAnswer {
     pub id: String,
     pub kind: Kind,
-    pub state: Standing,
+    pub state: AccessStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

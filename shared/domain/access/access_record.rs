@@ -15,7 +15,7 @@ use crate::{
         decision::Decision,
         evidence::{EndCause, Verified},
         log_on::Explained,
-        timeline::{Misfit, TOLERANCE},
+        timeline::{TOLERANCE, UnexpectedStep},
     },
     identity::matching::{is_same_thing, party_of, shares_name},
     time::timestamp::Instant,
@@ -37,7 +37,7 @@ pub enum Kind {
 /// The state of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum AccessStatus {
     Requested,
     /// Approved, but not started.
     Approved,
@@ -100,7 +100,7 @@ pub struct Access {
     /// Its key as text.
     pub id: String,
     pub kind: Kind,
-    pub standing: Standing,
+    pub standing: AccessStatus,
     /// The source's id of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
@@ -190,7 +190,7 @@ pub struct Access {
     pub explained: Option<Explained>,
     /// Steps in the wrong order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub misfits: Vec<Misfit>,
+    pub misfits: Vec<UnexpectedStep>,
     /// The findings about it, by id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub findings: BTreeMap<String, Rounds>,
@@ -279,14 +279,19 @@ impl Access {
         let times = [self.asked_at, self.granted_at, self.starts_at];
         let first = times.into_iter().flatten().min().unwrap_or(self.recorded_until);
         let last = match self.standing {
-            Standing::Ended => [self.ended_at, self.ends_at.filter(|_| self.ended_at.is_none())]
-                .into_iter()
-                .flatten()
-                .max(),
-            Standing::Active => None,
-            Standing::Requested | Standing::Approved => self.ends_at,
+            AccessStatus::Ended => {
+                [self.ended_at, self.ends_at.filter(|_| self.ended_at.is_none())]
+                    .into_iter()
+                    .flatten()
+                    .max()
+            }
+            AccessStatus::Active => None,
+            AccessStatus::Requested | AccessStatus::Approved => self.ends_at,
             // Access that was never granted spans the time until the decision.
-            Standing::Denied | Standing::TimedOut | Standing::Canceled | Standing::Failed => {
+            AccessStatus::Denied
+            | AccessStatus::TimedOut
+            | AccessStatus::Canceled
+            | AccessStatus::Failed => {
                 let last =
                     self.decisions.iter().map(|decision| decision.at).max().max(self.closed_at);
                 Some(last.unwrap_or(first).max(first))
@@ -299,7 +304,8 @@ impl Access {
     /// continues. A request that nobody decides does not continue.
     pub fn known_until(&self) -> Option<Instant> {
         let (first, last) = self.span();
-        let is_undecided = matches!(self.standing, Standing::Requested | Standing::Approved);
+        let is_undecided =
+            matches!(self.standing, AccessStatus::Requested | AccessStatus::Approved);
         last.or_else(|| is_undecided.then(|| self.recorded_until.max(first)))
     }
 

@@ -4,7 +4,7 @@ use serde::Deserialize as _;
 
 use crate::{
     access::{
-        access_record::{Access, Kind, Standing},
+        access_record::{Access, AccessStatus, Kind},
         evidence::{EndCause, Proof},
         timeline::of_it,
     },
@@ -42,7 +42,7 @@ impl Access {
                 self.end_cause = Some(cause);
                 self.end(event.occurred_at, cause, Proof::Source, &event.id);
                 if self.ended_at.is_some() {
-                    self.standing = Standing::Ended;
+                    self.standing = AccessStatus::Ended;
                 }
                 true
             }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::access_record::{Access, Standing},
+    access::access_record::{Access, AccessStatus},
     identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
     trail::event::{Event, EventId, Recorded, Scope},
@@ -61,7 +61,7 @@ impl Access {
             self.verified = Some(Verified { at, by: Proof::ReadBack, event: event.id.clone() });
         }
         if self.granted_at.is_some() {
-            self.standing = Standing::Ended;
+            self.standing = AccessStatus::Ended;
         }
     }
 
@@ -79,7 +79,7 @@ impl Access {
         };
         self.end(event.occurred_at, cause, Proof::Portal, &event.id);
         if self.ended_at.is_some() {
-            self.standing = Standing::Ended;
+            self.standing = AccessStatus::Ended;
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{
         access_key::Key,
-        access_record::{Access, Kind, Standing},
+        access_record::{Access, AccessStatus, Kind},
         evidence::EndCause,
         kept_events::LeftOut,
     },
@@ -41,7 +41,7 @@ impl Access {
         let mut access =
             Self::empty(&key, Kind::Computer, LeftOut::default(), recorded.recorded_at);
         let at = event.occurred_at;
-        access.standing = Standing::Active;
+        access.standing = AccessStatus::Active;
         access.session = event.session.as_ref().map(|session| session.id.clone());
         access.request_id = event.request_id.clone();
         access.subject = Some(party_of(&event.actor)).filter(|it| *it != Party::default());
@@ -64,6 +64,7 @@ impl Access {
     }
 
     pub(super) fn end_log_on(&mut self, at: Instant, cause: EndCause) {
-        (self.ended_at, self.end_cause, self.standing) = (Some(at), Some(cause), Standing::Ended);
+        (self.ended_at, self.end_cause, self.standing) =
+            (Some(at), Some(cause), AccessStatus::Ended);
     }
 }

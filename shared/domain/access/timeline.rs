@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{
         access_key::Key,
-        access_record::{Access, Kind, Standing},
+        access_record::{Access, AccessStatus, Kind},
         decision::{FIRST_DECISIONS, LAST_DECISIONS},
         event_order::order_of,
         evidence::EndCause,
@@ -44,7 +44,7 @@ pub const TOLERANCE: Duration = Duration::from_secs(60);
 
 /// A step that is not allowed after the earlier ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Misfit {
+pub struct UnexpectedStep {
     pub event: EventId,
 }
 
@@ -110,7 +110,7 @@ impl Access {
         Self {
             id: key.to_string(),
             kind,
-            standing: Standing::Requested,
+            standing: AccessStatus::Requested,
             session: None,
             request_id: None,
             window: None,
@@ -208,7 +208,7 @@ impl Access {
             access.events.drain(..surplus);
         }
         let ended = access.ended_at.is_some() && access.granted_at.is_some();
-        access.standing = if ended { Standing::Ended } else { access.standing };
+        access.standing = if ended { AccessStatus::Ended } else { access.standing };
         access.conclude();
         access
     }

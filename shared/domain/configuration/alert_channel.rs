@@ -21,7 +21,7 @@ pub struct Channel {
     pub id: String,
     /// How the channel is reached.
     #[serde(flatten)]
-    pub way: Way,
+    pub way: Transport,
     /// The rules that it subscribes to: names or prefixes such as `approval.*`. Empty: all rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Channel {
     serde(rename_all = "lowercase"),
     strum(serialize_all = "lowercase")
 )]
-pub enum Way {
+pub enum Transport {
     /// An incoming webhook of Slack. Anyone with its address can write to the channel, so the
     /// address is a secret.
     Slack {
@@ -58,7 +58,7 @@ pub enum Way {
     EventBridge,
 }
 
-impl Way {
+impl Transport {
     /// The secret with its address, if it has one.
     pub fn address(&self) -> Option<&SecretName> {
         match self {
@@ -113,10 +113,10 @@ impl Channel {
         });
         let kind = fields.required_word("kind");
         let way = kind.and_then(|kind| match kind {
-            Kind::Slack => Some(Way::Slack { url: address(&mut fields, place)? }),
-            Kind::Teams => Some(Way::Teams { url: address(&mut fields, place)? }),
-            Kind::Sns => Some(Way::Sns),
-            Kind::EventBridge => Some(Way::EventBridge),
+            Kind::Slack => Some(Transport::Slack { url: address(&mut fields, place)? }),
+            Kind::Teams => Some(Transport::Teams { url: address(&mut fields, place)? }),
+            Kind::Sns => Some(Transport::Sns),
+            Kind::EventBridge => Some(Transport::EventBridge),
         });
         let rules = fields.texts("rules", MOST_RULES);
         for (place_in_list, rule) in rules.iter().enumerate() {

@@ -6,12 +6,12 @@ use crate::{
         decision::{Decision, Verdict},
         event_kind,
     },
-    findings::checkpoints::Asking,
+    findings::checkpoints::AccessCheck,
     identity::matching,
     trail::event::{ActorType, Party},
 };
 
-impl Asking<'_> {
+impl AccessCheck<'_> {
     /// An approval by the recipient, or by a person who may not approve.
     pub(super) fn approvers(&mut self) {
         let access = self.access;

@@ -33,7 +33,7 @@ pub struct Found {
 
 /// The result of evaluating the rules for an access record.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Checked {
+pub struct CheckResult {
     pub found: Vec<Found>,
     /// When the rules have to be evaluated again, because an event may be missing by then.
     pub again: Option<Instant>,
@@ -89,10 +89,11 @@ pub fn check(
     access: &Access,
     events: &[Recorded],
     context: &Context<'_>,
-) -> Checked {
+) -> CheckResult {
     let quiet =
         access.recorded_until.plus(Duration::from_secs(context.thresholds.absence_seconds.into()));
-    let mut asking = Asking { tenant, access, events, context, quiet, checked: Checked::default() };
+    let mut asking =
+        AccessCheck { tenant, access, events, context, quiet, checked: CheckResult::default() };
     asking.justification();
     asking.approvers();
     asking.approval();
@@ -102,17 +103,17 @@ pub fn check(
     asking.checked
 }
 
-pub(super) struct Asking<'a> {
+pub(super) struct AccessCheck<'a> {
     pub(super) tenant: &'a Tenant,
     pub(super) access: &'a Access,
     pub(super) events: &'a [Recorded],
     pub(super) context: &'a Context<'a>,
     /// When a missing event counts as missing.
     pub(super) quiet: Instant,
-    pub(super) checked: Checked,
+    pub(super) checked: CheckResult,
 }
 
-impl Asking<'_> {
+impl AccessCheck<'_> {
     pub(super) fn found(
         &mut self,
         rule: &'static str,

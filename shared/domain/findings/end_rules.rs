@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     access::evidence,
     findings::{
-        checkpoints::{Asking, Found, shortened},
+        checkpoints::{AccessCheck, Found, shortened},
         rules::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
     },
 };
@@ -13,7 +13,7 @@ use crate::{
 /// How much longer than the function that ends windows this rule waits for an overdue end.
 const SWEEP_FIRST: Duration = Duration::from_secs(60);
 
-impl Asking<'_> {
+impl AccessCheck<'_> {
     /// Access that ended too late, or whose end is not verified.
     pub(super) fn end(&mut self) {
         let access = self.access;

@@ -2,11 +2,11 @@
 
 use crate::{
     access::event_kind,
-    findings::checkpoints::Asking,
+    findings::checkpoints::AccessCheck,
     trail::event::{EventId, Recorded},
 };
 
-impl Asking<'_> {
+impl AccessCheck<'_> {
     /// A missing or meaningless justification.
     pub(super) fn justification(&mut self) {
         let access = self.access;

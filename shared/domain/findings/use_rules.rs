@@ -7,7 +7,7 @@ use crate::{
         access_record::{Access, Kind},
         kept_events,
     },
-    findings::checkpoints::{Asking, shortened, times},
+    findings::checkpoints::{AccessCheck, shortened, times},
     identity::{matching, people::People},
     time::timestamp::Instant,
     trail::{
@@ -46,7 +46,7 @@ pub fn doubtful<'e>(
     })
 }
 
-impl Asking<'_> {
+impl AccessCheck<'_> {
     /// The uncovered uses that need no further waiting: each a while after it was recorded and,
     /// until the rule is first violated, until the access record is quiet.
     fn ripe<'e>(

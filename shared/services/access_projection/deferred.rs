@@ -7,7 +7,7 @@ use shared_domain::trail::event::{EventId, Recorded};
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
-    projections::{Kept, Kind},
+    projections::{Kind, ProjectionWrite},
 };
 
 use super::{Follower, TRIES};
@@ -42,8 +42,13 @@ impl<'t> Follower<'t> {
             let due = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
             let due = Some(due.unwrap_or(now.plus(wait)));
             let expires_at = Some(now.plus(scope.settings.kept_at(now)));
-            let kept =
-                Kept { key: &key, content: &later, places: BTreeSet::new(), due, expires_at };
+            let kept = ProjectionWrite {
+                key: &key,
+                content: &later,
+                places: BTreeSet::new(),
+                due,
+                expires_at,
+            };
             if scope.keep(Kind::Later, before.as_ref(), kept).await? {
                 return Ok(());
             }

@@ -19,7 +19,7 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError, TenantScope,
-    projections::{Kept, Kind},
+    projections::{Kind, ProjectionWrite},
 };
 
 use super::{Follower, SOON, TRIES, approver_months::HASTY};
@@ -200,7 +200,7 @@ impl<'t> Follower<'t> {
             // A rebuild recomputes content that it cannot read.
             let Some(access) = self.content::<Access>(Some(&before))? else { return Ok(()) };
             let expires_at = self.expiry_of(&access);
-            let kept = Kept {
+            let kept = ProjectionWrite {
                 key,
                 content: &access,
                 places: before.places().clone(),
@@ -227,8 +227,13 @@ async fn recount_day(scope: &TenantScope<'_>, day: i64, wait: Duration) -> Resul
         }
         let expires_at = Some(now.plus(scope.settings.kept_at(now)));
         let due = Some(now.plus(wait));
-        let kept =
-            Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
+        let kept = ProjectionWrite {
+            key: &key,
+            content: &json!({}),
+            places: BTreeSet::new(),
+            due,
+            expires_at,
+        };
         if scope.keep(Kind::Day, before.as_ref(), kept).await? {
             return Ok(());
         }

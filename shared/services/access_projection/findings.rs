@@ -9,7 +9,7 @@ use serde_json::json;
 use shared_domain::{
     access::{access_key::Key, access_record::Access},
     findings::{
-        checkpoints::{self, Checked, Context, Found},
+        checkpoints::{self, CheckResult, Context, Found},
         finding::{self, Finding},
         finding_event::finding_event,
         rules::{self, ABOUT_ACCESS},
@@ -28,7 +28,7 @@ use shared_storage::{
     insert_events::Insertion,
     keys::{self, Part as KeyPart},
     list_events::Index,
-    projections::{Kept, Kind, Place, Projection},
+    projections::{Kind, Place, Projection, ProjectionWrite},
 };
 
 use super::{Follower, TRIES, access_lists::ALL, gather::always, recorder};
@@ -62,7 +62,7 @@ impl<'t> Follower<'t> {
             now: scope.now,
         };
         let checked = match is_double || self.is_silent {
-            true => Checked::default(),
+            true => CheckResult::default(),
             false => checkpoints::check(&scope.tenant, access, events, &context),
         };
         let (mut told, mut known, mut again) = (Vec::new(), Vec::new(), checked.again);
@@ -288,7 +288,8 @@ impl<'t> Follower<'t> {
             let places = [place(ALL), place(finding.state.into())].into();
             let expires_at =
                 Some(finding.raised_at.plus(scope.settings.kept_at(finding.raised_at)));
-            let kept = Kept { key: id, content: &finding, places, due: None, expires_at };
+            let kept =
+                ProjectionWrite { key: id, content: &finding, places, due: None, expires_at };
             if scope.keep(Kind::Finding, before.as_ref(), kept).await? {
                 return Ok(Some(finding));
             }

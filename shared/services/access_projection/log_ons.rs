@@ -24,7 +24,7 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
-    projections::{Kept, Kind, Place},
+    projections::{Kind, Place, ProjectionWrite},
 };
 
 use super::{
@@ -79,7 +79,8 @@ impl<'t> Follower<'t> {
             let expires_at = Some(
                 event.occurred_at.plus(LOG_ON_LASTS + scope.settings.kept_at(event.occurred_at)),
             );
-            let kept = Kept { key: &key, content: &access, places, due: None, expires_at };
+            let kept =
+                ProjectionWrite { key: &key, content: &access, places, due: None, expires_at };
             if scope.keep(Kind::Access, before.as_ref(), kept).await? && !is_new {
                 return Ok(());
             }

@@ -16,7 +16,7 @@ use shared_domain::{
 use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError,
-    projections::{Kept, Kind, Place, Projection},
+    projections::{Kind, Place, Projection, ProjectionWrite},
 };
 
 use super::{
@@ -100,7 +100,7 @@ impl<'t> Follower<'t> {
             let due = scope.now.plus(SETTLED);
             let due = Some(before.due.map_or(due, |before| before.min(due)));
             let expires_at = self.expiry_of(&access);
-            let kept = Kept {
+            let kept = ProjectionWrite {
                 key: &key,
                 content: &access,
                 places: before.places().clone(),
@@ -196,7 +196,7 @@ impl<'t> Follower<'t> {
             let others = self.others(was.as_ref(), &access, has_moved, &known).await?;
             self.announce(was.as_ref(), &access, &others).await?;
             let expires_at = self.expiry_of(&access);
-            let kept = Kept { key: &text, content: &access, places, due, expires_at };
+            let kept = ProjectionWrite { key: &text, content: &access, places, due, expires_at };
             // A duplicate record is in no list and counts once.
             let had =
                 was.as_ref().filter(|_| before.as_ref().is_some_and(|it| !it.places().is_empty()));
@@ -223,7 +223,7 @@ impl<'t> Follower<'t> {
     async fn keep_counted(
         &self,
         before: Option<&Projection>,
-        kept: &Kept<'_, Access>,
+        kept: &ProjectionWrite<'_, Access>,
         [had, has]: [&Contribution; 2],
     ) -> Result<bool, ReadError> {
         let scope = self.scope;

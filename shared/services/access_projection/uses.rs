@@ -20,15 +20,15 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
-    projections::{Kept, Kind, Place},
+    projections::{Kind, Place, ProjectionWrite},
 };
 
 use super::{
     Follower, INDEXED, TRIES,
     access_lists::{MOST_AROUND, MOST_LONG, facet},
     approver_months::HASTY,
-    concerns::Concern,
     gather::always,
+    rule_states::RuleState,
 };
 
 pub(super) const CODES: &str = "codes";
@@ -208,9 +208,9 @@ impl<'t> Follower<'t> {
         let finding = checkpoints::finding_id(&self.scope.tenant, "use.outside_window", key);
         let names = matching::person_names(&matching::party_of(&event.actor));
         let place = |name: &String| Place { list: facet(CODES, name), at: event.occurred_at };
-        let kept = Kept {
+        let kept = ProjectionWrite {
             key,
-            content: &Concern::about(finding),
+            content: &RuleState::about(finding),
             places: names.iter().map(place).collect(),
             due: None,
             expires_at: Some(

@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared_domain::{
     access::{
         access_answer::AccessAnswer,
-        access_record::{Access, Kind as AccessKind, Standing},
+        access_record::{Access, AccessStatus, Kind as AccessKind},
         log_on::{Explained, LOG_ON_LASTS},
     },
     identity::matching,
@@ -230,7 +230,7 @@ pub(super) fn is_meant(
                 && overlaps(query.range())
         }
         Report::Access(AccessReport::Unused) => {
-            let is_over = access.standing == Standing::Ended;
+            let is_over = access.standing == AccessStatus::Ended;
             access.granted_at.is_some()
                 && has_uses
                 && is_over
@@ -333,7 +333,7 @@ pub(super) fn exposure(access: &Access, now: Instant) -> Option<i64> {
 /// Whether a package is assigned at a time.
 fn is_assigned(access: &Access, at: Instant) -> bool {
     access.granted_at.is_some_and(|granted| granted <= at)
-        && access.standing == Standing::Active
+        && access.standing == AccessStatus::Active
         && access.ends_at.is_none_or(|ends| at < ends)
 }
 

@@ -20,7 +20,7 @@ use shared_storage::{
     attributes::{number, text},
     event_item::Damaged,
     keys,
-    projections::{Kept, Kind},
+    projections::{Kind, ProjectionWrite},
 };
 
 use super::{
@@ -52,8 +52,13 @@ pub enum Opened {
 /// After an error, the change may or may not be stored. A retry is safe.
 pub async fn open_review(scope: &TenantScope<'_>, review: Review) -> Result<Opened, ReadError> {
     let due = Some(scope.now.plus(GATHERING));
-    let kept =
-        Kept { key: &review.id, content: &review, places: places(&review), due, expires_at: None };
+    let kept = ProjectionWrite {
+        key: &review.id,
+        content: &review,
+        places: places(&review),
+        due,
+        expires_at: None,
+    };
     let there = stored_review(scope, &review.id).await?;
     if there.is_none() && scope.keep(Kind::Review, None, kept).await? {
         return Ok(Opened::New(Box::new(review)));

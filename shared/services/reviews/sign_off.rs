@@ -13,7 +13,7 @@ use shared_domain::{
 use shared_storage::{
     ReadError, TenantScope,
     event_item::Damaged,
-    projections::{Kept, Kind},
+    projections::{Kind, ProjectionWrite},
 };
 
 use super::{
@@ -110,8 +110,13 @@ pub async fn look_at_review(scope: &TenantScope<'_>, id: &str) -> Result<(), Rea
         Stage::Opening => {
             // Other runs see a later due time and leave the review to this one.
             let due = Some(scope.now.plus(GATHERING_AGAIN));
-            let kept =
-                Kept { key: id, content: &review, places: places(&review), due, expires_at: None };
+            let kept = ProjectionWrite {
+                key: id,
+                content: &review,
+                places: places(&review),
+                due,
+                expires_at: None,
+            };
             if scope.keep(Kind::Review, Some(&projection), kept).await? {
                 fill_review(scope, id).await?;
             }
@@ -133,7 +138,7 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
             return Ok(());
         };
         review.overdue_at = Some(at);
-        let kept = Kept {
+        let kept = ProjectionWrite {
             key: &review.id,
             content: &review,
             places: places(&review),

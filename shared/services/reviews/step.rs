@@ -13,7 +13,7 @@ use shared_domain::{
 use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
-    projections::{Kept, Kind, Place, Projection},
+    projections::{Kind, Place, Projection, ProjectionWrite},
     transaction::{Change, Commit},
 };
 
@@ -80,7 +80,7 @@ pub(super) async fn step_review<T>(
             Step::None(then) => return Ok(Some(then)),
             Step::To { review, events, changes, then } => (review, events, changes, then),
         };
-        let kept = Kept {
+        let kept = ProjectionWrite {
             key: id,
             content: &*review,
             places: places(&review),

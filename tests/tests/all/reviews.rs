@@ -15,7 +15,7 @@ use shared::{
     },
     http::request,
     services::{access_projection::access_lists::ALL, reviews::Opened},
-    storage::projections::{Kept, Kind, Place},
+    storage::projections::{Kind, Place, ProjectionWrite},
 };
 use tests::{Answer, Stack, pass, seconds_ago, seconds_ahead, store, until};
 
@@ -529,7 +529,13 @@ async fn keep_accesses(stack: &Stack, count: usize) {
         let places = [ALL, "target:prices"]
             .map(|list| Place { list: list.to_owned(), at: access.at() })
             .into();
-        let kept = Kept { key: &access.id, content: &access, places, due: None, expires_at: None };
+        let kept = ProjectionWrite {
+            key: &access.id,
+            content: &access,
+            places,
+            due: None,
+            expires_at: None,
+        };
         assert!(trail.at(now, request::deadline()).keep(Kind::Access, None, kept).await.unwrap());
     }
 }

@@ -97,7 +97,7 @@ fn a_session_holds_its_account_from_its_grant_to_its_end() {
         (access.uses, access.first_used_at, access.last_used_at),
         (2, Some(at(20)), Some(at(30)))
     );
-    assert_eq!((access.standing, access.end_cause), (Standing::Ended, Some(EndCause::Expired)));
+    assert_eq!((access.standing, access.end_cause), (AccessStatus::Ended, Some(EndCause::Expired)));
     assert_eq!((access.lateness_ms, access.duration_ms()), (Some(60_000), Some(61 * 60_000)));
     let denied = vec![
         whole_life().remove(0),
@@ -105,7 +105,10 @@ fn a_session_holds_its_account_from_its_grant_to_its_end() {
         used("use-1", 20),
     ];
     let denied = Access::of(&key(), denied).unwrap();
-    assert_eq!((denied.standing, denied.uses, denied.holds(at(20))), (Standing::Denied, 0, false));
+    assert_eq!(
+        (denied.standing, denied.uses, denied.holds(at(20))),
+        (AccessStatus::Denied, 0, false)
+    );
 }
 
 #[test]
@@ -165,12 +168,13 @@ fn a_log_on_lasts_until_its_log_off_its_request_or_twelve_hours() {
         access.complete(request, at(now));
         (access.standing, access.ended_at, access.end_cause)
     };
-    let over = |minutes: i64, cause: EndCause| (Standing::Ended, Some(at(minutes)), Some(cause));
+    let over =
+        |minutes: i64, cause: EndCause| (AccessStatus::Ended, Some(at(minutes)), Some(cause));
     assert_eq!(ended(Some(&off), Some(&request), 60), over(50, EndCause::LoggedOff));
     assert_eq!(ended(None, Some(&request), 80), over(70, EndCause::SessionEnded));
     assert_eq!(ended(None, None, 20 + 720), over(20 + 720, EndCause::NoLogOff));
-    assert_eq!(ended(None, None, 20 + 719), (Standing::Active, None, None));
-    assert_eq!(ended(None, Some(&request), 60), (Standing::Active, None, None));
+    assert_eq!(ended(None, None, 20 + 719), (AccessStatus::Active, None, None));
+    assert_eq!(ended(None, Some(&request), 60), (AccessStatus::Active, None, None));
 }
 
 #[test]
@@ -238,7 +242,7 @@ fn what_outlives_the_retention_of_its_first_events_still_ends() {
     let now = was.continued(&key, vec![removed.clone()]);
     assert_eq!(
         (now.standing, now.ended_at, now.requester.is_some()),
-        (Standing::Ended, Some(at(500)), true)
+        (AccessStatus::Ended, Some(at(500)), true)
     );
     assert_eq!(now.continued(&key, vec![removed]), now);
 }
@@ -284,5 +288,5 @@ fn steps_of_one_moment_follow_as_they_must() {
     let access =
         Access::of(&key(), vec![rows("granted", "a"), rows("approved", "b"), rows("created", "c")])
             .unwrap();
-    assert_eq!((access.standing, access.misfits.len()), (Standing::Active, 0));
+    assert_eq!((access.standing, access.misfits.len()), (AccessStatus::Active, 0));
 }

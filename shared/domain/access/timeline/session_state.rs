@@ -3,7 +3,7 @@
 use crate::{
     access::{
         access_key::Key,
-        access_record::{Access, Standing},
+        access_record::{Access, AccessStatus},
         decision::{Decision, Verdict},
         session::{Role, Story},
     },
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-use super::Misfit;
+use super::UnexpectedStep;
 
 impl Access {
     /// Takes the state from the session, including its roles.
@@ -29,30 +29,30 @@ impl Access {
             told.cloned().collect(),
         );
         self.standing = match story.state {
-            None | Some(State::Created) => Standing::Requested,
-            Some(State::Approved) => Standing::Approved,
-            Some(State::Denied) => Standing::Denied,
-            Some(State::TimedOut) => Standing::TimedOut,
-            Some(State::Granted) if self.ended_at.is_some() => Standing::Ended,
-            Some(State::Granted) => Standing::Active,
+            None | Some(State::Created) => AccessStatus::Requested,
+            Some(State::Approved) => AccessStatus::Approved,
+            Some(State::Denied) => AccessStatus::Denied,
+            Some(State::TimedOut) => AccessStatus::TimedOut,
+            Some(State::Granted) if self.ended_at.is_some() => AccessStatus::Ended,
+            Some(State::Granted) => AccessStatus::Active,
             Some(State::Canceled | State::Expired | State::Terminated)
                 if self.granted_at.is_none() =>
             {
-                Standing::Canceled
+                AccessStatus::Canceled
             }
             // If the account is in a directory of this service, access continues until that
             // directory shows it as disabled.
             Some(State::Canceled | State::Expired | State::Terminated)
                 if self.ended_at.is_none() =>
             {
-                Standing::Active
+                AccessStatus::Active
             }
-            Some(State::Canceled | State::Expired | State::Terminated) => Standing::Ended,
+            Some(State::Canceled | State::Expired | State::Terminated) => AccessStatus::Ended,
         };
         // Access that was granted without the necessary earlier steps is granted nevertheless.
-        if self.standing < Standing::Denied && self.granted_at.is_some() {
+        if self.standing < AccessStatus::Denied && self.granted_at.is_some() {
             self.standing =
-                if self.ended_at.is_some() { Standing::Ended } else { Standing::Active };
+                if self.ended_at.is_some() { AccessStatus::Ended } else { AccessStatus::Active };
         }
         self.needs_no_approval |= self.approvals_needed == 0;
         let approvals =
@@ -83,11 +83,14 @@ impl Access {
             let times: Option<Vec<Instant>> = story.roles.iter().map(of_role).collect();
             times.and_then(|times| times.into_iter().max())
         };
-        if matches!(self.standing, Standing::Denied | Standing::Canceled | Standing::TimedOut) {
+        if matches!(
+            self.standing,
+            AccessStatus::Denied | AccessStatus::Canceled | AccessStatus::TimedOut
+        ) {
             self.closed_at =
                 story.timeline.iter().filter(|step| step.fits).map(|step| step.occurred_at).max();
         }
         let misfits = story.timeline.iter().filter(|step| !step.fits);
-        self.misfits.extend(misfits.map(|step| Misfit { event: step.event.clone() }));
+        self.misfits.extend(misfits.map(|step| UnexpectedStep { event: step.event.clone() }));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     access::{
-        access_record::{Access, Standing},
+        access_record::{Access, AccessStatus},
         assignment::{cause_of, planned_end},
         decision::Verdict,
         evidence::{EndCause, Proof},
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::Misfit;
+use super::UnexpectedStep;
 
 impl Access {
     /// Applies a step, in the order in which they occurred.
@@ -26,7 +26,7 @@ impl Access {
         // A failed attempt changed nothing. Only a failed request for an account changes the state.
         if event.outcome == Outcome::Failure && event.action != EntitlementAction::Failed {
             if event.action == JitAction::EntraAccountRequested {
-                self.standing = self.standing.max(Standing::Failed);
+                self.standing = self.standing.max(AccessStatus::Failed);
             }
             return;
         }
@@ -52,7 +52,7 @@ impl Access {
             JitAction::EntraAccountRequested => {
                 let at = event.occurred_at;
                 self.granted_at.get_or_insert(self.starts_at.map_or(at, |starts| starts.max(at)));
-                self.standing = Standing::Active;
+                self.standing = AccessStatus::Active;
                 self.starts_at.get_or_insert(at);
             }
             JitAction::EntraAccountDisabled if event.id.is_services() => {}
@@ -87,35 +87,37 @@ impl Access {
             EntitlementAction::DirectlyAssigned => self.needs_no_approval = true,
             EntitlementAction::AutoApproved | EntitlementAction::Approved => {
                 self.decide(recorded, Verdict::Approved);
-                self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
+                self.fits(recorded, AccessStatus::Approved, |it| it <= AccessStatus::Approved);
             }
             EntitlementAction::Denied => {
                 self.decide(recorded, Verdict::Denied);
-                self.fits(recorded, Standing::Denied, |it| it <= Standing::Denied);
+                self.fits(recorded, AccessStatus::Denied, |it| it <= AccessStatus::Denied);
             }
             EntitlementAction::TimedOut => {
-                self.fits(recorded, Standing::TimedOut, |it| {
-                    it <= Standing::Requested || it == Standing::TimedOut
+                self.fits(recorded, AccessStatus::TimedOut, |it| {
+                    it <= AccessStatus::Requested || it == AccessStatus::TimedOut
                 });
             }
             EntitlementAction::Canceled => {
-                self.fits(recorded, Standing::Canceled, |it| {
-                    it <= Standing::Approved || it == Standing::Canceled
+                self.fits(recorded, AccessStatus::Canceled, |it| {
+                    it <= AccessStatus::Approved || it == AccessStatus::Canceled
                 });
             }
             EntitlementAction::Failed => {
-                self.fits(recorded, Standing::Failed, |it| it <= Standing::Approved);
+                self.fits(recorded, AccessStatus::Failed, |it| it <= AccessStatus::Approved);
             }
             // This state has a sentence of its own: approved, or no approval needed.
             EntitlementAction::Ready => {
                 self.needs_no_approval |= self.decisions.is_empty();
-                self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
+                self.fits(recorded, AccessStatus::Approved, |it| it <= AccessStatus::Approved);
             }
             EntitlementAction::Fulfilled => {
                 let fits = |it| {
-                    it <= Standing::Approved || it == Standing::Active || it == Standing::Failed
+                    it <= AccessStatus::Approved
+                        || it == AccessStatus::Active
+                        || it == AccessStatus::Failed
                 };
-                self.fits(recorded, Standing::Active, fits);
+                self.fits(recorded, AccessStatus::Active, fits);
                 self.granted_at.get_or_insert(at);
                 self.starts_at.get_or_insert(at);
                 let planned = planned_end(event);
@@ -123,17 +125,19 @@ impl Access {
             }
             EntitlementAction::Extended => {
                 self.ends_at = planned_end(event).or(self.ends_at);
-                self.fits(recorded, Standing::Active, |it| it == Standing::Active);
+                self.fits(recorded, AccessStatus::Active, |it| it == AccessStatus::Active);
             }
             EntitlementAction::Removed => {
-                let begun = self.standing == Standing::Active || self.granted_at.is_some();
+                let begun = self.standing == AccessStatus::Active || self.granted_at.is_some();
                 self.end(at, cause_of(event, self.ends_at), Proof::Source, &event.id);
                 let to = match (begun, self.ended_at) {
-                    (true, Some(_)) => Standing::Ended,
-                    (true, None) => Standing::Active,
-                    (false, _) => Standing::Canceled,
+                    (true, Some(_)) => AccessStatus::Ended,
+                    (true, None) => AccessStatus::Active,
+                    (false, _) => AccessStatus::Canceled,
                 };
-                self.fits(recorded, to, |it| it <= Standing::Approved || it == Standing::Active);
+                self.fits(recorded, to, |it| {
+                    it <= AccessStatus::Approved || it == AccessStatus::Active
+                });
             }
             EntitlementAction::Requested
             | EntitlementAction::ApprovalCreated
@@ -173,7 +177,7 @@ impl Access {
                 self.ends_at = detail_time(event, "new_end").or(self.ends_at);
                 self.end_cause.get_or_insert(EndCause::Terminated);
                 self.ended_at = Some(event.occurred_at);
-                self.standing = Standing::Ended;
+                self.standing = AccessStatus::Ended;
             }
             WindowAction::Retried | WindowAction::Merged => {}
         }
@@ -185,7 +189,7 @@ impl Access {
             RevocationAction::Covered => {
                 self.end_cause = Some(EndCause::Covered);
                 self.ended_at = self.ends_at.or(Some(at));
-                self.standing = Standing::Ended;
+                self.standing = AccessStatus::Ended;
             }
             RevocationAction::Verified => {
                 self.verify(event, detail_time(event, "actual_end").unwrap_or(at));
@@ -195,16 +199,24 @@ impl Access {
     }
 
     /// Applies a step of a package's request, or records that it is in the wrong order.
-    fn fits(&mut self, recorded: &Recorded, to: Standing, may: impl FnOnce(Standing) -> bool) {
+    fn fits(
+        &mut self,
+        recorded: &Recorded,
+        to: AccessStatus,
+        may: impl FnOnce(AccessStatus) -> bool,
+    ) {
         let is_final = |standing| {
-            !matches!(standing, Standing::Requested | Standing::Approved | Standing::Active)
+            !matches!(
+                standing,
+                AccessStatus::Requested | AccessStatus::Approved | AccessStatus::Active
+            )
         };
         if may(self.standing) {
             // A failure followed by a successful retry is no failure.
-            self.standing = if to == Standing::Active { to } else { self.standing.max(to) };
+            self.standing = if to == AccessStatus::Active { to } else { self.standing.max(to) };
             self.closed_at = Some(recorded.event.occurred_at).filter(|_| is_final(to));
         } else {
-            self.misfits.push(Misfit { event: recorded.event.id.clone() });
+            self.misfits.push(UnexpectedStep { event: recorded.event.id.clone() });
         }
     }
 }

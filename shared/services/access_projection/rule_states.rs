@@ -14,14 +14,14 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
-    projections::{Kept, Kind, Place, Projection},
+    projections::{Kind, Place, Projection, ProjectionWrite},
 };
 
 use super::{Follower, INDEXED, TRIES, access_lists::ROLE_CHANGES};
 
 /// The state of a finding that does not belong to an access record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Concern {
+pub(super) struct RuleState {
     pub(super) finding: String,
     pub(super) raised: u32,
     pub(super) withdrawn: u32,
@@ -33,7 +33,7 @@ pub(super) struct Concern {
     pub(super) evidence: Vec<EventId>,
 }
 
-impl Concern {
+impl RuleState {
     pub(super) fn about(finding: String) -> Self {
         Self { finding, raised: 0, withdrawn: 0, updates: 0, evidence: Vec::new() }
     }
@@ -69,12 +69,12 @@ impl<'t> Follower<'t> {
         id: &str,
         owners: &[String],
     ) -> Result<bool, ReadError> {
-        let known: Option<Concern> = before.map(Projection::read).transpose()?;
+        let known: Option<RuleState> = before.map(Projection::read).transpose()?;
         // A finding that was never raised needs no withdrawal and no state.
         if known.is_none() && found.is_none() {
             return Ok(true);
         }
-        let mut concern = known.unwrap_or_else(|| Concern::about(id.to_owned()));
+        let mut concern = known.unwrap_or_else(|| RuleState::about(id.to_owned()));
         let there: Option<Finding> = self
             .scope
             .projection(Kind::Finding, id)
@@ -134,7 +134,7 @@ impl<'t> Follower<'t> {
         let expires_at =
             Some(event.occurred_at.plus(self.scope.settings.kept_at(event.occurred_at)));
         let places = before.map(|before| before.places().clone()).unwrap_or_default();
-        let kept = Kept {
+        let kept = ProjectionWrite {
             key,
             content: &concern,
             places: places.into_iter().chain(place).collect(),
@@ -151,14 +151,15 @@ impl<'t> Follower<'t> {
             let before = self.scope.projection(Kind::Concern, key).await?;
             let concern = match &before {
                 Some(before) => before.read()?,
-                None => Concern::about(finding.clone()),
+                None => RuleState::about(finding.clone()),
             };
             let expires_at = Some(self.scope.now.plus(self.scope.settings.kept_at(self.scope.now)));
             let now = self.scope.database.clock.now();
             let planned = before.as_ref().and_then(|before| before.due);
             let due = planned.filter(|at| now < *at && *at <= due).unwrap_or(due);
             let places = before.as_ref().map(|before| before.places().clone()).unwrap_or_default();
-            let kept = Kept { key, content: &concern, places, due: Some(due), expires_at };
+            let kept =
+                ProjectionWrite { key, content: &concern, places, due: Some(due), expires_at };
             if self.scope.keep(Kind::Concern, before.as_ref(), kept).await? {
                 return Ok(());
             }
