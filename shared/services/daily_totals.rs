@@ -152,11 +152,11 @@ async fn stored_rows(
     last: &str,
 ) -> Result<BTreeMap<String, StoredRow>, ReadError> {
     let partition = Partition::new(pk.to_owned()).between(first, format!("{last}~"));
-    let mut rows = BTreeMap::new();
-    for item in scope.all(&partition).await? {
-        rows.insert(item.text("sk").unwrap_or_default().to_owned(), read(&item)?);
-    }
-    Ok(rows)
+    let row = |item: Item| {
+        let key = item.text("sk").unwrap_or_default().to_owned();
+        Some(read(&item).map(|row| (key, row)))
+    };
+    Ok(scope.all(&partition, row).await?.into_iter().collect::<Result<_, Damaged>>()?)
 }
 
 /// Recounts a day from its access records and corrects wrong rows. Returns their number.

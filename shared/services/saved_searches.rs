@@ -109,7 +109,8 @@ pub async fn begin_run(
         match export_jobs::begin_export_with(scope, job, None, scope.now, with).await? {
             Some(Begun::New(stored) | Begun::Same(stored)) => return Ok(Ok(stored)),
             Some(Begun::Full(full)) => return Ok(Err(full)),
-            // Another export was started at the same moment.
+            // Another export was started at the same moment. Without an idempotency key there is no
+            // other request of the same key.
             Some(Begun::Other) | None => {
                 pauses.after_conflict("the number of exports under way").await?
             }

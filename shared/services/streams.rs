@@ -152,20 +152,18 @@ pub async fn answered_stream(
 /// The streams that are due as soon as an event is recorded.
 pub async fn streams_to_wake(scope: &TenantScope<'_>) -> Result<Vec<String>, ReadError> {
     let partition = Partition::new(keys::documents(Kind::Stream, &scope.tenant));
-    let mut waking = Vec::new();
-    for item in scope.all(&partition).await? {
-        match StoredStream::of(item) {
-            Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(scope.now) => {
-                waking.push(it.id)
-            }
-            Ok(_) => {}
-            // An unreadable alert must not block the others.
-            Err(error) => {
-                tracing::error!(%error, "a stream of {} cannot be read: {error}", scope.tenant)
-            }
+    let waking = |item| match StoredStream::of(item) {
+        Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(scope.now) => {
+            Some(it.id)
         }
-    }
-    Ok(waking)
+        Ok(_) => None,
+        // An unreadable stream must not block the others.
+        Err(error) => {
+            tracing::error!(%error, "a stream of {} cannot be read: {error}", scope.tenant);
+            None
+        }
+    };
+    scope.all(&partition, waking).await
 }
 
 /// Stores the next state of a stream. None after a concurrent change; then nothing is stored.

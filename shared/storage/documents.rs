@@ -240,8 +240,9 @@ impl TenantScope<'_> {
     /// # Errors
     /// The storage did not answer, or an item is damaged.
     pub async fn all_documents(&self, kind: Kind) -> Result<Vec<Document>, ReadError> {
-        let items = self.all(&Partition::new(keys::documents(kind, &self.tenant))).await?;
-        Ok(items.into_iter().map(Document::of).collect::<Result<_, _>>()?)
+        let documents = Partition::new(keys::documents(kind, &self.tenant));
+        let read = |item| Some(Document::of(item));
+        Ok(self.all(&documents, read).await?.into_iter().collect::<Result<_, _>>()?)
     }
 
     /// Changes a document to the state that `want` returns. After a concurrent change `want` is

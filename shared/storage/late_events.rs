@@ -262,8 +262,7 @@ impl TenantScope<'_> {
         // This sorts after every time.
         let last = last.map_or_else(|| "~".to_owned(), ToString::to_string);
         let partition = Partition::new(keys::late_recorded(&self.tenant)).between(first, last);
-        let items = self.all(&partition).await?;
-        let read = |item: &Item| Some((item.parsed("sk")?, item.number("number")?));
-        Ok(items.iter().filter_map(read).collect())
+        let read = |item: Item| Some((item.parsed("sk")?, item.number("number")?));
+        self.all(&partition, read).await
     }
 }

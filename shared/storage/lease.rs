@@ -182,8 +182,11 @@ impl<T: Content> Leased<T> {
             .iter()
             .copied()
             .flatten()
-            .filter_map(|name| Some((*name, content.remove(*name)?)))
-            .collect();
+            .map(|name| {
+                let value = content.remove(*name).ok_or_else(|| Damaged::new(&self.id, name))?;
+                Ok((*name, value))
+            })
+            .collect::<Result<_, Damaged>>()?;
         set.push((T::GENERATION, number(self.generation)));
         set.extend(self.run.as_ref().map(|run| ("run", text(run))));
         if let Some(Queued { queue, at }) = &self.queued {

@@ -103,19 +103,21 @@ impl Database {
         Ok(Page { items: page.items, next })
     }
 
-    /// All items of a partition, however many pages they take.
-    pub async fn all(
+    /// What `read` takes from each item of a partition, however many pages there are. Of the items
+    /// themselves only one page is in memory: an item takes some kilobytes.
+    pub async fn all<T>(
         &self,
         partition: &Partition,
         deadline: Deadline,
-    ) -> Result<Vec<Item>, Unavailable> {
-        let (mut items, mut after) = (Vec::new(), None);
+        mut read: impl FnMut(Item) -> Option<T>,
+    ) -> Result<Vec<T>, Unavailable> {
+        let (mut taken, mut after) = (Vec::new(), None);
         loop {
             let page = self.page(partition, after.as_deref(), deadline).await?;
-            items.extend(page.items);
+            taken.extend(page.items.into_iter().filter_map(&mut read));
             after = page.next;
             if after.is_none() {
-                return Ok(items);
+                return Ok(taken);
             }
         }
     }
@@ -131,8 +133,12 @@ impl TenantScope<'_> {
         Ok(self.database.page(partition, after, self.deadline).await?)
     }
 
-    /// All items of a partition, however many pages they take.
-    pub async fn all(&self, partition: &Partition) -> Result<Vec<Item>, ReadError> {
-        Ok(self.database.all(partition, self.deadline).await?)
+    /// The same as [`Database::all`].
+    pub async fn all<T>(
+        &self,
+        partition: &Partition,
+        read: impl FnMut(Item) -> Option<T>,
+    ) -> Result<Vec<T>, ReadError> {
+        Ok(self.database.all(partition, self.deadline, read).await?)
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     time::timestamp::Instant,
     trail::{
-        actions::{Action, EntitlementAction, JitAction, SessionAction},
+        actions::{Action, EntitlementAction, JitAction, PlatformAction, SessionAction},
         event::{EventId, Recorded, Scope},
     },
 };
@@ -11,8 +11,20 @@ use crate::{
 /// The processing order: by time of occurrence; events of the same moment in the order of their
 /// steps.
 pub fn order_of(recorded: &Recorded) -> (Instant, u8, Instant, &EventId) {
-    let step = match recorded.event.action {
-        _ if recorded.event.id.is_services() => 7,
+    let step = match recorded.event.id.is_services() {
+        true => 7,
+        false => step_of(&recorded.event.action),
+    };
+    // The decision about a role comes before its effect on the whole session.
+    let is_whole =
+        recorded.event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
+    let step = step * 2 + u8::from(step == 2 && is_whole);
+    (recorded.event.occurred_at, step, recorded.recorded_at, &recorded.event.id)
+}
+
+/// The place of an action among the steps of one moment.
+fn step_of(action: &Action) -> u8 {
+    match *action {
         Action::Jit(action) => match action {
             JitAction::EntraAccountRequested => 0,
             JitAction::ComputerAccessed
@@ -45,6 +57,8 @@ pub fn order_of(recorded: &Recorded) -> (Instant, u8, Instant, &EventId) {
             | EntitlementAction::Failed => 6,
             EntitlementAction::Extended => 5,
         },
+        Action::Platform(PlatformAction::TicketCreated | PlatformAction::ApiKeyCreated) => 0,
+        Action::Platform(PlatformAction::UserRemoved | PlatformAction::RolesRemoved) => 6,
         Action::Platform(_)
         | Action::Directory(_)
         | Action::Window(_)
@@ -55,10 +69,28 @@ pub fn order_of(recorded: &Recorded) -> (Instant, u8, Instant, &EventId) {
         | Action::Finding(_)
         | Action::Configuration(_)
         | Action::Unknown(_) => 5,
-    };
-    // The decision about a role comes before its effect on the whole session.
-    let is_whole =
-        recorded.event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
-    let step = step * 2 + u8::from(step == 2 && is_whole);
-    (recorded.event.occurred_at, step, recorded.recorded_at, &recorded.event.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_created_comes_first_in_its_moment_and_what_is_removed_last() {
+        for (word, step) in [
+            ("ticket.created", 0),
+            ("api_key.created", 0),
+            ("session.created", 0),
+            ("session.approved", 2),
+            ("session.granted", 4),
+            ("computer.accessed", 5),
+            ("roles.assigned", 5),
+            ("user.removed", 6),
+            ("roles.removed", 6),
+            ("entitlement.removed", 6),
+        ] {
+            assert_eq!(step_of(&Action::from(word)), step, "{word}");
+        }
+    }
 }

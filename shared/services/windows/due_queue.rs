@@ -30,8 +30,8 @@ pub async fn remember(
 
 /// The registered tenants.
 pub async fn tenants(database: &Database, deadline: Deadline) -> Result<Vec<Tenant>, ReadError> {
-    let items = database.all(&Partition::new(keys::TENANTS.to_owned()), deadline).await?;
-    Ok(items.iter().filter_map(|item| Tenant::new(item.text("sk")?)).collect())
+    let registered = Partition::new(keys::TENANTS.to_owned());
+    Ok(database.all(&registered, deadline, |item| Tenant::new(item.text("sk")?)).await?)
 }
 
 /// A page of one shard's windows that are due at a time, the earliest first, at most `limit`; and

@@ -67,8 +67,7 @@ pub(super) async fn pointed(
         Some(prefix) => partition.beginning_with(prefix),
         None => partition,
     };
-    let items = scope.all(&partition).await?;
-    Ok(items.into_iter().filter_map(|mut item| item.take_text("window")).collect())
+    scope.all(&partition, |mut item| item.take_text("window")).await
 }
 
 /// The windows with these ids that are still open.
