@@ -66,6 +66,8 @@ pub mod configuration {
     pub mod alert_channel;
     pub mod application;
     pub mod directory;
+    pub mod document;
+    pub mod document_kind;
     pub mod organisation;
     pub mod settings;
 }

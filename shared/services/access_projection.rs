@@ -30,12 +30,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 use shared_domain::{
     access::{access_key::Key, kept_events},
-    configuration::{application::Configured, organisation},
+    configuration::{application::Application, document::Configured, organisation::Organisation},
     findings::{
         finding::{self, Finding},
         out_of_band,
     },
-    identity::person::Known,
+    identity::person::Person,
     time::timestamp::Instant,
     trail::{
         actions::{Action, EntitlementAction, JitAction, RevocationAction},
@@ -75,9 +75,9 @@ pub struct Follower<'t> {
     /// Whether rules are not evaluated, as in a rebuild.
     is_silent: bool,
     /// Cache of the people found by a name.
-    people: Mutex<HashMap<String, Option<Arc<Known>>>>,
-    applications: OnceCell<Vec<Configured>>,
-    organisations: OnceCell<Vec<organisation::Configured>>,
+    people: Mutex<HashMap<String, Option<Arc<Configured<Person>>>>>,
+    applications: OnceCell<Vec<Configured<Application>>>,
+    organisations: OnceCell<Vec<Configured<Organisation>>>,
 }
 
 /// The recorder of findings.

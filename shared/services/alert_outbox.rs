@@ -10,7 +10,7 @@
 //! however many alerts wait elsewhere. An empty lane remains and is checked now and then, to find
 //! alerts that an index showed too late.
 
-use crate::saved_searches;
+use crate::documents;
 use shared_platform::random;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use shared_domain::{
         alert_channel::{Channel, Kind},
         settings::WEAKENINGS,
     },
-    exports::saved_search::{Cause, Configured, Origin},
+    exports::saved_search::{Cause, Origin, Saved},
     time::timestamp::Instant,
     trail::{
         event::{EventId, Recorded, Tenant},
@@ -167,13 +167,16 @@ pub async fn queue_report_alerts(
     let Some(origin) = origin.filter(|origin| origin.cause == Cause::Schedule) else {
         return Ok(0);
     };
-    let Some(Configured { saved, .. }) = saved_searches::saved(scope, &origin.id).await? else {
+    let Some(saved) = documents::get::<Saved>(scope, &origin.id).await? else {
         return Ok(0);
     };
     let mut queued = 0;
     // A channel that was removed from the settings gets no alert.
-    for channel in
-        scope.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id))
+    for channel in scope
+        .settings
+        .alerts
+        .iter()
+        .filter(|channel| saved.document.recipients.contains(&channel.id))
     {
         let alert = Alert::of_report(ended, &origin, channel, scope.now);
         let stored = new_alert(&scope.tenant, alert, Kind::from(&channel.way));

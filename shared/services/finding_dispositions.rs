@@ -90,7 +90,7 @@ pub async fn disposition_refusal(
     concerned.push(party.clone());
     let people = Follower::of(scope).people_behind(&concerned).await?;
     concerned.pop();
-    let called = called(by, people.find(&party).map(|known| &known.person));
+    let called = called(by, people.find(&party).map(|known| &known.document));
     if concerned
         .iter()
         .any(|other| people.may_be_same(other, &party) || matching::goes_by(other, &called))

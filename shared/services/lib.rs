@@ -10,7 +10,8 @@
 //! | [`id_conflicts`] | which events were refused because another sender's event has their id |
 //! | [`reports`] | the rows of each report |
 //! | [`reviews`] | which reviews there are, what is in them, and who decided what |
-//! | [`access_packages`] | which packages and organisations there are; what a package was at a version |
+//! | [`documents`] | which documents of a kind there are |
+//! | [`access_packages`] | what a package was at a version |
 //! | [`export_jobs`] | which export jobs there are; which is due; which run works on it |
 //! | [`saved_searches`] | which searches are saved; which runs there are; which run is due by a schedule |
 //! | [`streams`] | how far a stream is; which run works on it |
@@ -22,6 +23,7 @@ pub mod access_projection;
 pub mod alert_outbox;
 mod daily_totals;
 pub mod directories;
+pub mod documents;
 pub mod export_jobs;
 pub mod finding_dispositions;
 pub mod id_conflicts;

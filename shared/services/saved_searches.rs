@@ -10,9 +10,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::export_jobs::{Begun, JobKey, StoredJob};
 use shared_domain::{
+    configuration::document::Document,
     exports::{
         export_job::Job,
-        saved_search::{Configured, Origin, Run, Saved},
+        saved_search::{Origin, Run, Saved},
     },
     json::object_reader::TEXT_BYTES,
     time::timestamp::Instant,
@@ -27,7 +28,6 @@ use shared_storage::{
     ReadError, TenantScope,
     attributes::{number, text},
     capacity::Full,
-    documents::{Document, Kind},
     event_item::{Damaged, Item},
     keys,
     partitions::Partition,
@@ -70,28 +70,6 @@ pub fn recorder() -> RecordedBy {
     RecordedBy { sub: "jit-audit/export".to_owned(), client_id: None }
 }
 
-/// A document as a saved search; none if it was deleted.
-pub fn read_saved(document: Document) -> Result<Option<Configured>, ReadError> {
-    let saved: Option<Saved> = document.read()?;
-    Ok(saved.map(|saved| {
-        let next_run_at = document.due_at.filter(|_| saved.schedule.is_some());
-        Configured { id: document.id, saved, next_run_at }
-    }))
-}
-
-pub fn shown(id: &str, name: Option<String>) -> Party {
-    Party { kind: Some("saved".to_owned()), id: Some(id.to_owned()), name, email: None }
-}
-
-pub async fn saved(scope: &TenantScope<'_>, id: &str) -> Result<Option<Configured>, ReadError> {
-    scope.document(Kind::Saved, id).await?.map(read_saved).transpose().map(Option::flatten)
-}
-
-pub async fn all_saved(scope: &TenantScope<'_>) -> Result<Vec<Configured>, ReadError> {
-    let documents = scope.all_documents(Kind::Saved).await?;
-    documents.into_iter().filter_map(|document| read_saved(document).transpose()).collect()
-}
-
 /// Stores a requested run with its job, which is due at once. An inner error says that the limit of
 /// concurrent exports is reached.
 ///
@@ -120,7 +98,7 @@ pub async fn begin_run(
 
 /// The scheduled run that is due, the earliest if several were missed; none if none is due.
 pub async fn due_run(scope: &TenantScope<'_>, id: &str) -> Result<Option<DueRun>, ReadError> {
-    let Some(document) = scope.document(Kind::Saved, id).await? else { return Ok(None) };
+    let Some(document) = scope.document(Saved::KIND, id).await? else { return Ok(None) };
     let at = document.due_at.filter(|at| *at <= scope.now);
     let saved = document.read()?;
     Ok(at.zip(saved).map(|(at, saved)| DueRun { id: id.to_owned(), saved, at }))
@@ -233,7 +211,7 @@ fn run_kept(scope: &TenantScope<'_>, run: &Run) -> Result<Change, ReadError> {
 fn forward(scope: &TenantScope<'_>, due: &DueRun) -> Change {
     let next = due.next();
     Change::Update {
-        key: [keys::documents(Kind::Saved, &scope.tenant), due.id.clone()],
+        key: [keys::documents(Saved::KIND, &scope.tenant), due.id.clone()],
         set: next.map(|next| ("due_at", text(next))).into_iter().collect(),
         remove: if next.is_some() { &[] } else { &["due", "due_at"] },
         expected: ("due_at", text(due.at)),

@@ -12,12 +12,13 @@ use tokio::time::Instant as Deadline;
 
 use crate::access_projection::recorder;
 use shared_domain::{
+    configuration::document::Document,
     findings::{checkpoints, rules},
     streams::stream::{self, Answered, Progress, Stream, Test, TestState},
     time::timestamp::Instant,
     trail::{
         actions::{ConfigurationAction, FindingAction},
-        event::{Actor, Event, EventId, Party},
+        event::{Actor, Event, EventId},
         filter::Filter,
     },
 };
@@ -25,7 +26,6 @@ use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
     Database, ReadError, TenantScope,
     attributes::number,
-    documents::Kind,
     event_item::Damaged,
     feed::Wants,
     keys,
@@ -112,7 +112,7 @@ fn after(before: &StoredStream, next: Next) -> StoredStream {
     let queued = match due {
         Due::AsBefore => before.queued.clone(),
         Due::Awaited(at) => {
-            Some(Queued { queue: keys::documents_due(Kind::Stream, tenant, id), at })
+            Some(Queued { queue: keys::documents_due(Stream::KIND, tenant, id), at })
         }
         Due::Rests(at) => Some(Queued { queue: keys::stream_rests(tenant, id), at }),
         Due::Never => None,
@@ -123,7 +123,7 @@ fn after(before: &StoredStream, next: Next) -> StoredStream {
 
 /// The stream with that id, even if it was deleted.
 pub async fn stream(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredStream>, ReadError> {
-    let pk = keys::documents(Kind::Stream, &scope.tenant);
+    let pk = keys::documents(Stream::KIND, &scope.tenant);
     StoredStream::read(scope.database, pk, id, scope.deadline).await
 }
 
@@ -132,7 +132,7 @@ pub async fn streams(
     scope: &TenantScope<'_>,
     after: Option<&str>,
 ) -> Result<(Vec<StoredStream>, bool), ReadError> {
-    let partition = Partition::new(keys::documents(Kind::Stream, &scope.tenant));
+    let partition = Partition::new(keys::documents(Stream::KIND, &scope.tenant));
     let page = scope.page(&partition, after).await?;
     let streams = page.items.into_iter().map(StoredStream::of).collect::<Result<_, _>>()?;
     Ok((streams, page.next.is_some()))
@@ -151,7 +151,7 @@ pub async fn answered_stream(
 
 /// The streams that are due as soon as an event is recorded.
 pub async fn streams_to_wake(scope: &TenantScope<'_>) -> Result<Vec<String>, ReadError> {
-    let partition = Partition::new(keys::documents(Kind::Stream, &scope.tenant));
+    let partition = Partition::new(keys::documents(Stream::KIND, &scope.tenant));
     let waking = |item| match StoredStream::of(item) {
         Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(scope.now) => {
             Some(it.id)
@@ -287,7 +287,7 @@ fn paused(scope: &TenantScope<'_>, stored: &StoredStream, progress: &Progress) -
     let id =
         EventId::of_service(&scope.tenant, action, &[&stored.id, &progress.pauses.to_string()]);
     let mut event = Event::of_service(id, &scope.tenant, action, scope.now, Actor::system());
-    event.target = Some(named(&stored.id));
+    event.target = Some(Stream::shown(&stored.id, None));
     let error = progress.error.clone().unwrap_or_default();
     event.reason = Some(error.clone());
     let details = json!({
@@ -342,9 +342,4 @@ pub async fn streams_that_rested(
     deadline: Deadline,
 ) -> Result<Vec<lease::Due>, Unavailable> {
     database.all_due(keys::stream_rests_in, until, deadline).await
-}
-
-/// A stream as a party of events.
-pub fn named(id: &str) -> Party {
-    Party { kind: Some("stream".to_owned()), id: Some(id.to_owned()), name: None, email: None }
 }

@@ -22,7 +22,6 @@ mod opening;
 mod recording;
 mod session_end;
 mod step;
-mod target_application;
 
 pub use booking::{OpeningCause, open_booking};
 pub use due_queue::{DuePlace, due, due_bookings, remember, swept, swept_at, take_from, tenants};
@@ -33,7 +32,6 @@ pub use lookup::{
 };
 pub use recording::{Recording, record};
 pub use step::{STATEMENTS, Step, Stored, advance, change_window, merge};
-pub use target_application::{application_of, applications};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

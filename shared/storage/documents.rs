@@ -26,10 +26,12 @@ use crate::{
     transaction::{Change, Commit},
 };
 use shared_domain::{
+    configuration::{
+        document::{Configured, Document, OtherName},
+        document_kind::DocumentKind,
+    },
     findings::{checkpoints, rules},
     identity::caller::Caller,
-    streams::stream,
-    text::case_folding::fold_identity,
     time::timestamp::Instant,
     trail::{
         actions::{ConfigurationAction, FindingAction},
@@ -37,72 +39,9 @@ use shared_domain::{
     },
 };
 use shared_platform::backoff::{Pauses, Unavailable};
-use strum::AsRefStr;
-
-/// The kind of a configured document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum Kind {
-    /// The tenant's settings: one document, with the id `settings`.
-    Settings,
-    Person,
-    /// An application with its directory.
-    Application,
-    /// An access package with its policies.
-    Package,
-    /// An organisation whose people may request packages.
-    Organisation,
-    Stream,
-    Saved,
-}
-
-impl Kind {
-    /// The action of an event about a change.
-    pub fn action(self) -> ConfigurationAction {
-        match self {
-            Self::Settings => ConfigurationAction::SettingsChanged,
-            Self::Person => ConfigurationAction::PersonConfigured,
-            Self::Application => ConfigurationAction::ApplicationConfigured,
-            Self::Package => ConfigurationAction::PackageConfigured,
-            Self::Organisation => ConfigurationAction::OrganisationConfigured,
-            Self::Stream => ConfigurationAction::StreamConfigured,
-            Self::Saved => ConfigurationAction::SavedConfigured,
-        }
-    }
-
-    /// The content for readers of the trail.
-    fn shown(self, content: Value) -> Value {
-        match self {
-            Self::Stream => stream::without_address(content),
-            Self::Settings
-            | Self::Person
-            | Self::Application
-            | Self::Package
-            | Self::Organisation
-            | Self::Saved => content,
-        }
-    }
-}
-
-/// Another name of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alias {
-    /// The kind of name: an id and an address with the same text are different aliases.
-    pub kind: char,
-    /// The name, compared without regard to case.
-    pub name: String,
-    /// Its JSON Pointer in the document.
-    pub pointer: String,
-}
-
-impl Alias {
-    fn key(&self) -> String {
-        format!("{}:{}", self.kind, fold_identity(&self.name))
-    }
-}
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Document {
+pub struct StoredDocument {
     pub id: String,
     /// Number of changes.
     pub generation: u64,
@@ -125,7 +64,7 @@ pub struct Wanted {
     pub content: Option<Value>,
     /// The default content, which the event about the first change shows as the old one.
     pub unconfigured: Option<Value>,
-    pub aliases: Vec<Alias>,
+    pub other_names: Vec<OtherName>,
     /// The document as a party of the event about the change.
     pub shown: Option<Party>,
     /// When the document is due for processing.
@@ -140,6 +79,24 @@ pub struct Wanted {
     pub also: Option<(ConfigurationAction, String, Value)>,
 }
 
+impl Wanted {
+    /// Replaces the content.
+    pub fn stored<T: Document>(id: &str, document: &T) -> Result<Self, ReadError> {
+        let content = serde_json::to_value(document).map_err(|_| Damaged::new(id, "content"))?;
+        Ok(Self {
+            content: Some(content),
+            other_names: document.other_names(),
+            shown: Some(T::shown(id, Some(document))),
+            ..Self::default()
+        })
+    }
+
+    /// Deletes the document. `before` is the current content.
+    pub fn deleted<T: Document>(id: &str, before: Option<&T>) -> Self {
+        Self { shown: Some(T::shown(id, before)), ..Self::default() }
+    }
+}
+
 /// When a changed document is due for processing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Due {
@@ -152,21 +109,29 @@ pub enum Due {
 
 /// The result of a change.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Configured {
+pub enum DocumentOutcome {
     /// The document is new.
     Created,
     Changed,
     Unchanged,
-    /// Another document has that name: the alias and the other document's id.
-    Taken(Alias, String),
+    /// Another document has that alias: the alias and the other document's id.
+    Taken(OtherName, String),
     /// The tenant or the caller has reached the limit.
     Full(Full),
 }
 
-impl Document {
+impl StoredDocument {
     pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, ReadError> {
         let read = self.content.as_ref().map(T::deserialize).transpose();
         read.map_err(|_| Damaged::new(&self.id, "content").into())
+    }
+
+    /// The document with its id and version; none if it was deleted.
+    pub fn configured<T: Document>(self) -> Result<Option<Configured<T>>, ReadError> {
+        let Self { id, generation: version, due_at, .. } = &self;
+        let configured =
+            |document| Configured { id: id.clone(), version: *version, document, due_at: *due_at };
+        Ok(self.read::<T>()?.map(configured))
     }
 
     fn of(mut item: Item) -> Result<Self, Damaged> {
@@ -202,23 +167,27 @@ impl Document {
 
 impl TenantScope<'_> {
     /// The document with that id. A deleted document has no content.
-    pub async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, ReadError> {
+    pub async fn document(
+        &self,
+        kind: DocumentKind,
+        id: &str,
+    ) -> Result<Option<StoredDocument>, ReadError> {
         let item = self
             .database
             .state_item(keys::documents(kind, &self.tenant), id, self.deadline)
             .await?;
-        Ok(item.map(Document::of).transpose()?)
+        Ok(item.map(StoredDocument::of).transpose()?)
     }
 
     /// The document with that alias.
     pub async fn document_known_as(
         &self,
-        kind: Kind,
-        alias: char,
+        kind: DocumentKind,
+        kind_of_name: char,
         name: &str,
-    ) -> Result<Option<Document>, ReadError> {
-        let alias = Alias { kind: alias, name: name.to_owned(), pointer: String::new() };
-        match self.owner(kind, &alias).await? {
+    ) -> Result<Option<StoredDocument>, ReadError> {
+        let name = OtherName { kind: kind_of_name, name: name.to_owned(), pointer: String::new() };
+        match self.owner(kind, &name).await? {
             Some(id) => self.document(kind, &id).await,
             None => Ok(None),
         }
@@ -227,11 +196,11 @@ impl TenantScope<'_> {
     /// The documents of a kind after `after`, by id, and whether there may be more.
     pub async fn documents(
         &self,
-        kind: Kind,
+        kind: DocumentKind,
         after: Option<&str>,
-    ) -> Result<(Vec<Document>, bool), ReadError> {
+    ) -> Result<(Vec<StoredDocument>, bool), ReadError> {
         let page = self.page(&Partition::new(keys::documents(kind, &self.tenant)), after).await?;
-        let documents = page.items.into_iter().map(Document::of).collect::<Result<_, _>>()?;
+        let documents = page.items.into_iter().map(StoredDocument::of).collect::<Result<_, _>>()?;
         Ok((documents, page.next.is_some()))
     }
 
@@ -239,36 +208,28 @@ impl TenantScope<'_> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn all_documents(&self, kind: Kind) -> Result<Vec<Document>, ReadError> {
+    pub async fn all_documents(
+        &self,
+        kind: DocumentKind,
+    ) -> Result<Vec<StoredDocument>, ReadError> {
         let documents = Partition::new(keys::documents(kind, &self.tenant));
-        let read = |item| Some(Document::of(item));
+        let read = |item| Some(StoredDocument::of(item));
         Ok(self.all(&documents, read).await?.into_iter().collect::<Result<_, _>>()?)
     }
 
     /// Changes a document to the state that `want` returns. After a concurrent change `want` is
-    /// called again.
+    /// called again. Returns the result and the document's generation after the change.
     ///
     /// # Errors
     /// The error of `want`, or an error of the storage. After the latter, the change may or may not
     /// be stored; a retry is safe.
-    pub async fn configure<E: From<ReadError>>(
+    pub async fn configure<T: Document, E: From<ReadError>>(
         &self,
-        kind: Kind,
         id: &str,
         by: &Caller,
-        want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
-    ) -> Result<Configured, E> {
-        Ok(self.configure_to_version(kind, id, by, want).await?.0)
-    }
-
-    /// Like [`Self::configure`], and returns the document's generation after the change.
-    pub async fn configure_to_version<E: From<ReadError>>(
-        &self,
-        kind: Kind,
-        id: &str,
-        by: &Caller,
-        mut want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
-    ) -> Result<(Configured, u64), E> {
+        mut want: impl FnMut(Option<&StoredDocument>) -> Result<Wanted, E>,
+    ) -> Result<(DocumentOutcome, u64), E> {
+        let kind = T::KIND;
         let mut pauses = Pauses::until(self.deadline);
         // The last generation for which the trail contains events.
         let mut told = 0;
@@ -279,52 +240,58 @@ impl TenantScope<'_> {
             let wanted = want(before.as_ref())?;
             if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref()
             {
-                return Ok((Configured::Unchanged, there));
+                return Ok((DocumentOutcome::Unchanged, there));
             }
             let had = before.as_ref().map(|before| before.aliases.as_slice()).unwrap_or_default();
-            for alias in wanted.aliases.iter().filter(|alias| !had.contains(&alias.key())) {
-                if let Some(other) = self.owner(kind, alias).await?.filter(|other| other != id) {
-                    return Ok((Configured::Taken(alias.clone(), other), there));
+            for name in wanted.other_names.iter().filter(|name| !had.contains(&name.key())) {
+                if let Some(other) = self.owner(kind, name).await?.filter(|other| other != id) {
+                    return Ok((DocumentOutcome::Taken(name.clone(), other), there));
                 }
             }
-            let step = Step { kind, id, generation, before: before.as_ref(), wanted: &wanted, by };
+            let before = before.as_ref();
+            let step =
+                Step { kind, public: T::public, id, generation, before, wanted: &wanted, by };
             let events = step.events(self);
             let mut changes = step.changes(&self.tenant);
             if let Some(places) = wanted.places.filter(|_| step.is_new()) {
                 // Read before the holders, so that a concurrently taken place is noticed.
                 let taken = self.taken(&places).await?;
                 if let Some(full) = places.full(&self.holders(kind).await?, &by.sub) {
-                    return Ok((Configured::Full(full), there));
+                    return Ok((DocumentOutcome::Full(full), there));
                 }
                 changes.push(places.take(&self.tenant, &taken, &[]).map_err(ReadError::from)?);
             }
             match self.commit(events, None, &by.recorded_by(), changes).await? {
                 Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
-                    return Ok((Configured::Created, generation));
+                    return Ok((DocumentOutcome::Created, generation));
                 }
-                Commit::Done(_) => return Ok((Configured::Changed, generation)),
+                Commit::Done(_) => return Ok((DocumentOutcome::Changed, generation)),
                 // Another run was first: the change is decided again. Or the state was restored
                 // from a backup and the trail is ahead of it: those generations are skipped.
                 Commit::Taken(_) => told = generation,
                 Commit::Stale => {}
             }
-            let conflict = pauses.after_conflict(format!("{} {id:?}", kind.as_ref()));
+            let conflict = pauses.after_conflict(format!("{} {id:?}", kind.word));
             conflict.await.map_err(ReadError::from)?;
         }
     }
 
     /// The existing documents of a kind, with their creators.
-    async fn holders(&self, kind: Kind) -> Result<Vec<Holder>, ReadError> {
+    async fn holders(&self, kind: DocumentKind) -> Result<Vec<Holder>, ReadError> {
         let documents = self.all_documents(kind).await?;
         let there = documents.into_iter().filter(|document| document.content.is_some());
         Ok(there.map(|document| Holder { id: document.id, by: document.made_by }).collect())
     }
 
     /// The id of the document with that alias.
-    async fn owner(&self, kind: Kind, alias: &Alias) -> Result<Option<String>, ReadError> {
+    async fn owner(
+        &self,
+        kind: DocumentKind,
+        name: &OtherName,
+    ) -> Result<Option<String>, ReadError> {
         let item = self
             .database
-            .state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline)
+            .state_item(keys::aliases(kind, &self.tenant), &name.key(), self.deadline)
             .await?;
         Ok(item.and_then(|mut item| item.take_text("document")))
     }
@@ -334,7 +301,7 @@ impl Database {
     /// The documents of a kind that are due at a time.
     pub async fn due_documents(
         &self,
-        kind: Kind,
+        kind: DocumentKind,
         until: Instant,
         deadline: Deadline,
     ) -> Result<Vec<lease::Due>, Unavailable> {
@@ -343,10 +310,12 @@ impl Database {
 }
 
 struct Step<'s> {
-    kind: Kind,
+    kind: DocumentKind,
+    /// The content for readers of the trail.
+    public: fn(Value) -> Value,
     id: &'s str,
     generation: u64,
-    before: Option<&'s Document>,
+    before: Option<&'s StoredDocument>,
     wanted: &'s Wanted,
     by: &'s Caller,
 }
@@ -372,11 +341,8 @@ impl Step<'_> {
             event
         });
         let finding = |(rule, why): &(&str, String)| {
-            let finding = checkpoints::finding_id(
-                &scope.tenant,
-                rule,
-                &[kind.as_ref(), id, &version].join(" "),
-            );
+            let finding =
+                checkpoints::finding_id(&scope.tenant, rule, &[kind.word, id, &version].join(" "));
             let severity = rules::rule_of(rule).map(|rule| rule.severity);
             let details =
                 json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
@@ -400,15 +366,14 @@ impl Step<'_> {
 
     /// The event with the old and the new content.
     fn event(&self, scope: &TenantScope<'_>) -> Event {
-        let Self { kind, id, generation, before, wanted, by } = *self;
-        let action = kind.action();
+        let Self { kind, public, id, generation, before, wanted, by } = *self;
+        let action = kind.action;
         let id = EventId::of_service(&scope.tenant, action, &[id, &generation.to_string()]);
         let mut event = Event::of_service(id, &scope.tenant, action, scope.now, by.actor());
         event.target = wanted.shown.clone();
         let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
         let contents = [("old", old), ("new", wanted.content.clone())];
-        let contents =
-            contents.map(|(word, content)| (word, content.map(|content| kind.shown(content))));
+        let contents = contents.map(|(word, content)| (word, content.map(public)));
         let told = [("version", Some(generation.into()))].into_iter().chain(contents);
         let told = told.filter_map(|(word, content)| Some((word.to_owned(), content?)));
         event.details = Some(told.collect::<Map<_, _>>());
@@ -417,11 +382,11 @@ impl Step<'_> {
 
     /// The changes of the state.
     fn changes(&self, tenant: &Tenant) -> Vec<Change> {
-        let Self { kind, id, generation, before, wanted, by } = *self;
-        let Wanted { content, aliases, .. } = wanted;
+        let Self { kind, id, generation, before, wanted, by, .. } = *self;
+        let Wanted { content, other_names, .. } = wanted;
         let (pk, alias_pk) = (keys::documents(kind, tenant), keys::aliases(kind, tenant));
         // In a fixed order, so that a retry is the identical transaction.
-        let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
+        let has: BTreeSet<String> = other_names.iter().map(OtherName::key).collect();
         let had: BTreeSet<String> =
             before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
         let mut set = vec![

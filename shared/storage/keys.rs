@@ -50,8 +50,8 @@
 //! can be searched through the index alone, because an event that has several is stored under the
 //! first.
 
-use crate::documents::Kind;
 use shared_domain::{
+    configuration::document_kind::DocumentKind,
     text::case_folding::fold,
     time::timestamp::Instant,
     trail::event::{Event, EventId, Tenant},
@@ -163,18 +163,18 @@ pub fn tenant_of(pk: &str) -> Option<Tenant> {
 }
 
 /// The partition of a tenant's documents of a kind, in the state table.
-pub fn documents(kind: Kind, tenant: &Tenant) -> String {
-    format!("{}#{tenant}", kind.as_ref())
+pub fn documents(kind: DocumentKind, tenant: &Tenant) -> String {
+    format!("{}#{tenant}", kind.word)
 }
 
 /// The partition of the queue that contains a due document.
-pub fn documents_due(kind: Kind, tenant: &Tenant, id: &str) -> String {
+pub fn documents_due(kind: DocumentKind, tenant: &Tenant, id: &str) -> String {
     documents_due_in(kind, due_shard(&format!("{tenant}#{id}")))
 }
 
 /// One of the [`DUE_SHARDS`] partitions of that queue.
-pub fn documents_due_in(kind: Kind, shard: u64) -> String {
-    format!("{}#{shard}", kind.as_ref())
+pub fn documents_due_in(kind: DocumentKind, shard: u64) -> String {
+    format!("{}#{shard}", kind.word)
 }
 
 /// The partition of the queue of streams without an urgent due time: those that wait for events, or
@@ -189,8 +189,8 @@ pub fn stream_rests_in(shard: u64) -> String {
 }
 
 /// The partition of the aliases of documents.
-pub fn aliases(kind: Kind, tenant: &Tenant) -> String {
-    format!("{}_alias#{tenant}", kind.as_ref())
+pub fn aliases(kind: DocumentKind, tenant: &Tenant) -> String {
+    format!("{}_alias#{tenant}", kind.word)
 }
 
 /// The partition of the tenants with directories to check.

@@ -62,9 +62,8 @@ use aws_sdk_dynamodb::{
 use aws_types::SdkConfig;
 use tokio::time::Instant as Deadline;
 
-use crate::documents::Kind;
 use shared_domain::{
-    configuration::settings::Settings,
+    configuration::{document::Document, settings::Settings},
     time::{time_zone, timestamp::Instant},
     trail::event::{Digest, Event, Recorded, RecordedBy, Tenant},
 };
@@ -193,7 +192,7 @@ impl Database {
             now,
             deadline,
         };
-        let chosen = scope.document(Kind::Settings, Kind::Settings.as_ref());
+        let chosen = scope.document(Settings::KIND, Settings::ID);
         let (chosen, own) = futures::join!(chosen, self.own_settings(now, deadline));
         match chosen?.map(|chosen| chosen.read()).transpose()?.flatten() {
             Some(chosen) => {

@@ -39,7 +39,7 @@ use shared::{
         },
         time::timestamp::Instant,
         trail::{
-            event::{Actor, EventId, Party, RecordedBy, Tenant},
+            event::{Actor, EventId, RecordedBy, Tenant},
             event_validation::{self, Intake},
             search::{Order, Range, Search},
         },
@@ -50,11 +50,7 @@ use shared::{
     },
     platform::{clock::Clock, outbound_http::Outbound, random},
     services::windows::Recording,
-    storage::{
-        Database, TenantScope,
-        documents::{Alias, Kind, Wanted},
-        insert_events::Insertion,
-    },
+    storage::{Database, TenantScope, documents::Wanted, insert_events::Insertion},
 };
 use tokio::{sync::Notify, time::Instant as Deadline};
 
@@ -634,19 +630,9 @@ async fn configure(world: &Arc<World>) {
         let json = json!({"name": format!("app-{number}"), "window": "PT10M", "max_window": "P1D", "accounts": ["msp-*"], "directory": directory});
         let application =
             Application::read(&json.to_string(), Place::OneMachine).expect("an application");
-        let wanted = Wanted {
-            content: serde_json::to_value(&application).ok(),
-            aliases: vec![Alias {
-                kind: 'n',
-                name: application.name.clone(),
-                pointer: String::new(),
-            }],
-            shown: Some(Party { id: Some(format!("app-{number}")), ..Party::default() }),
-            ..Wanted::default()
-        };
         let id = format!("app-{number}");
-        let want = |_: Option<&_>| Ok::<_, shared::storage::ReadError>(wanted.clone());
-        trail.configure(Kind::Application, &id, &caller, want).await.expect("an application");
+        let want = |_: Option<&_>| Wanted::stored(&id, &application);
+        trail.configure::<Application, _>(&id, &caller, want).await.expect("an application");
     }
 }
 

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        configuration::application::Configured,
+        configuration::{application::Application, document::Configured},
         findings::{
             finding::{Finding, State, Verdict},
             rules,
@@ -26,7 +26,7 @@ use shared::{
         windows::{revocation::Failure, window::Window},
     },
     platform::random,
-    services::{directories::Account, windows},
+    services::{directories::Account, documents, windows},
     storage::{ReadError, TenantScope, projections::Kind},
 };
 use tokio::time::Instant as Deadline;
@@ -70,7 +70,7 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
     let now = database.clock().now();
     let scope = database.scope(tenant, now, Deadline::now() + STORAGE).await?;
     let (mut looked_at, mut findings, mut failures) = (0, 0, Vec::new());
-    for application in windows::applications(&scope).await? {
+    for application in documents::all::<Application>(&scope).await? {
         match accounts(function, tenant, &application).await {
             Ok(accounts) => {
                 let scope = scope.at(database.clock().now(), Deadline::now() + STORAGE);
@@ -107,7 +107,7 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
 async fn accounts(
     function: &Disable,
     tenant: &Tenant,
-    Configured { application, .. }: &Configured,
+    Configured { document: application, .. }: &Configured<Application>,
 ) -> Result<Vec<Account>, Failure> {
     let Some(connection) = function.directories.connect(tenant, &application.directory) else {
         return Ok(Vec::new());
@@ -133,10 +133,10 @@ async fn accounts(
 async fn is_still_so(
     function: &Disable,
     tenant: &Tenant,
-    application: &Configured,
+    application: &Configured<Application>,
     account: &Account,
 ) -> bool {
-    match function.directories.connect(tenant, &application.application.directory) {
+    match function.directories.connect(tenant, &application.document.directory) {
         Some(connection) => connection
             .is_enabled(account)
             .await
@@ -148,11 +148,11 @@ async fn is_still_so(
 /// The rule that an account violates, and the reason.
 fn judge(
     account: &Account,
-    application: &Configured,
+    application: &Configured<Application>,
     windows: &[Window],
     now: Instant,
 ) -> Option<(&'static str, &'static str)> {
-    let directory = application.application.directory.key();
+    let directory = application.document.directory.key();
     let names = account.names();
     let mut claims = windows
         .iter()
@@ -185,12 +185,12 @@ fn judge(
 /// Raises the finding, unless it is open or was resolved. Returns its id.
 async fn raise(
     scope: &TenantScope<'_>,
-    application: &Configured,
+    application: &Configured<Application>,
     account: &Account,
     rule: &str,
     why: &str,
 ) -> Result<String, ReadError> {
-    let directory = application.application.directory.key().unwrap_or_default();
+    let directory = application.document.directory.key().unwrap_or_default();
     let finding = EventId::of_service(&scope.tenant, "finding", &[rule, &directory, &account.id]);
     let finding = format!("{rule}:{finding}");
     let known: Option<Finding> =
@@ -209,7 +209,7 @@ async fn raise(
     let round = known.map_or(0, |known| known.raised) + 1;
     let severity = rules::rule_of(rule).map(|rule| rule.severity);
     let details = json!({
-        "rule": rule, "severity": severity, "owners": application.application.owners, "application": application.id,
+        "rule": rule, "severity": severity, "owners": application.document.owners, "application": application.id,
         "directory": directory, "evidence": [], "round": round,
     });
     let party = Party {
@@ -224,7 +224,7 @@ async fn raise(
 /// Withdraws findings about an application's directory that no longer apply.
 async fn withdraw(
     scope: &TenantScope<'_>,
-    application: &Configured,
+    application: &Configured<Application>,
     found: &BTreeSet<String>,
 ) -> Result<(), ReadError> {
     let always = [Instant::from_millis(0), scope.now.plus(Duration::from_secs(86_400))];

@@ -22,9 +22,10 @@ use shared::{
     },
     services::{
         directories::{Account, Connection, Name},
+        documents,
         windows::{self, Stored},
     },
-    storage::{ReadError, TenantScope, documents::Kind},
+    storage::{ReadError, TenantScope},
 };
 use tokio::time::Instant as Deadline;
 
@@ -79,11 +80,8 @@ impl Applications {
         }
         let mut applications = Self { directories: Vec::new(), patterns: Vec::new() };
         for id in ids {
-            let read = scope.document(Kind::Application, id).await;
-            let read = read
-                .and_then(|it| Ok(it.map(|it| it.read::<Application>()).transpose()?.flatten()));
-            let application = match read {
-                Ok(Some(application)) => application,
+            let application = match documents::get::<Application>(scope, id).await {
+                Ok(Some(application)) => application.document,
                 Ok(None) => continue,
                 // No window may wait until the application is repaired.
                 Err(ReadError::Damaged(error)) => {

@@ -5,7 +5,10 @@
 use shared::services::export_jobs;
 use std::{collections::HashSet, time::Duration};
 
-use shared::storage::{ReadError, documents::Kind};
+use shared::{
+    domain::{configuration::document::Document, exports::saved_search::Saved},
+    storage::ReadError,
+};
 use tokio::time::Instant as Deadline;
 
 use crate::{Export, saved};
@@ -27,7 +30,7 @@ pub async fn run(function: &Export, own_name: &str, end: Deadline) -> Result<usi
         let due =
             export_jobs::due_exports(&function.database, last, until.max(Deadline::now())).await?;
         let saved =
-            function.database.due_documents(Kind::Saved, last, until.max(Deadline::now())).await?;
+            function.database.due_documents(Saved::KIND, last, until.max(Deadline::now())).await?;
         let now = clock.now();
         for due in saved.iter().filter(|due| due.at <= now) {
             // Once a minute for each search: the index lags behind the table, and missed runs are

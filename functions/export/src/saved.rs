@@ -8,14 +8,18 @@ use std::time::Duration;
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
     domain::{
+        configuration::document::Document,
         exports::{
             export_job::{Asked, Job},
-            saved_search::{Cause, Origin, Run},
+            saved_search::{Cause, Origin, Run, Saved},
         },
         trail::event::Actor,
     },
     http::{problem::Problem, request},
-    services::saved_searches::{DueBegun, DueRun, recorder},
+    services::{
+        documents,
+        saved_searches::{DueBegun, DueRun, recorder},
+    },
     storage::{ReadError, TenantScope, lease::Due},
 };
 use tokio::time::Instant as Deadline;
@@ -39,9 +43,9 @@ pub async fn run(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
-    let missing = || Problem::not_found("no saved search with this id is in the tenant");
+    let missing = || Problem::not_found(Saved::KIND.missing());
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let saved = saved_searches::saved(scope, id).await?.ok_or_else(missing)?.saved;
+    let saved = documents::get::<Saved>(scope, id).await?.ok_or_else(missing)?.document;
     let asked = saved_search_request::export_at(&saved, scope, scope.now, Cause::Asked).map_err(
         |problem| match problem.status {
             400 => Problem::conflict(

@@ -4,7 +4,10 @@
 use shared::services::streams;
 use std::{collections::HashSet, time::Duration};
 
-use shared::storage::{ReadError, documents::Kind};
+use shared::{
+    domain::{configuration::document::Document, streams::stream::Stream},
+    storage::ReadError,
+};
 use tokio::time::Instant as Deadline;
 
 use crate::Forward;
@@ -31,7 +34,7 @@ pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<us
     }
     loop {
         let due =
-            function.database.due_documents(Kind::Stream, last, until.max(Deadline::now())).await?;
+            function.database.due_documents(Stream::KIND, last, until.max(Deadline::now())).await?;
         let now = clock.now();
         for stream in due.iter().filter(|stream| stream.at <= now) {
             if called.insert((stream.tenant.clone(), stream.id.clone(), stream.at)) {

@@ -1,7 +1,7 @@
 //! `POST /v1/events?format=entra`: imports objects that were exported from Microsoft Graph. One
 //! object becomes one or more events, or an access package or organisation of the tenant.
 
-use shared::services::access_packages;
+use shared::services::documents;
 use std::collections::HashMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
@@ -18,7 +18,7 @@ use shared::{
         },
     },
     http::{problem::Problem, request},
-    storage::{ReadError, TenantScope, documents::Configured},
+    storage::{ReadError, TenantScope, documents::DocumentOutcome},
 };
 
 use crate::{
@@ -141,18 +141,18 @@ pub async fn import(
     for (index, id, result) in configure(scope, caller, documents).await {
         let entry = &mut imported[index];
         match result {
-            Ok((Configured::Created | Configured::Changed, version)) => {
+            Ok((DocumentOutcome::Created | DocumentOutcome::Changed, version)) => {
                 entry.end(Status::Created, []);
                 entry.version = Some(version);
             }
             // An import does not count packages and organisations, so `Full` changes nothing here.
-            Ok((Configured::Unchanged | Configured::Full(_), version)) => {
+            Ok((DocumentOutcome::Unchanged | DocumentOutcome::Full(_), version)) => {
                 entry.version = Some(version)
             }
-            Ok((Configured::Taken(alias, other), _)) => {
+            Ok((DocumentOutcome::Taken(name, other), _)) => {
                 let detail = format!(
                     "{:?} is the name of the package {other:?}; rename or delete that one first",
-                    alias.name
+                    name.name
                 );
                 entry.end(Status::Conflict, [FieldError::new("/displayName", detail)]);
             }
@@ -194,7 +194,7 @@ fn reserved(id: &str) -> String {
 }
 
 /// The result of one document: its index in the request, its id, and its new version.
-type OfDocument = (usize, String, Result<(Configured, u64), NotConfigured>);
+type OfDocument = (usize, String, Result<(DocumentOutcome, u64), NotConfigured>);
 
 /// Stores documents. Those with the same id are stored one after the other.
 async fn configure(
@@ -217,16 +217,16 @@ async fn configure(
         for (index, told) in documents {
             let result = match &told {
                 Told::Package(package) => {
-                    let want = |there, is_reserved| {
+                    let import = |there, is_reserved| {
                         allowed(there, is_reserved && !is_admin, |it| package.onto(it))
                     };
-                    access_packages::configure_package(scope, &id, caller, true, want).await
+                    documents::import(scope, &id, caller, import).await
                 }
                 Told::Organisation(organisation) => {
-                    let want = |there, is_reserved| {
+                    let import = |there, is_reserved| {
                         allowed(there, is_reserved && !is_admin, |it| organisation.onto(it))
                     };
-                    access_packages::configure_organisation(scope, &id, caller, true, want).await
+                    documents::import(scope, &id, caller, import).await
                 }
                 Told::Events(_) => continue,
             };
@@ -243,12 +243,12 @@ fn allowed<T: Clone + PartialEq>(
     there: Option<T>,
     is_fixed: bool,
     onto: impl FnOnce(Option<T>) -> T,
-) -> Result<Option<T>, NotConfigured> {
+) -> Result<T, NotConfigured> {
     let after = onto(there.clone());
     if is_fixed && there.as_ref() != Some(&after) {
         return Err(NotConfigured::Reserved);
     }
-    Ok(Some(after))
+    Ok(after)
 }
 
 fn answer(mut imported: Vec<Imported>) -> ApiGatewayV2httpResponse {

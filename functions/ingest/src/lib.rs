@@ -22,7 +22,7 @@ use http::Method;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::{
-        configuration::application::Place,
+        configuration::application::{Application, Place},
         identity::{
             caller::{Caller, Permission},
             matching,
@@ -51,7 +51,7 @@ use shared::{
         disable_trigger::Sweep,
         environment::{ConfigError, Variables},
     },
-    services::windows::Recording,
+    services::{documents, windows::Recording},
     storage::{Database, ReadError, TenantScope, insert_events::Insertion},
 };
 use tokio::time::Instant as Deadline;
@@ -231,10 +231,10 @@ async fn store(
     // applications are read first, and without such an application these events go in batches.
     let is_logged_off = events.iter().any(|event| effect::effect(event) == Some(Effect::LogsOff));
     let ends_on_log_off = is_logged_off
-        && windows::applications(scope)
+        && documents::all::<Application>(scope)
             .await?
             .iter()
-            .any(|application| application.application.end_on_log_off);
+            .any(|application| application.document.end_on_log_off);
     let has_effect = |event: &Event| match effect::effect(event) {
         None => false,
         Some(Effect::LogsOff) => ends_on_log_off,

@@ -1,6 +1,6 @@
 //! The API for changes of settings, people, applications, packages, organisations, streams,
 //! windows, findings, reviews and saved searches. In reading order: [`handle`], [`routes`],
-//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`],
+//! [`configured`] (documents of any kind), [`settings`], [`applications`], [`streams`],
 //! [`windows`], [`findings`], [`reviews`], [`saved`], [`alerts`] (test alerts).
 //!
 //! Every change is stored in one transaction with an event that contains the old and the new
@@ -8,10 +8,8 @@
 
 pub mod alerts;
 pub mod applications;
+pub mod configured;
 pub mod findings;
-pub mod organisations;
-pub mod packages;
-pub mod people;
 pub mod reviews;
 pub mod routes;
 pub mod saved;

@@ -2,17 +2,24 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use shared::{
-    domain::identity::caller::{
-        Caller,
-        Permission::{Admin, Operate, Read},
+    domain::{
+        configuration::{access_package::Package, organisation::Organisation},
+        identity::{
+            caller::{
+                Caller,
+                Permission::{Admin, Operate, Read},
+            },
+            person::Person,
+        },
     },
     http::route::{Answer, Route},
     storage::TenantScope,
 };
 
 use crate::{
-    Manage, alerts, applications, findings, organisations, packages, people, reviews, saved,
-    settings, streams, windows,
+    Manage, alerts, applications,
+    configured::{delete, put},
+    findings, reviews, saved, settings, streams, windows,
 };
 
 /// A call whose caller has the permission.
@@ -29,13 +36,13 @@ pub type Handler = for<'c> fn(&'c Call<'c>) -> Answer<'c>;
 #[rustfmt::skip]
 pub const ROUTES: &[Route<Handler>] = &[
     Route::put("/v1/settings", Admin, |it| Box::pin(settings::put(it))),
-    Route::put("/v1/people/{id}", Admin, |it| Box::pin(people::put(it))),
+    Route::put("/v1/people/{id}", Admin, |it| Box::pin(put::<Person>(it))),
     Route::put("/v1/applications/{id}", Admin, |it| Box::pin(applications::put(it))),
     Route::delete("/v1/applications/{id}", Admin, |it| Box::pin(applications::delete(it))),
-    Route::put("/v1/packages/{id}", Admin, |it| Box::pin(packages::put(it))),
-    Route::delete("/v1/packages/{id}", Admin, |it| Box::pin(packages::delete(it))),
-    Route::put("/v1/organisations/{id}", Admin, |it| Box::pin(organisations::put(it))),
-    Route::delete("/v1/organisations/{id}", Admin, |it| Box::pin(organisations::delete(it))),
+    Route::put("/v1/packages/{id}", Admin, |it| Box::pin(put::<Package>(it))),
+    Route::delete("/v1/packages/{id}", Admin, |it| Box::pin(delete::<Package>(it))),
+    Route::put("/v1/organisations/{id}", Admin, |it| Box::pin(put::<Organisation>(it))),
+    Route::delete("/v1/organisations/{id}", Admin, |it| Box::pin(delete::<Organisation>(it))),
     Route::put("/v1/streams/{id}", Admin, |it| Box::pin(streams::put(it))),
     Route::delete("/v1/streams/{id}", Admin, |it| Box::pin(streams::delete(it))),
     Route::post("/v1/streams/{id}/replay", Admin, |it| Box::pin(streams::replay(it))),

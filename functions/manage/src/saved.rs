@@ -5,19 +5,23 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::http::saved_search_request;
 use shared::{
     domain::{
-        exports::saved_search::{self, MOST_SAVED, Saved},
+        configuration::document::Configured,
+        exports::saved_search::{MOST_SAVED, Saved},
         identity::caller::{Caller, Permission},
         trail::event::Actor,
     },
     http::{problem::Problem, request},
-    services::saved_searches::shown,
+    services::documents,
     storage::{
         capacity::{Full, Places},
-        documents::{Configured, Document, Due, Kind, Wanted},
+        documents::{DocumentOutcome, Due, StoredDocument, Wanted},
     },
 };
 
-use crate::routes::Call;
+use crate::{
+    configured::{delete_if, missing, status},
+    routes::Call,
+};
 
 /// The saved searches of a tenant.
 const PLACES: Places = Places { what: "saved", most: MOST_SAVED, are_shared: true };
@@ -48,8 +52,8 @@ pub async fn put(
         caller.actor(),
     )?;
     let mut answer = None;
-    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
-        let before: Option<Saved> = there.map(Document::read).transpose()?.flatten();
+    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+        let before: Option<Saved> = documents::read(there)?;
         let mut saved = read.clone();
         if let Some(before) = &before {
             own(&before.owner, caller)?;
@@ -58,23 +62,22 @@ pub async fn put(
         // Missed runs remain due if the schedule has not changed.
         let due_before = there.and_then(|there| there.due_at);
         let kept = due_before.filter(|_| before.is_some_and(|before| saved.runs_as(&before)));
-        let (due, next_run_at) = match (kept, saved.next_run(scope.now)) {
+        let (due, due_at) = match (kept, saved.next_run(scope.now)) {
             (_, None) => (Due::Never, None),
             (Some(kept), Some(_)) => (Due::AsBefore, Some(kept)),
             (None, Some(next)) => (Due::At(next), Some(next)),
         };
-        let content = serde_json::to_value(&saved).map_err(|error| Problem::internal(&error))?;
-        let shown = Some(shown(id, Some(saved.name.clone())));
-        answer = Some(saved_search::Configured { id: id.to_owned(), saved, next_run_at });
-        Ok(Wanted { content: Some(content), shown, due, places: Some(PLACES), ..Wanted::default() })
+        let wanted = Wanted { due, places: Some(PLACES), ..Wanted::stored(id, &saved)? };
+        answer = Some((saved, due_at));
+        Ok(wanted)
     };
-    let status = match scope.configure(Kind::Saved, id, caller, want).await? {
-        Configured::Created => 201,
-        // Names of saved searches are not unique.
-        Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
-        Configured::Full(full) => return Err(no_place(full)),
-    };
-    Ok(request::json(status, &answer))
+    let (outcome, version) = scope.configure::<Saved, _>(id, caller, want).await?;
+    if let DocumentOutcome::Full(full) = outcome {
+        return Err(no_place(full));
+    }
+    let configured = answer
+        .map(|(document, due_at)| Configured { due_at, ..Configured::new(id, version, document) });
+    Ok(request::json(status::<Saved>(outcome)?, &configured))
 }
 
 /// `DELETE /v1/saved/{id}`: deletes the saved search. The files of its runs are stored until they
@@ -82,26 +85,9 @@ pub async fn put(
 ///
 /// # Errors
 /// 403 where it is somebody else's; 404; 503.
-pub async fn delete(
-    Call { scope, request, caller, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let missing = || Problem::not_found("no saved search with this id is in the tenant");
-    let id = request::configured_id(request).map_err(|_| missing())?;
-    // The state before this request, even if an attempt without an answer has changed it.
-    let mut is_first = true;
-    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
-        let there: Option<Saved> = there.map(Document::read).transpose()?.flatten();
-        match &there {
-            Some(there) => own(&there.owner, caller)?,
-            None if is_first => return Err(missing()),
-            None => {}
-        }
-        is_first = false;
-        let shown = Some(shown(id, there.map(|there| there.name)));
-        Ok(Wanted { shown, due: Due::Never, ..Wanted::default() })
-    };
-    scope.configure(Kind::Saved, id, caller, want).await?;
-    Ok(request::no_content())
+pub async fn delete(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = request::configured_id(call.request).map_err(|_| missing::<Saved>())?;
+    delete_if::<Saved>(call, id, |there| own(&there.owner, call.caller)).await
 }
 
 /// # Errors

@@ -9,7 +9,8 @@ use shared::{
         trail::actions::ConfigurationAction,
     },
     http::{problem::Problem, request},
-    storage::documents::{Document, Kind, Wanted},
+    services::documents,
+    storage::documents::{StoredDocument, Wanted},
 };
 
 use crate::{Manage, routes::Call};
@@ -36,9 +37,8 @@ pub async fn put(
     let mut first: Option<Settings> = None;
     // Concurrent requests about different settings both take effect: the other settings are read
     // again.
-    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
-        let before: Settings =
-            there.map(Document::read).transpose()?.flatten().unwrap_or(scope.settings.clone());
+    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+        let before: Settings = documents::read(there)?.unwrap_or(scope.settings.clone());
         let refused = |errors| Problem::invalid("the settings were not changed", errors);
         settings = before.changed_by(&json, *place, scope.now).map_err(refused)?;
         let errors: Vec<_> = settings
@@ -70,7 +70,7 @@ pub async fn put(
             ..Wanted::default()
         })
     };
-    scope.configure(Kind::Settings, Kind::Settings.as_ref(), caller, want).await?;
+    scope.configure::<Settings, _>(Settings::ID, caller, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));
     Ok(request::json(200, &Answer { notice, hold: settings.hold(scope.now), settings: &settings }))
 }

@@ -9,15 +9,19 @@ use shared::{
         streams::stream::{self, Asked, MOST_STREAMS, Stream},
     },
     http::{problem::Problem, request},
-    services::streams::named,
+    services::documents,
     storage::{
         TenantScope,
         capacity::{Full, Places},
-        documents::{Configured, Document, Due, Kind, Wanted},
+        documents::{DocumentOutcome, Due, StoredDocument, Wanted},
     },
 };
 
-use crate::{Manage, routes::Call};
+use crate::{
+    Manage,
+    configured::{missing, refused, status},
+    routes::Call,
+};
 
 /// Starts processing a stream at once. If the call is lost, the schedule finds the stream five
 /// minutes later.
@@ -43,18 +47,17 @@ fn no_place(full: Full) -> Problem {
     Problem::conflict(format!("{why}; delete one that is not needed any more"), Vec::new())
 }
 
-fn missing() -> Problem {
-    Problem::not_found("no stream with this id is configured in the tenant")
-}
-
 /// The current state of the stream.
 async fn answer(
     scope: &TenantScope<'_>,
     id: &str,
     status: u16,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let stored = streams::stream(scope, id).await?.ok_or_else(missing)?;
-    Ok(request::json(status, &streams::answered_stream(scope, &stored).await?.ok_or_else(missing)?))
+    let stored = streams::stream(scope, id).await?.ok_or_else(missing::<Stream>)?;
+    Ok(request::json(
+        status,
+        &streams::answered_stream(scope, &stored).await?.ok_or_else(missing::<Stream>)?,
+    ))
 }
 
 /// `PUT /v1/streams/{id}`: replaces the stream. An existing stream keeps its position.
@@ -65,9 +68,8 @@ pub async fn put(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
-    let refused = |errors| Problem::invalid("the stream was not stored", errors);
     let asked = Asked::read(&request::json_body(request)?, function.place, &scope.settings.zone)
-        .map_err(refused)?;
+        .map_err(refused::<Stream>)?;
     let errors: Vec<_> = asked
         .target()
         .secrets()
@@ -80,18 +82,15 @@ pub async fn put(
         })
         .collect();
     if !errors.is_empty() {
-        return Err(refused(errors));
+        return Err(refused::<Stream>(errors));
     }
     let oldest = scope.oldest();
-    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
-        let before: Option<Stream> = there.map(Document::read).transpose()?.flatten();
+    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+        let before: Option<Stream> = documents::read(there)?;
         let stream = asked.clone().stream(before.as_ref(), scope.now, oldest);
-        let stream = stream.map_err(|detail| refused(vec![FieldError::new("/from", detail)]))?;
+        let stream =
+            stream.map_err(|detail| refused::<Stream>(vec![FieldError::new("/from", detail)]))?;
         Ok(Wanted {
-            content: Some(
-                serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?,
-            ),
-            shown: Some(named(id)),
             // An existing stream keeps its due time, or is being processed.
             due: if before.is_some() && there.is_some_and(|it| it.due_at.is_some()) {
                 Due::AsBefore
@@ -99,16 +98,14 @@ pub async fn put(
                 Due::At(scope.now)
             },
             places: Some(PLACES),
-            ..Wanted::default()
+            ..Wanted::stored(id, &stream)?
         })
     };
-    let configured = scope.configure(Kind::Stream, id, caller, want).await?;
-    let status = match configured {
-        Configured::Created => 201,
-        // Names of saved searches are not unique.
-        Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
-        Configured::Full(full) => return Err(no_place(full)),
-    };
+    let (outcome, _) = scope.configure::<Stream, _>(id, caller, want).await?;
+    if let DocumentOutcome::Full(full) = outcome {
+        return Err(no_place(full));
+    }
+    let status = status::<Stream>(outcome)?;
     call_sender(function, scope, id).await;
     answer(scope, id, status).await
 }
@@ -120,13 +117,13 @@ pub async fn put(
 pub async fn delete(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request).map_err(|_| missing())?;
-    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
-        there.ok_or_else(missing)?;
+    let id = request::configured_id(request).map_err(|_| missing::<Stream>())?;
+    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+        there.ok_or_else(missing::<Stream>)?;
         // The run that processes it notices the deletion and withdraws the stream's finding.
-        Ok(Wanted { shown: Some(named(id)), due: Due::At(scope.now), ..Wanted::default() })
+        Ok(Wanted { due: Due::At(scope.now), ..Wanted::deleted::<Stream>(id, None) })
     };
-    scope.configure(Kind::Stream, id, caller, want).await?;
+    scope.configure::<Stream, _>(id, caller, want).await?;
     call_sender(function, scope, id).await;
     Ok(request::no_content())
 }
@@ -139,22 +136,20 @@ pub async fn delete(
 pub async fn replay(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing::<Stream>())?;
     let from = stream::read_replay(&request::json_body(request)?, &scope.settings.zone)
         .map_err(|errors| Problem::invalid("nothing is sent again", errors))?;
     let oldest = scope.oldest();
-    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
-        let before: Option<Stream> = there.ok_or_else(missing)?.read()?;
-        let before = before.ok_or_else(missing)?;
+    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+        let before: Option<Stream> = there.ok_or_else(missing::<Stream>)?.read()?;
+        let before = before.ok_or_else(missing::<Stream>)?;
         // Two requests at the same moment are one replay.
         let replays = before.replays + u32::from(before.begun_at != scope.now);
         let stream =
             Stream { from: from.at(scope.now, oldest), begun_at: scope.now, replays, ..before };
-        let content =
-            Some(serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?);
-        Ok(Wanted { content, shown: Some(named(id)), ..Wanted::default() })
+        Ok(Wanted::stored(id, &stream)?)
     };
-    scope.configure(Kind::Stream, id, caller, want).await?;
+    scope.configure::<Stream, _>(id, caller, want).await?;
     call_sender(function, scope, id).await;
     answer(scope, id, 200).await
 }
@@ -166,8 +161,10 @@ pub async fn replay(
 pub async fn test(
     Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request).map_err(|_| missing())?;
-    streams::ask_for_stream_test(scope, id, &caller.actor().shown()).await?.ok_or_else(missing)?;
+    let id = request::configured_id(request).map_err(|_| missing::<Stream>())?;
+    streams::ask_for_stream_test(scope, id, &caller.actor().shown())
+        .await?
+        .ok_or_else(missing::<Stream>)?;
     call_sender(function, scope, id).await;
     answer(scope, id, 202).await
 }

@@ -1,7 +1,7 @@
 //! `GET /v1/calendar`: reviews that are due and runs that schedules will start.
 
+use shared::services::documents;
 use shared::services::reviews;
-use shared::services::saved_searches;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
@@ -9,8 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::{
     domain::{
-        exports::saved_search::{Configured, Saved},
-        reviews::review::Stage,
+        configuration::document::Configured, exports::saved_search::Saved, reviews::review::Stage,
         time::timestamp::Instant,
     },
     http::{
@@ -75,7 +74,9 @@ pub async fn calendar(
         ));
     }
     let mut entries = reviews(scope, since, until).await?;
-    for Configured { id, saved, next_run_at } in saved_searches::all_saved(scope).await? {
+    for configured in documents::all::<Saved>(scope).await? {
+        let next_run_at = configured.next_run_at();
+        let Configured { id, document: saved, .. } = configured;
         let runs = next_run_at.into_iter().flat_map(|next| runs(&saved, next, since, until));
         // One entry above the limit is enough to refuse the range.
         let room = (MOST_ENTRIES + 1).saturating_sub(entries.len());

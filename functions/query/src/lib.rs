@@ -1,8 +1,8 @@
 //! The read side of the API. In reading order: [`handle`], [`routes`] (the table of routes),
 //! [`events`] (list, search, one event), [`counts`], [`feed`], [`page`] (how these write a page),
 //! [`sessions`], [`windows`], [`findings`], [`reports`], [`reviews`], [`configured`] (settings,
-//! people, applications, packages, organisations, saved searches), [`runs`] (of saved searches),
-//! [`calendar`], [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
+//! and documents of any other kind), [`runs`] (of saved searches), [`calendar`], [`streams`],
+//! [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;

@@ -5,7 +5,16 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use shared::{
-    domain::identity::caller::{Caller, Permission::Read},
+    domain::{
+        configuration::{
+            access_package::Package, application::Application, organisation::Organisation,
+        },
+        exports::saved_search::Saved,
+        identity::{
+            caller::{Caller, Permission::Read},
+            person::Person,
+        },
+    },
     http::{
         reader::Reader,
         route::{Answer, Route},
@@ -14,8 +23,9 @@ use shared::{
 };
 
 use crate::{
-    Query, about, alerts, calendar, configured, counts, events, feed, findings, reports, reviews,
-    runs, sessions, streams, windows,
+    Query, about, alerts, calendar,
+    configured::{list, one, settings},
+    counts, events, feed, findings, reports, reviews, runs, sessions, streams, windows,
 };
 
 /// A request whose caller may read.
@@ -73,18 +83,18 @@ pub const ROUTES: &[Route<Handler>] = &[
     Route::get("/v1/alerts", Read, Tenant(|it| Box::pin(alerts::list(it)))),
     Route::get("/v1/alerts/{id}", Read, Tenant(|it| Box::pin(alerts::one(it)))),
 
-    Route::get("/v1/settings", Read, Tenant(|it| Box::pin(configured::settings(it)))),
-    Route::get("/v1/people", Read, Tenant(|it| Box::pin(configured::people(it)))),
-    Route::get("/v1/people/{id}", Read, Tenant(|it| Box::pin(configured::person(it)))),
-    Route::get("/v1/applications", Read, Tenant(|it| Box::pin(configured::applications(it)))),
-    Route::get("/v1/applications/{id}", Read, Tenant(|it| Box::pin(configured::application(it)))),
-    Route::get("/v1/packages", Read, Tenant(|it| Box::pin(configured::packages(it)))),
-    Route::get("/v1/packages/{id}", Read, Tenant(|it| Box::pin(configured::package(it)))),
-    Route::get("/v1/organisations", Read, Tenant(|it| Box::pin(configured::organisations(it)))),
-    Route::get("/v1/organisations/{id}", Read, Tenant(|it| Box::pin(configured::organisation(it)))),
+    Route::get("/v1/settings", Read, Tenant(|it| Box::pin(settings(it)))),
+    Route::get("/v1/people", Read, Tenant(|it| Box::pin(list::<Person>(it)))),
+    Route::get("/v1/people/{id}", Read, Tenant(|it| Box::pin(one::<Person>(it)))),
+    Route::get("/v1/applications", Read, Tenant(|it| Box::pin(list::<Application>(it)))),
+    Route::get("/v1/applications/{id}", Read, Tenant(|it| Box::pin(one::<Application>(it)))),
+    Route::get("/v1/packages", Read, Tenant(|it| Box::pin(list::<Package>(it)))),
+    Route::get("/v1/packages/{id}", Read, Tenant(|it| Box::pin(one::<Package>(it)))),
+    Route::get("/v1/organisations", Read, Tenant(|it| Box::pin(list::<Organisation>(it)))),
+    Route::get("/v1/organisations/{id}", Read, Tenant(|it| Box::pin(one::<Organisation>(it)))),
     Route::get("/v1/streams", Read, Tenant(|it| Box::pin(streams::list(it)))),
     Route::get("/v1/streams/{id}", Read, Tenant(|it| Box::pin(streams::one(it)))),
-    Route::get("/v1/saved", Read, Tenant(|it| Box::pin(configured::all_saved(it)))),
-    Route::get("/v1/saved/{id}", Read, Tenant(|it| Box::pin(configured::saved(it)))),
+    Route::get("/v1/saved", Read, Tenant(|it| Box::pin(list::<Saved>(it)))),
+    Route::get("/v1/saved/{id}", Read, Tenant(|it| Box::pin(one::<Saved>(it)))),
     Route::get("/v1/saved/{id}/runs", Read, Tenant(|it| Box::pin(runs::list(it)))),
 ];

@@ -4,13 +4,16 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::Value;
 use shared::services::saved_searches;
 use shared::{
-    domain::exports::saved_search::Run,
+    domain::{
+        configuration::document::Document,
+        exports::saved_search::{Run, Saved},
+    },
     http::{
         pagination,
         problem::Problem,
         request::{self, Parameters},
     },
-    services::export_jobs::StoredJob,
+    services::{documents, export_jobs::StoredJob},
 };
 
 use crate::routes::TenantCall;
@@ -20,9 +23,9 @@ pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["limit", "cursor"])?;
-    let missing = || Problem::not_found("no saved search with this id is in the tenant");
+    let missing = || Problem::not_found(Saved::KIND.missing());
     let id = request::configured_id(request).map_err(|_| missing())?;
-    saved_searches::saved(scope, id).await?.ok_or_else(missing)?;
+    documents::get::<Saved>(scope, id).await?.ok_or_else(missing)?;
     // Binds the cursor to this saved search.
     parameters.set("saved", id);
     let answered =

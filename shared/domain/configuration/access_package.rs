@@ -9,15 +9,23 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    configuration::organisation,
-    identity::person::Known,
+    configuration::{
+        address_policy::Place,
+        document::{Configured, Document, OtherName, PutDocument},
+        document_kind::DocumentKind,
+        organisation::{self, Organisation},
+    },
+    identity::person::Person,
     json::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,
     },
     text::case_folding::fold_identity,
     time::duration::Length,
-    trail::event::{Actor, Party},
+    trail::{
+        actions::ConfigurationAction,
+        event::{Actor, Party},
+    },
 };
 
 pub const MOST_OWNERS: usize = 10;
@@ -25,6 +33,8 @@ pub const MOST_RESOURCE_ROLES: usize = 200;
 pub const MOST_POLICIES: usize = 50;
 /// Maximum number of people, groups or organisations in each list.
 pub const MOST_NAMED: usize = 100;
+/// Longest id of a policy within a review, in bytes: the limit of DynamoDB for a sort key.
+const LONGEST_POLICY_ID: usize = 1024;
 /// Maximum number of approvals that a policy may require.
 pub const MOST_APPROVALS: u32 = 50;
 /// The longest duration of access.
@@ -132,14 +142,44 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// A package in an API response.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Configured {
-    pub id: String,
-    /// Number of changes: the `version` in the `policy` of a decision.
-    pub version: u64,
-    #[serde(flatten)]
-    pub package: Package,
+impl Document for Package {
+    const KIND: DocumentKind = DocumentKind {
+        word: "package",
+        action: ConfigurationAction::PackageConfigured,
+        noun: "package",
+        list: "packages",
+    };
+    const SHOWS_VERSION: bool = true;
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn other_names(&self) -> Vec<OtherName> {
+        vec![OtherName::display(&self.name)]
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        let texts = [Some(&self.name), self.description.as_ref(), self.catalog.as_ref()];
+        let texts = texts.into_iter().flatten().chain(&self.owners).map(String::as_str);
+        let roles =
+            self.resource_roles.iter().flat_map(|it| [it.resource.name.as_str(), it.role.as_str()]);
+        texts.chain(roles).collect()
+    }
+}
+
+impl PutDocument for Package {
+    fn from_body(json: &str, id: &str, _place: Place) -> Result<Self, Vec<FieldError>> {
+        let package = Self::read(json)?;
+        package.check_policy_ids(id).map_err(|error| vec![error])?;
+        Ok(package)
+    }
+}
+
+/// The id of a policy within a review: package and policy. The separator is percent-encoded in the
+/// package's id.
+pub fn policy_id(package: &str, policy: &str) -> String {
+    format!("{}/{policy}", package.replace('%', "%25").replace('/', "%2F"))
 }
 
 /// Whether a statement is true, as far as the trail contains the facts.
@@ -186,28 +226,28 @@ pub enum CanRequest<'p> {
 #[derive(Clone, Debug, Default)]
 pub struct Somebody<'p> {
     names: Vec<&'p str>,
-    pub person: Option<&'p Known>,
+    pub person: Option<&'p Configured<Person>>,
 }
 
 impl<'p> Somebody<'p> {
-    pub fn known(person: &'p Known) -> Self {
+    pub fn known(person: &'p Configured<Person>) -> Self {
         Self { names: Vec::new(), person: Some(person) }
     }
 
     /// The person of a party, with the record that was found for it.
-    pub fn of_party(party: &'p Party, person: Option<&'p Known>) -> Self {
+    pub fn of_party(party: &'p Party, person: Option<&'p Configured<Person>>) -> Self {
         Self { names: identifying(&party.id, &party.email, &party.name), person }
     }
 
     /// The person of an actor, with the record that was found for it.
-    pub fn of_actor(actor: &'p Actor, person: Option<&'p Known>) -> Self {
+    pub fn of_actor(actor: &'p Actor, person: Option<&'p Configured<Person>>) -> Self {
         Self { names: identifying(&actor.id, &actor.email, &actor.name), person }
     }
 
     /// All names of the person: those in the event, and the id, addresses and ids of the record.
     fn names(&self) -> impl Iterator<Item = &'p str> {
         let of_record = self.person.into_iter().flat_map(|known| {
-            let person = &known.person;
+            let person = &known.document;
             let lists = [&person.emails, &person.upns, &person.object_ids, &person.scm_names];
             lists.into_iter().flatten().map(String::as_str).chain([known.id.as_str()])
         });
@@ -231,7 +271,7 @@ impl<'p> Somebody<'p> {
 
     /// Whether the person is in one of these groups. Only the person's record contains groups.
     fn is_in(&self, groups: &[String]) -> Verdict {
-        match self.person.map(|known| &known.person.groups) {
+        match self.person.map(|known| &known.document.groups) {
             _ if groups.is_empty() => Verdict::No,
             Some(own) if !own.is_empty() => own
                 .iter()
@@ -246,7 +286,7 @@ impl<'p> Somebody<'p> {
     }
 
     /// Whether the person belongs to an organisation.
-    fn belongs_to(&self, organisation: &organisation::Organisation) -> Verdict {
+    fn belongs_to(&self, organisation: &Organisation) -> Verdict {
         let mut addresses = self.addresses().peekable();
         if addresses.peek().is_none() {
             return Verdict::Unknown;
@@ -289,6 +329,20 @@ impl Sort {
 }
 
 impl Package {
+    /// The error of a package whose policies have ids too long for a review, where they are stored
+    /// by both ids.
+    pub(crate) fn check_policy_ids(&self, id: &str) -> Result<(), FieldError> {
+        let long = |policy: &Policy| policy_id(id, &policy.id).len() > LONGEST_POLICY_ID;
+        match self.policies.iter().position(long) {
+            None => Ok(()),
+            Some(place) => {
+                let detail =
+                    "is too long beside the package's id: together they name the policy in reviews";
+                Err(FieldError::new(format!("/policies/{place}/id"), detail))
+            }
+        }
+    }
+
     /// Reads the body of a request to configure a package.
     ///
     /// # Errors
@@ -316,8 +370,8 @@ impl Package {
     /// everyone apply.
     pub fn may_request(
         &self,
-        person: Option<&Known>,
-        organisations: &[organisation::Configured],
+        person: Option<&Configured<Person>>,
+        organisations: &[Configured<Organisation>],
     ) -> CanRequest<'_> {
         let somebody = person.map(Somebody::known).unwrap_or_default();
         let verdicts: Vec<_> = self
@@ -337,14 +391,6 @@ impl Package {
 
     pub fn policy(&self, id: &str) -> Option<&Policy> {
         self.policies.iter().find(|policy| policy.id == id)
-    }
-
-    /// The texts that a search by name looks at.
-    pub fn searchable(&self) -> impl Iterator<Item = &str> {
-        let texts = [Some(&self.name), self.description.as_ref(), self.catalog.as_ref()];
-        let roles =
-            self.resource_roles.iter().flat_map(|it| [it.resource.name.as_str(), it.role.as_str()]);
-        texts.into_iter().flatten().chain(&self.owners).map(String::as_str).chain(roles)
     }
 }
 
@@ -418,17 +464,17 @@ impl Policy {
         &self,
         somebody: &Somebody<'_>,
         requester: &Somebody<'_>,
-        organisations: &[organisation::Configured],
+        organisations: &[Configured<Organisation>],
     ) -> Verdict {
         let Approvers { users, groups, manager, sponsors, others } = &self.approvers;
         if self.approvers == Approvers::default() {
             return Verdict::Unknown;
         }
-        let is_manager = || match requester.person.and_then(|known| known.person.manager.as_deref())
-        {
-            Some(manager) => somebody.is_among([manager]),
-            None => Verdict::Unknown,
-        };
+        let is_manager =
+            || match requester.person.and_then(|known| known.document.manager.as_deref()) {
+                Some(manager) => somebody.is_among([manager]),
+                None => Verdict::Unknown,
+            };
         Verdict::any([
             somebody.is_among(users.iter().map(String::as_str)),
             somebody.is_in(groups),
@@ -443,12 +489,12 @@ impl Policy {
 fn is_sponsor(
     somebody: &Somebody<'_>,
     requester: &Somebody<'_>,
-    organisations: &[organisation::Configured],
+    organisations: &[Configured<Organisation>],
 ) -> Verdict {
-    Verdict::any(organisations.iter().map(|it| match requester.belongs_to(&it.organisation) {
+    Verdict::any(organisations.iter().map(|it| match requester.belongs_to(&it.document) {
         Verdict::No => Verdict::No,
-        _ if it.organisation.sponsors().next().is_none() => Verdict::Unknown,
-        Verdict::Yes => somebody.is_among(it.organisation.sponsors()),
+        _ if it.document.sponsors().next().is_none() => Verdict::Unknown,
+        Verdict::Yes => somebody.is_among(it.document.sponsors()),
         Verdict::Unknown => Verdict::Unknown,
     }))
 }
@@ -457,7 +503,7 @@ impl Requestors {
     fn allow(
         &self,
         somebody: &Somebody<'_>,
-        organisations: &[organisation::Configured],
+        organisations: &[Configured<Organisation>],
     ) -> Verdict {
         let Self { all, members, users, groups, organisations: named, configured_organisations } =
             self;
@@ -465,12 +511,11 @@ impl Requestors {
             .iter()
             .find(|it| fold_identity(&it.id) == fold_identity(id))
         {
-            Some(it) => somebody.belongs_to(&it.organisation),
+            Some(it) => somebody.belongs_to(&it.document),
             None => Verdict::Unknown,
         };
-        let configured = organisations
-            .iter()
-            .filter(|it| it.organisation.state == organisation::State::Configured);
+        let configured =
+            organisations.iter().filter(|it| it.document.state == organisation::State::Configured);
         let mut addresses = somebody.addresses().peekable();
         let is_member = match addresses.peek() {
             None => Verdict::Unknown,
@@ -486,7 +531,7 @@ impl Requestors {
             somebody.is_in(groups),
             Verdict::any(named.iter().map(of_organisation)),
             if *configured_organisations {
-                Verdict::any(configured.map(|it| somebody.belongs_to(&it.organisation)))
+                Verdict::any(configured.map(|it| somebody.belongs_to(&it.document)))
             } else {
                 Verdict::No
             },

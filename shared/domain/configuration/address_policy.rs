@@ -1,6 +1,9 @@
 //! The address policy: which addresses a tenant may configure.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 /// The allowed range of a tenant's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,32 @@ impl Reach {
             None => !is_here || self == Self::Loopback,
         };
         if is_permitted { Ok(()) } else { Err(format!("{host} is not a public address")) }
+    }
+}
+
+/// Where the service runs. It decides where secrets are stored, which addresses are allowed, and
+/// how short a window may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Deployed,
+    OneMachine,
+}
+
+impl Place {
+    /// The addresses that requests to directories may use.
+    pub fn reach(self) -> Reach {
+        match self {
+            Self::Deployed => Reach::Public,
+            Self::OneMachine => Reach::Loopback,
+        }
+    }
+
+    /// The shortest window. In AWS windows end to the minute; on one machine to the second.
+    pub fn shortest_window(self) -> Duration {
+        match self {
+            Self::Deployed => Duration::from_secs(300),
+            Self::OneMachine => Duration::from_secs(1),
+        }
     }
 }
 

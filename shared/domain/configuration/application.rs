@@ -6,15 +6,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    configuration::{address_policy::Reach, directory::Directory},
+    configuration::{
+        directory::Directory,
+        document::{Document, OtherName, PutDocument},
+        document_kind::DocumentKind,
+    },
     json::{
         object_reader::{self, Fields, NAME_BYTES},
         strict_json::FieldError,
     },
     text::case_folding::fold_identity,
     time::duration::Length,
-    trail::actions::{Action, EntitlementAction, JitAction, SessionAction},
+    trail::actions::{Action, ConfigurationAction, EntitlementAction, JitAction, SessionAction},
 };
+
+pub use crate::configuration::address_policy::Place;
 
 const MOST_ACCOUNTS: usize = 50;
 const MOST_OWNERS: usize = 10;
@@ -81,14 +87,6 @@ impl OpeningEvent {
     }
 }
 
-/// An application in an API response.
-#[derive(Clone, Debug, Serialize)]
-pub struct Configured {
-    pub id: String,
-    #[serde(flatten)]
-    pub application: Application,
-}
-
 /// The name of a secret, never the secret: `secretsmanager:graph`, or `env:JIT_AUDIT_SECRET_GRAPH`
 /// on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -152,29 +150,31 @@ impl std::fmt::Display for SecretName {
     }
 }
 
-/// Where the service runs. It decides where secrets are stored, which addresses are allowed, and
-/// how short a window may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    Deployed,
-    OneMachine,
-}
+impl Document for Application {
+    const KIND: DocumentKind = DocumentKind {
+        word: "application",
+        action: ConfigurationAction::ApplicationConfigured,
+        noun: "application",
+        list: "applications",
+    };
 
-impl Place {
-    /// The addresses that requests to directories may use.
-    pub fn reach(self) -> Reach {
-        match self {
-            Self::Deployed => Reach::Public,
-            Self::OneMachine => Reach::Loopback,
-        }
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
     }
 
-    /// The shortest window. In AWS windows end to the minute; on one machine to the second.
-    pub fn shortest_window(self) -> Duration {
-        match self {
-            Self::Deployed => Duration::from_secs(300),
-            Self::OneMachine => Duration::from_secs(1),
-        }
+    fn other_names(&self) -> Vec<OtherName> {
+        vec![OtherName::display(&self.name)]
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        let lists = self.accounts.iter().chain(&self.owners).map(String::as_str);
+        [self.name.as_str()].into_iter().chain(lists).collect()
+    }
+}
+
+impl PutDocument for Application {
+    fn from_body(json: &str, _id: &str, place: Place) -> Result<Self, Vec<FieldError>> {
+        Self::read(json, place)
     }
 }
 

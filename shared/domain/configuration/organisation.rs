@@ -6,12 +6,18 @@ use serde_json::{Map, Value};
 use strum::{EnumString, VariantNames};
 
 use crate::{
+    configuration::{
+        address_policy::Place,
+        document::{Document, PutDocument},
+        document_kind::DocumentKind,
+    },
     json::{
         object_reader::{self, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,
     },
     text::case_folding::fold_identity,
     time::timestamp::Instant,
+    trail::actions::ConfigurationAction,
 };
 
 pub const MOST_DOMAINS: usize = 50;
@@ -59,14 +65,30 @@ pub enum State {
     Proposed,
 }
 
-/// An organisation in an API response.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Configured {
-    pub id: String,
-    /// Number of changes.
-    pub version: u64,
-    #[serde(flatten)]
-    pub organisation: Organisation,
+impl Document for Organisation {
+    const KIND: DocumentKind = DocumentKind {
+        word: "organisation",
+        action: ConfigurationAction::OrganisationConfigured,
+        noun: "organisation",
+        list: "organisations",
+    };
+    const SHOWS_VERSION: bool = true;
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        let texts = [Some(&self.name), self.description.as_ref()];
+        let texts = texts.into_iter().flatten().chain(&self.domains).map(String::as_str);
+        texts.chain(self.sponsors()).collect()
+    }
+}
+
+impl PutDocument for Organisation {
+    fn from_body(json: &str, _id: &str, _place: Place) -> Result<Self, Vec<FieldError>> {
+        Self::read(json)
+    }
 }
 
 impl Organisation {
@@ -143,12 +165,6 @@ impl Organisation {
 
     pub fn sponsors(&self) -> impl Iterator<Item = &str> {
         self.internal_sponsors.iter().chain(&self.external_sponsors).map(String::as_str)
-    }
-
-    /// The texts that a search by name looks at.
-    pub fn searchable(&self) -> impl Iterator<Item = &str> {
-        let texts = [Some(&self.name), self.description.as_ref()];
-        texts.into_iter().flatten().chain(&self.domains).map(String::as_str).chain(self.sponsors())
     }
 }
 

@@ -5,12 +5,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    configuration::{alert_channel::Channel, application::Place},
+    configuration::{
+        alert_channel::Channel, application::Place, document::Document, document_kind::DocumentKind,
+    },
     json::{
         object_reader::{self, Fields, NAME_BYTES},
         strict_json::FieldError,
     },
     time::{time_zone, timestamp::Instant},
+    trail::actions::ConfigurationAction,
 };
 
 /// Shortest retention, in days. PCI DSS requires three months of immediately available events.
@@ -131,6 +134,20 @@ impl EarlierRetention {
     fn lasts(&self, now: Instant) -> bool {
         now < self.until.plus(days(self.days))
     }
+}
+
+impl Settings {
+    /// The id of the only document of this kind in a tenant.
+    pub const ID: &'static str = "settings";
+}
+
+impl Document for Settings {
+    const KIND: DocumentKind = DocumentKind {
+        word: "settings",
+        action: ConfigurationAction::SettingsChanged,
+        noun: "settings",
+        list: "settings",
+    };
 }
 
 impl Settings {

@@ -7,7 +7,6 @@ use crate::{
         Requestors, Resource, ResourceRole,
     },
     json::strict_json::FieldError,
-    reviews::review,
     time::duration::Length,
 };
 
@@ -38,7 +37,7 @@ impl Told {
             policies: policies(object)?,
         };
         let package = told.onto(None);
-        review::check_policy_ids(&told.id, &package)?;
+        package.check_policy_ids(&told.id)?;
         let bytes = serde_json::to_string(&package).map_or(0, |json| json.len());
         if bytes > MAX_BYTES {
             return Err(FieldError::new(

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    configuration::{document::Document, document_kind::DocumentKind},
     exports::export_job::{Asked, Job, Progress, answered},
     reports::report::Report,
     time::{
@@ -16,7 +17,7 @@ use crate::{
         time_zone::{self, TimeZone},
         timestamp::Instant,
     },
-    trail::event::Actor,
+    trail::{actions::ConfigurationAction, event::Actor},
 };
 
 /// Most saved searches of a tenant.
@@ -43,15 +44,25 @@ pub struct Saved {
     pub owner: Actor,
 }
 
-/// A saved search in an API response.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Configured {
-    pub id: String,
-    #[serde(flatten)]
-    pub saved: Saved,
-    /// The time of the next scheduled run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_run_at: Option<Instant>,
+impl Document for Saved {
+    const KIND: DocumentKind = DocumentKind {
+        word: "saved",
+        action: ConfigurationAction::SavedConfigured,
+        noun: "saved search",
+        list: "saved",
+    };
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        vec![&self.name]
+    }
+
+    fn next_run_at(&self, due_at: Option<Instant>) -> Option<Instant> {
+        due_at.filter(|_| self.schedule.is_some())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,13 +150,6 @@ impl Saved {
     /// A sentence: the name of the zone is unknown.
     pub fn zone(&self) -> Result<TimeZone, String> {
         time_zone::zone(self.tz())
-    }
-}
-
-impl Configured {
-    /// The texts that a search by name looks at.
-    pub fn searchable(&self) -> Vec<&str> {
-        vec![&self.id, &self.saved.name]
     }
 }
 

@@ -3,18 +3,19 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    identity::{matching, person::Known},
+    configuration::document::Configured,
+    identity::{matching, person::Person},
     text::case_folding::fold_identity,
     trail::event::Party,
 };
 
 /// The people that a tenant knows, by the names that events have for them.
 #[derive(Clone, Debug, Default)]
-pub struct People(pub HashMap<String, Arc<Known>>);
+pub struct People(pub HashMap<String, Arc<Configured<Person>>>);
 
 impl People {
     /// The record of a person.
-    pub fn find(&self, party: &Party) -> Option<&Known> {
+    pub fn find(&self, party: &Party) -> Option<&Configured<Person>> {
         let names = [('e', &party.email), ('i', &party.id), ('s', &party.name)];
         names.into_iter().find_map(|(kind, name)| {
             self.0.get(&alias(kind, name.as_deref()?)).map(|known| &**known)
@@ -36,8 +37,8 @@ impl People {
             return Some(one.id == other.id);
         }
         // An address that is not among those of a person's record is another person's.
-        let is_other = |known: Option<&Known>, party: &Party| {
-            let has = known.is_some_and(|it| it.person.aliases().any(|(kind, ..)| kind == 'e'));
+        let is_other = |known: Option<&Configured<Person>>, party: &Party| {
+            let has = known.is_some_and(|it| it.document.aliases().any(|(kind, ..)| kind == 'e'));
             (has && party.email.is_some()).then_some(false)
         };
         matching::compare_people(a, b).or_else(|| is_other(one, b)).or_else(|| is_other(other, a))
@@ -75,8 +76,8 @@ mod tests {
             ("octo", r#"{"scm_names": ["octocat"]}"#),
         ] {
             let person = Person::read(json).unwrap();
-            let known = Arc::new(Known { id: id.to_owned(), person });
-            for (kind, name, _) in known.person.aliases() {
+            let known = Arc::new(Configured::new(id, 1, person));
+            for (kind, name, _) in known.document.aliases() {
                 people.0.insert(alias(kind, name), known.clone());
             }
         }

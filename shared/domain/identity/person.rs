@@ -6,9 +6,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::{
-    object_reader::{self, NAME_BYTES},
-    strict_json::FieldError,
+use crate::{
+    configuration::{
+        address_policy::Place,
+        document::{Document, OtherName, PutDocument},
+        document_kind::DocumentKind,
+    },
+    json::{
+        object_reader::{self, NAME_BYTES},
+        strict_json::FieldError,
+    },
+    trail::actions::ConfigurationAction,
 };
 
 /// Maximum number of entries in each list.
@@ -38,12 +46,47 @@ pub struct Person {
     pub groups: Vec<String>,
 }
 
-/// A person in an API response.
-#[derive(Clone, Debug, Serialize)]
-pub struct Known {
-    pub id: String,
-    #[serde(flatten)]
-    pub person: Person,
+impl Document for Person {
+    const KIND: DocumentKind = DocumentKind {
+        word: "person",
+        action: ConfigurationAction::PersonConfigured,
+        noun: "person",
+        list: "people",
+    };
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn email(&self) -> Option<&str> {
+        self.emails.first().map(String::as_str)
+    }
+
+    fn other_names(&self) -> Vec<OtherName> {
+        let other_name = |(kind, name, pointer): (_, &str, _)| OtherName {
+            kind,
+            name: name.to_owned(),
+            pointer,
+        };
+        self.aliases().map(other_name).collect()
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        let lists = [&self.emails, &self.upns, &self.object_ids, &self.scm_names, &self.groups];
+        let texts = [&self.name, &self.team, &self.manager];
+        texts.into_iter().flatten().chain(lists.into_iter().flatten()).map(String::as_str).collect()
+    }
+
+    fn taken(name: &str, other: &str) -> (String, String) {
+        let detail = format!("{name:?} belongs to the person {other:?}; take it away there first");
+        ("another person has this id or address".to_owned(), detail)
+    }
+}
+
+impl PutDocument for Person {
+    fn from_body(json: &str, _id: &str, _place: Place) -> Result<Self, Vec<FieldError>> {
+        Self::read(json)
+    }
 }
 
 impl Person {
@@ -88,13 +131,6 @@ impl Person {
                 .enumerate()
                 .map(move |(place, alias)| (kind, alias.as_str(), format!("/{field}/{place}")))
         })
-    }
-
-    /// The texts that a search by name looks at.
-    pub fn searchable(&self) -> impl Iterator<Item = &str> {
-        let lists = [&self.emails, &self.upns, &self.object_ids, &self.scm_names, &self.groups];
-        let texts = [&self.name, &self.team, &self.manager];
-        texts.into_iter().flatten().chain(lists.into_iter().flatten()).map(String::as_str)
     }
 }
 

@@ -6,7 +6,8 @@ use crate::{
     access::{access_answer::AccessAnswer, access_record::UnderPolicy},
     configuration::{
         access_package::{Policy, Resource, ResourceRole},
-        organisation,
+        document::Configured,
+        organisation::Organisation,
     },
     reports::{
         column::{
@@ -70,7 +71,7 @@ pub const REPORTS: &[Described] = &[
     Described {
         name: "organisations",
         answers: "Which organisations are connected?",
-        columns: heads::<organisation::Configured>,
+        columns: heads::<Configured<Organisation>>,
         ..of_packages(PackageReport::Organisations)
     },
     Described {
@@ -264,20 +265,18 @@ impl Row for UserResource {
     }
 }
 
-impl Row for organisation::Configured {
+impl Row for Configured<Organisation> {
     const COLUMNS: &'static [Column<Self>] = &[
         text("id", "ID", |it| Some(it.id.as_str().into())),
-        text("name", "Name", |it| Some(it.organisation.name.as_str().into())),
-        text_of(Type::LongText, "description", "Description", |it| {
-            maybe(&it.organisation.description)
-        }),
-        text_of(Type::State, "state", "State", |it| word(&it.organisation.state)),
-        list(Type::List, "domains", "Domains", |it| texts(&it.organisation.domains)),
+        text("name", "Name", |it| Some(it.document.name.as_str().into())),
+        text_of(Type::LongText, "description", "Description", |it| maybe(&it.document.description)),
+        text_of(Type::State, "state", "State", |it| word(&it.document.state)),
+        list(Type::List, "domains", "Domains", |it| texts(&it.document.domains)),
         list(Type::List, "internal_sponsors", "Internal Sponsors", |it| {
-            texts(&it.organisation.internal_sponsors)
+            texts(&it.document.internal_sponsors)
         }),
         list(Type::List, "external_sponsors", "External Sponsors", |it| {
-            texts(&it.organisation.external_sponsors)
+            texts(&it.document.external_sponsors)
         }),
     ];
 }

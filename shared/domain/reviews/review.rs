@@ -16,8 +16,9 @@ use strum::{EnumString, VariantNames};
 use crate::{
     access::access_record::Access,
     configuration::{
-        access_package::{self, Package, Policy, Somebody},
-        organisation,
+        access_package::{self, Package, Policy, Somebody, policy_id},
+        document::Configured,
+        organisation::Organisation,
     },
     identity::{
         caller::{Caller, is_like_address},
@@ -36,8 +37,6 @@ use crate::{
     trail::event::{Actor, EventId, Party, RecordedBy},
 };
 
-/// Longest id of a policy within a review, in bytes: the limit of DynamoDB for a sort key.
-const LONGEST_POLICY_ID: usize = 1024;
 /// Maximum number of items of a sample.
 pub const MOST_SAMPLED: u32 = 100_000;
 /// Maximum number of reviewers of a review.
@@ -349,7 +348,7 @@ impl Review {
         let known = people
             .find(reviewer)
             .into_iter()
-            .flat_map(|known| known.person.aliases().map(|(_, name, _)| name));
+            .flat_map(|known| known.document.aliases().map(|(_, name, _)| name));
         let id = reviewer.id.as_ref().filter(|id| !is_like_address(id));
         let own = [id, reviewer.email.as_ref()].into_iter().flatten().map(String::as_str);
         let names: Vec<_> = known.chain(own).map(fold_identity).collect();
@@ -400,9 +399,9 @@ impl Item {
     }
 
     /// The items for the policies of a package.
-    pub fn of_package(package: &access_package::Configured) -> impl Iterator<Item = Self> {
-        package.package.policies.iter().map(|policy| {
-            let (name, version) = (package.package.name.clone(), package.version);
+    pub fn of_package(package: &Configured<Package>) -> impl Iterator<Item = Self> {
+        package.document.policies.iter().map(|policy| {
+            let (name, version) = (package.document.name.clone(), package.version);
             let what = What::Policy {
                 package: package.id.clone(),
                 name,
@@ -411,26 +410,6 @@ impl Item {
             };
             Self { id: policy_id(&package.id, &policy.id), what, decided: None }
         })
-    }
-}
-
-/// The id of a policy within a review: package and policy. The separator is percent-encoded in the
-/// package's id.
-fn policy_id(package: &str, policy: &str) -> String {
-    format!("{}/{policy}", package.replace('%', "%25").replace('/', "%2F"))
-}
-
-/// The error of a package whose policies have ids too long for a review, where they are stored by
-/// both ids.
-pub fn check_policy_ids(id: &str, package: &Package) -> Result<(), FieldError> {
-    let long = |policy: &Policy| policy_id(id, &policy.id).len() > LONGEST_POLICY_ID;
-    match package.policies.iter().position(long) {
-        None => Ok(()),
-        Some(place) => {
-            let detail =
-                "is too long beside the package's id: together they name the policy in reviews";
-            Err(FieldError::new(format!("/policies/{place}/id"), detail))
-        }
     }
 }
 
@@ -499,7 +478,7 @@ pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Opt
 pub fn part_in_policy(
     policy: &Policy,
     reviewer: &Somebody<'_>,
-    organisations: &[organisation::Configured],
+    organisations: &[Configured<Organisation>],
 ) -> Option<&'static str> {
     let approves = policy.approves(reviewer, &Somebody::default(), organisations);
     (approves == access_package::Verdict::Yes).then_some("is among the approvers that it names")

@@ -13,7 +13,11 @@ use sha2::{Digest, Sha256};
 use strum::{EnumString, VariantNames};
 
 use crate::{
-    configuration::application::{Place, SecretName},
+    configuration::{
+        application::{Place, SecretName},
+        document::Document,
+        document_kind::DocumentKind,
+    },
     json::{
         object_reader::{self, Fields, NAME_BYTES},
         strict_json::FieldError,
@@ -24,6 +28,7 @@ use crate::{
         timestamp::Instant,
     },
     trail::{
+        actions::ConfigurationAction,
         event::{Recorded, Tenant},
         filter::Filter,
         ocsf::ocsf,
@@ -63,6 +68,19 @@ pub struct Stream {
     pub begun_at: Instant,
     /// How often the stream was replayed.
     pub replays: u32,
+}
+
+impl Document for Stream {
+    const KIND: DocumentKind = DocumentKind {
+        word: "stream",
+        action: ConfigurationAction::StreamConfigured,
+        noun: "stream",
+        list: "streams",
+    };
+
+    fn public(content: Value) -> Value {
+        without_address(content)
+    }
 }
 
 /// The target of a stream.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    configuration::application::{Configured, Place},
+    configuration::{
+        application::{Application, Place},
+        document::Configured,
+    },
     json::strict_json::FieldError,
     time::{duration::Length, timestamp::Instant},
     trail::{
@@ -72,14 +75,14 @@ impl Claim {
     /// that has happened is stored nevertheless.
     pub fn of(
         event: &Event,
-        application: Option<&Configured>,
+        application: Option<&Configured<Application>>,
         place: Place,
         now: Instant,
     ) -> (Self, Vec<FieldError>) {
         let session = event.session.as_ref();
         let starts_at = session.and_then(|session| session.starts_at).unwrap_or(event.occurred_at);
         let id = application.map(|it| it.id.clone());
-        let application = application.map(|it| &it.application);
+        let application = application.map(|it| &it.document);
         let (ends_at, pointer) = match (&event.window, session.and_then(|session| session.ends_at))
         {
             (Some(AskedWindow::Duration(text)), _) => {

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use shared_domain::{
     access::{access_record::Access, decision::Decision, kept_events},
-    configuration::access_package::{self, Somebody},
+    configuration::{
+        access_package::{self, Package, Somebody},
+        document::Configured,
+    },
     identity::matching,
     identity::people::{People, alias},
-    identity::person::{Known, Person},
+    identity::person::Person,
     text::case_folding::fold_identity,
     trail::event::{EventId, Party, Recorded},
 };
-use shared_storage::{ReadError, documents::Kind as DocumentKind};
+use shared_storage::ReadError;
 
 use super::Follower;
-use crate::access_packages;
+use crate::{access_packages, documents};
 
 impl<'t> Follower<'t> {
     /// The people that an access record names and its other users, as far as they are known.
@@ -55,20 +58,17 @@ impl<'t> Follower<'t> {
     }
 
     /// The person with that alias.
-    async fn person(&self, kind: char, name: &str) -> Result<Option<Arc<Known>>, ReadError> {
+    async fn person(
+        &self,
+        kind: char,
+        name: &str,
+    ) -> Result<Option<Arc<Configured<Person>>>, ReadError> {
         let key = alias(kind, name);
         let mut people = self.people.lock().await;
         if let Some(known) = people.get(&key) {
             return Ok(known.clone());
         }
-        let found = self.scope.document_known_as(DocumentKind::Person, kind, name).await?;
-        let known = match found {
-            Some(document) => {
-                let person: Option<Person> = document.read()?;
-                person.map(|person| Arc::new(Known { id: document.id, person }))
-            }
-            None => None,
-        };
+        let known = documents::find(self.scope, kind, name).await?.map(Arc::new);
         people.insert(key, known.clone());
         Ok(known)
     }
@@ -107,13 +107,11 @@ impl<'t> Follower<'t> {
         if !access.decisions.iter().any(|decision| under(decision).is_some()) {
             return Ok(strangers);
         }
-        let Some(now) = access_packages::package_of(self.scope, target).await? else {
+        let Some(now) = documents::of_target::<Package>(self.scope, target).await? else {
             return Ok(strangers);
         };
-        let organisations = self
-            .organisations
-            .get_or_try_init(|| access_packages::organisations(self.scope))
-            .await?;
+        let organisations =
+            self.organisations.get_or_try_init(|| documents::all(self.scope)).await?;
         let requester = access.requester.as_ref().map(matching::party_of).unwrap_or_default();
         let requester = Somebody::of_party(&requester, people.find(&requester));
         for decision in &access.decisions {
@@ -123,7 +121,7 @@ impl<'t> Follower<'t> {
                 // A source without our version numbers means the version in force at that time.
                 None => access_packages::package_when(self.scope, &now.id, decision.at).await?,
             };
-            let Some(policy) = package.as_ref().and_then(|it| it.package.policy(&policy)) else {
+            let Some(policy) = package.as_ref().and_then(|it| it.document.policy(&policy)) else {
                 continue;
             };
             let known = people.find(&matching::party_of(&decision.by));

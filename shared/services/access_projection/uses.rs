@@ -146,7 +146,7 @@ impl<'t> Follower<'t> {
             Some(account) => {
                 let names = matching::names(account);
                 let applications = self.applications().await?;
-                Ok(applications.iter().any(|it| names.iter().any(|name| it.application.owns(name))))
+                Ok(applications.iter().any(|it| names.iter().any(|name| it.document.owns(name))))
             }
             None if event.action == JitAction::ComputerOfflineCodeRetrieved => {
                 for name in matching::person_names(&matching::party_of(&event.actor)) {

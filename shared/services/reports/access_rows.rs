@@ -12,6 +12,7 @@ use shared_domain::{
         access_record::{Access, AccessStatus, Kind as AccessKind},
         log_on::{Explained, LOG_ON_LASTS},
     },
+    configuration::access_package::Package,
     identity::matching,
     reports::{
         access_reports::{AccessReport, AccessRow, RevocationRow},
@@ -32,8 +33,8 @@ use super::{
     person_names::{names_asked, names_of},
 };
 use crate::{
-    access_packages,
     access_projection::access_lists::{ALL, LOOK_BACK, facet, list_of, log_ons_of},
+    documents,
 };
 
 /// Access records of several lists, the newest first, without duplicates.
@@ -66,9 +67,9 @@ impl Accesses {
             }
             Query { target: Some(target), .. } => vec![facet("target", target)],
             Query { package: Some(package), .. } => {
-                match access_packages::package_of(scope, &either(package)).await? {
+                match documents::of_target::<Package>(scope, &either(package)).await? {
                     Some(found) => {
-                        vec![facet("target", &found.id), facet("target", &found.package.name)]
+                        vec![facet("target", &found.id), facet("target", &found.document.name)]
                     }
                     None => vec![facet("target", package)],
                 }

@@ -7,7 +7,11 @@ use shared_domain::{
         access_answer::AccessAnswer,
         access_record::{Access, Kind as AccessKind, UnderPolicy},
     },
-    configuration::access_package::{self, CanRequest},
+    configuration::{
+        access_package::{CanRequest, Package, ResourceRole},
+        document::Configured,
+        organisation::Organisation,
+    },
     identity::matching::is_identified_by,
     reports::{
         column::AnyRow,
@@ -34,7 +38,7 @@ use super::{
     event_rows::{any_access_to, heads},
     person_names::{names_of, person},
 };
-use crate::access_packages;
+use crate::documents;
 
 /// The source of a report about access packages.
 pub(super) async fn source<'t>(
@@ -48,8 +52,8 @@ pub(super) async fn source<'t>(
             Ok(Source::Accesses(Accesses::of(scope, query, after).await?))
         }
         (PackageReport::PackageActivity, Some(named)) => {
-            let names = match access_packages::package_of(scope, &either(named)).await? {
-                Some(package) => [package.id, package.package.name],
+            let names = match documents::of_target::<Package>(scope, &either(named)).await? {
+                Some(package) => [package.id, package.document.name],
                 // The package is not configured. The access records of its holders contain its
                 // other name.
                 None => {
@@ -84,7 +88,7 @@ pub(super) async fn rows(
     Ok(match report {
         PackageReport::UserPackages => boxed(user_packages(scope, name).await?),
         PackageReport::UserResources => boxed(user_resources(scope, name).await?),
-        PackageReport::Organisations => boxed(access_packages::organisations(scope).await?),
+        PackageReport::Organisations => boxed(documents::all::<Organisation>(scope).await?),
         PackageReport::PackageActivity => boxed(active_packages(scope, query).await?),
         PackageReport::PackageUsers => Vec::new(),
     })
@@ -101,7 +105,7 @@ pub(super) async fn package_user(
         return Ok(None);
     }
     let configured = match &access.target {
-        Some(target) => access_packages::package_of(scope, target).await?,
+        Some(target) => documents::of_target::<Package>(scope, target).await?,
         None => None,
     };
     let decided = access.decisions.iter().rev().find_map(|decision| decision.policy.clone());
@@ -110,7 +114,7 @@ pub(super) async fn package_user(
     let policy = decided.or_else(|| access.policy.clone());
     let target = access.target.as_ref();
     let (package, resource_roles, policy_details) = match configured {
-        Some(access_package::Configured { id, version, package }) => {
+        Some(Configured { id, version, document: package, .. }) => {
             let details = policy.as_ref().and_then(|policy| package.policy(&policy.id)).cloned();
             let named =
                 PackageVersion { id: Some(id), name: Some(package.name), version: Some(version) };
@@ -153,7 +157,7 @@ async fn assignments(scope: &TenantScope<'_>, name: &str) -> Result<Vec<PackageU
 
 async fn user_packages(scope: &TenantScope<'_>, name: &str) -> Result<Vec<UserPackage>, ReadError> {
     let known = person(scope, name).await?;
-    let organisations = access_packages::organisations(scope).await?;
+    let organisations = documents::all(scope).await?;
     let mut assigned: BTreeMap<String, PackageUser> = BTreeMap::new();
     for row in assignments(scope, name).await? {
         let PackageVersion { id, name, .. } = &row.package;
@@ -161,8 +165,8 @@ async fn user_packages(scope: &TenantScope<'_>, name: &str) -> Result<Vec<UserPa
         assigned.insert(id, row);
     }
     let mut rows = Vec::new();
-    for access_package::Configured { id, version, package } in
-        access_packages::packages(scope).await?
+    for Configured { id, version, document: package, .. } in
+        documents::all::<Package>(scope).await?
     {
         let (can_request, policies_open): (_, Vec<String>) =
             match package.may_request(known.as_ref(), &organisations) {
@@ -214,8 +218,7 @@ async fn user_resources(
         let PackageUser { access, package, policy, resource_roles, .. } = row;
         let (starts_at, ends_at) = (access.starts_at, access.ends_at);
         let origin = Origin { package, policy, starts_at, ends_at, access: Some(access.id) };
-        for access_package::ResourceRole { resource, role } in resource_roles.into_iter().flatten()
-        {
+        for ResourceRole { resource, role } in resource_roles.into_iter().flatten() {
             let key = (fold(resource.id.as_deref().unwrap_or(&resource.name)), role.clone());
             let entry = resources.entry(key).or_insert_with(|| UserResource {
                 resource,

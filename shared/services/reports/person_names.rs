@@ -1,18 +1,19 @@
 //! The names of the person in a query.
 
 use shared_domain::{
-    identity::person::{Known, Person},
-    reports::report::Query,
+    configuration::document::Configured, identity::person::Person, reports::report::Query,
     text::case_folding::fold_identity,
 };
-use shared_storage::{ReadError, TenantScope, documents::Kind as DocumentKind};
+use shared_storage::{ReadError, TenantScope};
+
+use crate::documents;
 
 /// All names by which events may identify a person, given any of them. Display names are excluded,
 /// because they are not unique.
 pub async fn names_of(scope: &TenantScope<'_>, name: &str) -> Result<Vec<String>, ReadError> {
     let known = person(scope, name).await?;
     let aliases =
-        known.iter().flat_map(|it| it.person.aliases().map(|(_, name, _)| name.to_owned()));
+        known.iter().flat_map(|it| it.document.aliases().map(|(_, name, _)| name.to_owned()));
     let mut names: Vec<String> =
         aliases.chain([name.to_owned()]).map(|name| fold_identity(&name)).collect();
     names.sort();
@@ -33,15 +34,15 @@ pub(super) async fn names_asked(
 
 /// The person with that name: an id of the person record or of a directory, an address, or a name
 /// in a source-code manager.
-pub async fn person(scope: &TenantScope<'_>, name: &str) -> Result<Option<Known>, ReadError> {
-    let mut found =
-        scope.document(DocumentKind::Person, name).await?.filter(|it| it.content.is_some());
+pub async fn person(
+    scope: &TenantScope<'_>,
+    name: &str,
+) -> Result<Option<Configured<Person>>, ReadError> {
+    let mut found = documents::get(scope, name).await?;
     for kind in ['e', 'i', 's'] {
         if found.is_none() {
-            found = scope.document_known_as(DocumentKind::Person, kind, name).await?;
+            found = documents::find(scope, kind, name).await?;
         }
     }
-    let Some(document) = found else { return Ok(None) };
-    let person: Option<Person> = document.read()?;
-    Ok(person.map(|person| Known { id: document.id, person }))
+    Ok(found)
 }

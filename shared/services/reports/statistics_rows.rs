@@ -117,7 +117,7 @@ async fn approval_times(
             approvals.iter().map(|row| row.requester.clone()).collect();
         let asked = requesters.into_iter().map(|requester| async move {
             let known = person(scope, &requester).await?;
-            Ok::<_, ReadError>((requester, known.and_then(|known| known.person.team)))
+            Ok::<_, ReadError>((requester, known.and_then(|known| known.document.team)))
         });
         teams.extend(
             stream::iter(asked).buffer_unordered(PEOPLE_AT_ONCE).try_collect::<Vec<_>>().await?,

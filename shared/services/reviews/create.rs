@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use serde_json::{Map, Value, json};
 use shared_domain::{
-    configuration::access_package,
+    configuration::{access_package::Package, document::Configured},
     reports::{
         access_reports::AccessReport,
         report::{Query, Report},
@@ -27,7 +27,7 @@ use super::{
     list::review,
     step::{Step, places, review_event, step_review, stored_review},
 };
-use crate::{access_packages, reports};
+use crate::{documents, reports};
 
 /// Decisions in one transaction. Of its 100 statements, each decision takes two and the review one.
 pub(super) const TOGETHER: usize = 40;
@@ -140,14 +140,13 @@ async fn reviewed(scope: &TenantScope<'_>, review: &Review) -> Result<Vec<Item>,
                 .await?;
         }
         Of::Policies => {
-            let is_meant = |it: &access_package::Configured| {
-                let names = [&it.id, &it.package.name];
+            let is_meant = |it: &Configured<Package>| {
+                let names = [&it.id, &it.document.name];
                 target
                     .as_ref()
                     .is_none_or(|target| names.iter().any(|name| fold(name) == fold(target)))
             };
-            for package in access_packages::packages(scope).await?.iter().filter(|it| is_meant(it))
-            {
+            for package in documents::all(scope).await?.iter().filter(|it| is_meant(it)) {
                 items.extend(Item::of_package(package));
             }
         }

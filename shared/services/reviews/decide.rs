@@ -7,8 +7,9 @@ use serde_json::json;
 use shared_domain::{
     access::access_record::Access,
     configuration::{
-        access_package::{self, Somebody},
-        organisation,
+        access_package::{Package, Somebody},
+        document::Configured,
+        organisation::Organisation,
     },
     identity::{caller::Caller, matching, people::People},
     reviews::review::{self, Decided, Item, Review, Said, Stage, What},
@@ -32,7 +33,7 @@ use super::{
     list::{READS, accesses_of},
     step::{Step, named, step_review},
 };
-use crate::{access_packages, access_projection::Follower};
+use crate::{access_projection::Follower, documents};
 
 /// Items whose decisions are checked together at the sign-off.
 pub(super) const AT_ONCE: usize = 500;
@@ -230,9 +231,9 @@ fn decision_event(
 /// The data that decides who may review which items.
 pub(super) struct Judge {
     people: People,
-    organisations: Vec<organisation::Configured>,
+    organisations: Vec<Configured<Organisation>>,
     pub(super) accesses: HashMap<String, Access>,
-    policies: HashMap<String, access_package::Configured>,
+    policies: HashMap<String, Configured<Package>>,
 }
 
 impl Judge {
@@ -253,10 +254,10 @@ impl Judge {
         for item in items {
             let What::Policy { package, .. } = &item.what else { continue };
             if organisations.is_none() {
-                organisations = Some(access_packages::organisations(scope).await?);
+                organisations = Some(documents::all(scope).await?);
             }
             if !policies.contains_key(package)
-                && let Some(now) = access_packages::package(scope, package).await?
+                && let Some(now) = documents::get(scope, package).await?
             {
                 policies.insert(package.clone(), now);
             }
@@ -275,7 +276,8 @@ impl Judge {
             What::Policy { package, policy, .. } => {
                 let reviewer = Somebody::of_party(&reviewer, self.people.find(&reviewer));
                 // The policy when the review was opened, and the current one.
-                let now = self.policies.get(package).and_then(|now| now.package.policy(&policy.id));
+                let now =
+                    self.policies.get(package).and_then(|now| now.document.policy(&policy.id));
                 let mut both = [Some(&**policy), now].into_iter().flatten();
                 both.find_map(|policy| {
                     review::part_in_policy(policy, &reviewer, &self.organisations)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use shared_domain::{
     access::{access_answer::AccessAnswer, access_record::Access, kept_events},
+    configuration::{access_package::Package, document::Document},
     reviews::review::{self, Fixed, Item, Review, What},
     time::timestamp::Instant,
     trail::{
@@ -14,14 +15,14 @@ use shared_domain::{
 };
 use shared_storage::{
     ReadError, TenantScope,
-    documents::Kind as DocumentKind,
+    documents::StoredDocument,
     keys,
     partitions::Partition,
     projections::{Kind, Projection},
 };
 
 use super::step::stored_review;
-use crate::{access_packages::read_package, access_projection::access_lists::ALL};
+use crate::access_projection::access_lists::ALL;
 
 pub(super) const READS: usize = 8;
 const SHOWN: i32 = 100;
@@ -129,15 +130,16 @@ pub async fn shown_items(
                 let now = match packages.get(package) {
                     Some(now) => now,
                     None => {
-                        let now = scope.document(DocumentKind::Package, package).await?;
+                        let now = scope.document(Package::KIND, package).await?;
                         let number = now.as_ref().map_or(0, |now| now.generation);
-                        let now = now.map(read_package).transpose()?.flatten();
+                        let now =
+                            now.map(StoredDocument::configured::<Package>).transpose()?.flatten();
                         packages.entry(package.clone()).or_insert((number, now))
                     }
                 };
                 let (number, now) = (now.0, now.1.as_ref());
-                let is_now = now.and_then(|now| now.package.policy(&policy.id));
-                let shown_name = now.map_or(name, |now| &now.package.name);
+                let is_now = now.and_then(|now| now.document.policy(&policy.id));
+                let shown_name = now.map_or(name, |now| &now.document.name);
                 answer["package"] =
                     json!({"id": package, "name": shown_name, "version": now.map(|it| it.version)});
                 answer["policy"] = json!(is_now);
@@ -169,11 +171,7 @@ async fn versions_after(
 ) -> Result<Vec<Value>, ReadError> {
     let first = (since + 1).max(now.saturating_sub(MOST_VERSIONS));
     let event = |version: u64| {
-        EventId::of_service(
-            &scope.tenant,
-            DocumentKind::Package.action(),
-            &[id, &version.to_string()],
-        )
+        EventId::of_service(&scope.tenant, Package::KIND.action, &[id, &version.to_string()])
     };
     let events: Vec<EventId> = (first..=now).map(event).collect();
     let mut told = scope.events_of(&events).await?;

@@ -1,7 +1,7 @@
 //! An end that was recorded before the event whose window it ends.
 
 use shared_domain::{
-    configuration::application::Configured,
+    configuration::{application::Application, document::Configured},
     identity::matching::{is_application, shares_name_or_both_absent},
     time::timestamp::Instant,
     trail::{
@@ -36,7 +36,7 @@ pub(super) async fn earlier_end(
     scope: &TenantScope<'_>,
     event: &Event,
     claim: &Claim,
-    application: Option<&Configured>,
+    application: Option<&Configured<Application>>,
 ) -> Result<Option<EarlierEnd>, ReadError> {
     let account = account_names::account_of(event);
     let (end, index, party): (Action, _, _) = match event.action {
@@ -79,7 +79,7 @@ pub(super) async fn earlier_end(
                 && !other.id.is_services()
                 && (shares_name_or_both_absent(other.target.as_ref(), event.target.as_ref())
                     || application.is_some_and(|it| {
-                        is_application(other.target.as_ref(), &it.id, &it.application.name)
+                        is_application(other.target.as_ref(), &it.id, &it.document.name)
                     }))
                 && (is_disabled
                     || shares_name_or_both_absent(other.subject.as_ref(), event.subject.as_ref()));

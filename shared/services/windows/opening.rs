@@ -1,7 +1,10 @@
 //! The window that an event opens, or to which it adds a request.
 
 use shared_domain::{
-    configuration::{application::Place, directory::Directory},
+    configuration::{
+        application::{Application, Place},
+        directory::Directory,
+    },
     json::strict_json::FieldError,
     text::case_folding::fold_identity,
     time::timestamp::Instant,
@@ -30,8 +33,8 @@ use super::{
     booking::{OpeningCause, open_window},
     earlier_end::{EarlierEnd, MOST_LOOKED_THROUGH, earlier_end},
     step::{Stored, open_key},
-    target_application::application_of,
 };
+use crate::documents;
 
 /// The result of an event that opens a window.
 pub(super) enum Opening {
@@ -58,12 +61,12 @@ pub(super) async fn opening(
     let is_booked = cause != OpeningCause::Event;
     let is_account = event.action == JitAction::EntraAccountRequested;
     let application = match &event.target {
-        Some(target) => application_of(scope, target).await?,
+        Some(target) => documents::of_target::<Application>(scope, target).await?,
         None => None,
     };
     let (mut claim, mut excess) = Claim::of(event, application.as_ref(), place, scope.now);
     if is_account && !is_booked {
-        let requires = application.as_ref().is_some_and(|it| it.application.require_justification);
+        let requires = application.as_ref().is_some_and(|it| it.document.require_justification);
         if requires && event.justification.is_none() {
             excess.push(FieldError::new("/justification", "is required by the application"));
         }
@@ -90,9 +93,9 @@ pub(super) async fn opening(
         claim.subject = requester(scope, event).await?.unwrap_or(claim.subject);
     }
     let account = account_names::account_of(event);
-    let disabling = Disabling::of(event, application.as_ref().map(|it| &it.application));
+    let disabling = Disabling::of(event, application.as_ref().map(|it| &it.document));
     let directory = match (disabling, &application) {
-        (Disabling::Here, Some(it)) => it.application.directory.clone(),
+        (Disabling::Here, Some(it)) => it.document.directory.clone(),
         _ => Directory::External,
     };
     let directory_key = directory.key().unwrap_or_else(|| {
@@ -104,9 +107,9 @@ pub(super) async fn opening(
     });
     let of_application = application.as_ref().map(|it| OfApplication {
         id: it.id.clone(),
-        name: it.application.name.clone(),
-        accounts: it.application.accounts.clone(),
-        owners: it.application.owners.clone(),
+        name: it.document.name.clone(),
+        accounts: it.document.accounts.clone(),
+        owners: it.document.owners.clone(),
     });
     let id = Window::id_of(&scope.tenant, &event.id, scope.now);
     let mut window = Window::new(id, directory_key, directory, of_application, account.clone());

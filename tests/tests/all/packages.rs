@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use shared::platform::clock;
-use shared::services::access_packages;
+use shared::services::{access_packages, documents};
 use shared::{
     domain::{
-        configuration::access_package,
+        configuration::{access_package::Package, organisation::Organisation},
         trail::event::{Party, Tenant},
     },
     http::request,
@@ -45,13 +45,13 @@ async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
 }
 
 /// The package at a version, read as checkpoints and reports read it.
-async fn package_at(stack: &Stack, version: u64) -> Option<access_package::Package> {
+async fn package_at(stack: &Stack, version: u64) -> Option<Package> {
     let store = store(stack);
     let trail = store
         .scope(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
         .await
         .unwrap();
-    access_packages::package_at(&trail, "sales", version).await.unwrap().map(|it| it.package)
+    access_packages::package_at(&trail, "sales", version).await.unwrap().map(|it| it.document)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,15 +104,16 @@ async fn a_package_has_versions_that_can_be_read_later() {
         (None, Some("Marketing"), false),
     ] {
         let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
-        let found = access_packages::package_of(&trail, &Party { id, name, ..Party::default() })
-            .await
-            .unwrap();
+        let found =
+            documents::of_target::<Package>(&trail, &Party { id, name, ..Party::default() })
+                .await
+                .unwrap();
         assert_eq!(found.is_some_and(|it| it.id == "sales" && it.version == 4), is_there);
     }
     assert_eq!(
         (
-            access_packages::packages(&trail).await.unwrap().len(),
-            access_packages::organisations(&trail).await.unwrap().len()
+            documents::all::<Package>(&trail).await.unwrap().len(),
+            documents::all::<Organisation>(&trail).await.unwrap().len()
         ),
         (1, 0)
     );

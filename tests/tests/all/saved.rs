@@ -19,7 +19,11 @@ use local::{Functions, Options};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        exports::{export_job::Job, saved_search::Cause},
+        configuration::document::Document,
+        exports::{
+            export_job::Job,
+            saved_search::{Cause, Saved},
+        },
         time::{time_zone, timestamp::Instant},
         trail::{
             event::{Actor, Tenant},
@@ -30,7 +34,6 @@ use shared::{
     http::request,
     platform::{aws_client::Aws, clock::Clock},
     services::saved_searches::{DueBegun, DueRun, recorder},
-    storage::documents::Kind,
 };
 use tests::{Answer, Stack, options, seconds_ago, seconds_ahead, store, until, webhook::Webhooks};
 
@@ -672,7 +675,7 @@ async fn each_scheduled_time_has_one_run_even_if_a_worker_is_killed() {
     let behind = store(&world.stack).by(clock(&world.ahead));
     let now = behind.clock().now();
     let trail = behind.scope(&acme(), now, request::deadline()).await.unwrap();
-    let queued = behind.due_documents(Kind::Saved, now, request::deadline()).await.unwrap();
+    let queued = behind.due_documents(Saved::KIND, now, request::deadline()).await.unwrap();
     assert_eq!(queued.len(), 1);
     let due = saved_searches::due_run(&trail, "logins").await.unwrap().unwrap();
     assert_eq!(json!(due.at), next);

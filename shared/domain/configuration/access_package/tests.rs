@@ -1,20 +1,17 @@
 use super::*;
-use crate::{configuration::organisation::Organisation, identity::person::Person};
 use serde_json::{Value, json};
 
 fn package(policies: Value) -> Package {
     Package::read(&json!({"name": "Sales", "policies": policies}).to_string()).unwrap()
 }
 
-fn person(id: &str, record: Value) -> Known {
-    Known { id: id.to_owned(), person: Person::read(&record.to_string()).unwrap() }
+fn person(id: &str, record: Value) -> Configured<Person> {
+    Configured::new(id, 1, Person::read(&record.to_string()).unwrap())
 }
 
-fn organisations() -> Vec<organisation::Configured> {
-    let organisation = |id: &str, json: Value| organisation::Configured {
-        id: id.to_owned(),
-        version: 1,
-        organisation: Organisation::read(&json.to_string()).unwrap(),
+fn organisations() -> Vec<Configured<Organisation>> {
+    let organisation = |id: &str, json: Value| {
+        Configured::new(id, 1, Organisation::read(&json.to_string()).unwrap())
     };
     vec![
         organisation(

@@ -4,9 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    access::access_record,
-    identity::people::alias,
-    identity::person::{Known, Person},
+    access::access_record, identity::people::alias, identity::person::Person,
     trail::event::ActorType,
 };
 
@@ -67,7 +65,7 @@ fn a_review_is_by_somebody_who_had_no_part_in_it() {
         emails: vec!["john@acme.example".into(), "john.admin@acme.example".into()],
         ..Person::default()
     };
-    let john = Arc::new(Known { id: "john".into(), person });
+    let john = Arc::new(Configured::new("john", 1, person));
     let people = People(
         ["john@acme.example", "john.admin@acme.example"]
             .map(|name| (alias('e', name), john.clone()))
@@ -99,14 +97,12 @@ fn a_reviewed_policy_is_judged_by_nobody_it_names() {
         )
         .unwrap()
     };
-    let known = Known {
-        id: "ann".into(),
-        person: Person {
-            emails: vec!["ann@acme.example".into()],
-            groups: vec!["leads".into()],
-            ..Person::default()
-        },
+    let person = Person {
+        emails: vec!["ann@acme.example".into()],
+        groups: vec!["leads".into()],
+        ..Person::default()
     };
+    let known = Configured::new("ann", 1, person);
     let ann = Somebody::known(&known);
     assert!(part_in_policy(&policy(json!({"users": ["Ann@acme.example"]})), &ann, &[]).is_some());
     assert!(part_in_policy(&policy(json!({"groups": ["leads"]})), &ann, &[]).is_some());
