@@ -9,6 +9,7 @@
 
 pub mod access_lists;
 mod approver_months;
+mod approvers;
 mod deferred;
 mod effects_on_others;
 mod findings;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    configuration::access_package::Verdict,
+    configuration::access_package::eligibility::{Eligibility, Principal},
     trail::event::{ActorType, AskedWindow, Outcome, Tenant},
 };
 
@@ -528,8 +528,8 @@ fn a_package_is_told_with_its_policies_and_roles() {
         })
     );
     assert_eq!(direct.requestors, crate::configuration::access_package::Requestors::default());
-    let nobody = crate::configuration::access_package::Somebody::default();
-    assert_eq!(external.approves(&nobody, &nobody, &[]), Verdict::Unknown);
+    let nobody = Principal::default();
+    assert_eq!(external.approves(&nobody, &nobody, &[]), Eligibility::Unknown);
     // The document passes the validation of requests.
     let text = serde_json::to_string(&package).unwrap();
     assert_eq!(crate::configuration::access_package::Package::read(&text).unwrap(), package);

@@ -16,7 +16,11 @@ use strum::{EnumString, VariantNames};
 use crate::{
     access::access_record::Access,
     configuration::{
-        access_package::{self, Package, Policy, Somebody, policy_id},
+        access_package::{
+            Package, Policy,
+            eligibility::{Eligibility, Principal},
+            policy_id,
+        },
         document::Configured,
         organisation::Organisation,
     },
@@ -477,11 +481,11 @@ pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Opt
 /// Like [`part_in_access`] for a policy: whether a person is one of its approvers.
 pub fn part_in_policy(
     policy: &Policy,
-    reviewer: &Somebody<'_>,
+    reviewer: &Principal<'_>,
     organisations: &[Configured<Organisation>],
 ) -> Option<&'static str> {
-    let approves = policy.approves(reviewer, &Somebody::default(), organisations);
-    (approves == access_package::Verdict::Yes).then_some("is among the approvers that it names")
+    let approves = policy.approves(reviewer, &Principal::default(), organisations);
+    (approves == Eligibility::Yes).then_some("is among the approvers that it names")
 }
 
 /// A reviewer's decision in a request.

@@ -8,7 +8,7 @@ use shared_domain::{
         access_record::{Access, Kind as AccessKind, UnderPolicy},
     },
     configuration::{
-        access_package::{CanRequest, Package, ResourceRole},
+        access_package::{Package, ResourceRole, eligibility::CanRequest},
         document::Configured,
         organisation::Organisation,
     },

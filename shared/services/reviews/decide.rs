@@ -7,7 +7,7 @@ use serde_json::json;
 use shared_domain::{
     access::access_record::Access,
     configuration::{
-        access_package::{Package, Somebody},
+        access_package::{Package, eligibility::Principal},
         document::Configured,
         organisation::Organisation,
     },
@@ -274,7 +274,7 @@ impl Judge {
                 None => return Some("the access is not known any more".to_owned()),
             },
             What::Policy { package, policy, .. } => {
-                let reviewer = Somebody::of_party(&reviewer, self.people.find(&reviewer));
+                let reviewer = Principal::of_party(&reviewer, self.people.find(&reviewer));
                 // The policy when the review was opened, and the current one.
                 let now =
                     self.policies.get(package).and_then(|now| now.document.policy(&policy.id));

@@ -103,7 +103,7 @@ fn a_reviewed_policy_is_judged_by_nobody_it_names() {
         ..Person::default()
     };
     let known = Configured::new("ann", 1, person);
-    let ann = Somebody::known(&known);
+    let ann = Principal::known(&known);
     assert!(part_in_policy(&policy(json!({"users": ["Ann@acme.example"]})), &ann, &[]).is_some());
     assert!(part_in_policy(&policy(json!({"groups": ["leads"]})), &ann, &[]).is_some());
     assert_eq!(
