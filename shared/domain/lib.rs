@@ -118,7 +118,10 @@ pub mod exports {
 }
 /// Streams that send the trail to other systems.
 pub mod streams {
+    pub mod batch;
+    pub mod progress;
     pub mod stream;
+    pub mod target;
     pub mod webhook_signature;
 }
 /// Access reviews.

@@ -14,7 +14,10 @@ use crate::access_projection::recorder;
 use shared_domain::{
     configuration::document::Document,
     findings::{checkpoints, rules},
-    streams::stream::{self, Answered, Progress, Stream, Test, TestState},
+    streams::{
+        progress::{Progress, Test, TestState},
+        stream::{self, Answered, Stream},
+    },
     time::timestamp::Instant,
     trail::{
         actions::{ConfigurationAction, FindingAction},

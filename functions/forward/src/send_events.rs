@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        streams::stream::{Batch, Limits, Progress, Sent, Shape, Stream, TestState},
+        streams::{
+            batch::{Batch, Limits, Sent},
+            progress::{Progress, TestState},
+            stream::{Shape, Stream},
+        },
         trail::position::{FeedPlace, Position},
     },
     platform::random,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        streams::stream::{Progress, Stream},
+        streams::{progress::Progress, stream::Stream},
         time::timestamp::Instant,
         trail::event::Tenant,
     },

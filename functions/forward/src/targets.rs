@@ -12,7 +12,9 @@ use shared::{
         alerts::messages::eventbridge::BusEvent,
         configuration::application::SecretName,
         streams::{
-            stream::{self, Batch, Limits, Refusal, Sent, Target},
+            batch::{self, Batch, Limits, Sent},
+            progress::Refusal,
+            target::Target,
             webhook_signature,
         },
         time::timestamp::Instant,
@@ -94,7 +96,7 @@ impl Targets {
                 .await
                 .map_err(NotTaken::from),
             Target::S3 => {
-                let key = stream::file_key(tenant, id, batch).unwrap_or_default();
+                let key = batch::file_key(tenant, id, batch).unwrap_or_default();
                 self.store_file(&key, batch.lines().as_bytes()).await.map_err(NotTaken::from)
             }
             Target::EventBridge => {
@@ -132,14 +134,14 @@ impl Targets {
         asked_by: &str,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let body = stream::test_body(tenant, id, asked_by);
+        let body = batch::test_body(tenant, id, asked_by);
         match target {
             Target::Https { url, secrets } => {
                 self.post(tenant, url, secrets, body.to_string(), now).await
             }
             Target::S3 => {
-                let name = stream::message_id(format!("{now}{body}").as_bytes());
-                let key = format!("{}/test/{name}.jsonl.gz", stream::folder(tenant, id));
+                let name = batch::message_id(format!("{now}{body}").as_bytes());
+                let key = format!("{}/test/{name}.jsonl.gz", batch::folder(tenant, id));
                 self.store_file(&key, format!("{body}\n").as_bytes()).await
             }
             Target::EventBridge => {
@@ -170,7 +172,7 @@ impl Targets {
             })?;
             keys.push(key);
         }
-        let id = stream::message_id(body.as_bytes());
+        let id = batch::message_id(body.as_bytes());
         let signature = webhook_signature::signature(&keys, &id, now.seconds(), &body);
         let request = http::Request::post(url)
             .header("content-type", "application/json")

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        streams::stream::{Target, TestState},
+        streams::{progress::TestState, target::Target},
         trail::event::Tenant,
     },
     platform::random,

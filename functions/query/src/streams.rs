@@ -7,7 +7,7 @@ use shared::services::streams;
 use shared::{
     domain::{
         identity::caller::{Caller, Permission},
-        streams::stream::without_address,
+        streams::target::without_address,
     },
     http::{
         pagination,

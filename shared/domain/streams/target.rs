@@ -1,0 +1,116 @@
+//! The target of a stream: where its events are sent.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use strum::{EnumString, VariantNames};
+
+use crate::{
+    configuration::application::{Place, SecretName},
+    json::object_reader::Fields,
+    streams::batch::Limits,
+};
+
+/// Maximum number of secrets of a stream: the current, the next and the previous one.
+const MOST_SECRETS: usize = 3;
+/// Longest address, in bytes.
+const URL_BYTES: usize = 1024;
+
+/// The target of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Target {
+    /// An address that accepts signed batches by POST.
+    Https {
+        url: String,
+        /// The names of the secrets that sign each request. A receiver accepts a request that
+        /// carries the signature of the secret it has. To rotate a secret, name the new one beside
+        /// the old one for a while.
+        secrets: Vec<SecretName>,
+    },
+    /// The deployment's own bucket for streams. A tenant cannot name a bucket: the service's
+    /// permissions would let it write to another tenant's.
+    S3,
+    #[serde(rename = "eventbridge")]
+    EventBridge,
+}
+
+/// The kind of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+enum Kind {
+    Https,
+    S3,
+    EventBridge,
+}
+
+pub(super) fn read_target(mut fields: Fields<'_>, place: Place) -> Option<Target> {
+    let kind = fields.required_word("kind")?;
+    let target = match kind {
+        Kind::Https => {
+            let url = fields.required_text("url", URL_BYTES);
+            if let Some(Err(detail)) = url.as_deref().map(|url| place.reach().judge(url)) {
+                fields.fault("url", detail);
+            }
+            let names =
+                fields.required("secrets", |fields| Some(fields.texts("secrets", MOST_SECRETS)));
+            let mut secrets = Vec::new();
+            for (at, name) in names.iter().flatten().enumerate() {
+                match SecretName::read(name, place) {
+                    Ok(name) if secrets.contains(&name) => {
+                        fields.fault(&format!("secrets/{at}"), "is named twice")
+                    }
+                    Ok(name) => secrets.push(name),
+                    Err(detail) => fields.fault(&format!("secrets/{at}"), detail),
+                }
+            }
+            url.map(|url| Target::Https { url, secrets })
+        }
+        Kind::S3 => Some(Target::S3),
+        Kind::EventBridge => Some(Target::EventBridge),
+    };
+    fields.refuse_others();
+    target
+}
+
+impl Target {
+    /// The secrets that sign requests: the pointer of each name in the stream, the name, and the
+    /// address of the target.
+    pub fn secrets(&self) -> Vec<(String, &SecretName, &str)> {
+        match self {
+            Self::Https { url, secrets } => {
+                let each = |(at, name)| (format!("/target/secrets/{at}"), name, url.as_str());
+                secrets.iter().enumerate().map(each).collect()
+            }
+            Self::S3 | Self::EventBridge => Vec::new(),
+        }
+    }
+
+    /// The most that one batch may contain.
+    pub fn limits(&self) -> Limits {
+        match self {
+            Self::Https { .. } => Limits { events: 500, bytes: 1024 * 1024 },
+            // Query engines are efficient with files of several megabytes.
+            Self::S3 => Limits { events: 20_000, bytes: 8 * 1024 * 1024 },
+            // Ten calls to the bus, so that the position is not stored after each one.
+            Self::EventBridge => Limits { events: 100, bytes: 1024 * 1024 },
+        }
+    }
+}
+
+/// The stream as a reader sees it. Anyone who has the target's address may be able to write to it,
+/// so only its host is shown, and a hash that tells addresses apart.
+pub fn without_address(mut stream: Value) -> Value {
+    let address = stream.pointer("/target/url").and_then(Value::as_str);
+    if let Some((scheme, place)) = address.and_then(|url| url.split_once("://"))
+        && let Some((host, path)) = place.split_once('/')
+        && !path.is_empty()
+    {
+        let hash = Sha256::digest(place)
+            .iter()
+            .take(4)
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        stream["target"]["url"] = format!("{scheme}://{host}/… ({hash})").into();
+    }
+    stream
+}
