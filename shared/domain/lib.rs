@@ -126,7 +126,9 @@ pub mod streams {
 }
 /// Access reviews.
 pub mod reviews {
+    pub mod conflict_of_interest;
     pub mod review;
+    pub mod review_item;
 }
 /// Alerts about findings.
 pub mod alerts {

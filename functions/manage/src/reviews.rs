@@ -11,7 +11,10 @@ use shared::{
     domain::{
         identity::caller::Caller,
         json::strict_json::FieldError,
-        reviews::review::{self, Asked, MOST_DECISIONS, Review, Said, Stage},
+        reviews::{
+            review::{self, Asked, MOST_DECISIONS, Review, Stage},
+            review_item::Said,
+        },
     },
     http::{problem::Problem, request},
     platform::backoff::Unavailable,

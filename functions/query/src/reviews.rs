@@ -3,7 +3,10 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::services::reviews;
 use shared::{
-    domain::reviews::review::{self, Review, STATES},
+    domain::reviews::{
+        review::{self, Review, STATES},
+        review_item::Item,
+    },
     http::{
         pagination,
         problem::Problem,
@@ -69,9 +72,8 @@ pub async fn items(
     let read = async |after: Option<&str>| {
         let (items, goes_on) = reviews::review_items(scope, &review, after).await?;
         let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
-        let is_wanted = |item: &review::Item| {
-            is_decided.is_none_or(|decided| item.decided.is_some() == decided)
-        };
+        let is_wanted =
+            |item: &Item| is_decided.is_none_or(|decided| item.decided.is_some() == decided);
         let wanted: Vec<_> = items.into_iter().filter(is_wanted).collect();
         let mut shown =
             wanted.iter().zip(reviews::shown_items(scope, &review, &wanted).await?).peekable();

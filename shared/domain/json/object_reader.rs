@@ -370,7 +370,7 @@ mod tests {
         alerts::delivery,
         configuration::{alert_channel, organisation},
         findings::{finding, rules::Severity},
-        reviews::review,
+        reviews::{review, review_item},
         streams::stream::Shape,
         time::schedule::Weekday,
         trail::event::{ActorType, Outcome, Scope},
@@ -403,7 +403,7 @@ mod tests {
         check::<finding::State>();
         check::<finding::Verdict>();
         check::<organisation::State>();
-        check::<review::Decision>();
+        check::<review_item::Decision>();
         check::<review::Of>();
     }
 }

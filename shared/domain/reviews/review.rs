@@ -14,25 +14,15 @@ use sha2::{Digest, Sha256};
 use strum::{EnumString, VariantNames};
 
 use crate::{
-    access::access_record::Access,
-    configuration::{
-        access_package::{
-            Package, Policy,
-            eligibility::{Eligibility, Principal},
-            policy_id,
-        },
-        document::Configured,
-        organisation::Organisation,
-    },
     identity::{
         caller::{Caller, is_like_address},
-        matching,
         people::People,
     },
     json::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,
     },
+    reviews::review_item::{DECISIONS_HASHED, Decision, ITEMS_HASHED, METHOD, hex},
     text::case_folding::fold_identity,
     time::{
         time_zone::{self, Bound, TimeZone},
@@ -50,13 +40,6 @@ pub const MOST_DECISIONS: usize = 200;
 /// The rule of the finding about an overdue review.
 pub const OVERDUE: &str = "review.overdue";
 
-/// How a sample is drawn; the text tells a reader how to reproduce it.
-pub const METHOD: &str = "the items with the smallest SHA-256 of the seed, a line feed and the item's id, all in UTF-8, of all that were found";
-/// How the hash of a list of items is computed.
-pub const ITEMS_HASHED: &str = "SHA-256 of a line [\"<item>\"] for each item, in the order of their ids by bytes: compact JSON, each ended by a line feed";
-/// How the hash of a review's decisions is computed.
-pub const DECISIONS_HASHED: &str = "SHA-256 of a line [\"<item>\",\"<decision>\",\"<event>\"] for each item, in the order of their ids by bytes: compact JSON, each ended by a line feed";
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames)]
@@ -66,22 +49,6 @@ pub enum Of {
     Sessions,
     /// Approval policies of access packages, as they are when the review is opened.
     Policies,
-}
-
-/// A reviewer's decision about an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[derive(EnumString, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum Decision {
-    /// The access or policy is right.
-    Appropriate,
-    /// The access should not have been given, or not in this way.
-    Inappropriate,
-    /// The access still exists and should be removed. The review itself removes nothing.
-    Revoke,
-    /// The available facts do not allow a decision.
-    Unclear,
 }
 
 /// A reproducible sample of all items.
@@ -358,158 +325,6 @@ impl Review {
         let names: Vec<_> = known.chain(own).map(fold_identity).collect();
         self.asked.reviewers.is_empty()
             || self.asked.reviewers.iter().any(|address| names.contains(&fold_identity(address)))
-    }
-}
-
-/// An item of a review.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Item {
-    /// The id of the access record, or of package and policy.
-    pub id: String,
-    pub what: What,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decided: Option<Decided>,
-}
-
-/// The subject of an item, as it was when the review was opened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    /// An access record, by a hash of its content.
-    Access(String),
-    Policy {
-        package: String,
-        name: String,
-        /// The package's version.
-        version: u64,
-        policy: Box<Policy>,
-    },
-}
-
-/// A decision about an item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Decided {
-    pub decision: Decision,
-    pub reason: String,
-    pub by: Actor,
-    pub at: Instant,
-    /// The event that records it.
-    pub event: EventId,
-}
-
-impl Item {
-    pub fn of_access(access: &Access) -> Self {
-        Self { id: access.id.clone(), what: What::Access(told_of(access)), decided: None }
-    }
-
-    /// The items for the policies of a package.
-    pub fn of_package(package: &Configured<Package>) -> impl Iterator<Item = Self> {
-        package.document.policies.iter().map(|policy| {
-            let (name, version) = (package.document.name.clone(), package.version);
-            let what = What::Policy {
-                package: package.id.clone(),
-                name,
-                version,
-                policy: Box::new(policy.clone()),
-            };
-            Self { id: policy_id(&package.id, &policy.id), what, decided: None }
-        })
-    }
-}
-
-/// A hash of an access record, without findings, reviews and other data that people add later.
-pub fn told_of(access: &Access) -> String {
-    let (findings, reviews, events, pending) = Default::default();
-    let told = Access { findings, reviews, events, pending, ..access.clone() };
-    hex(&Sha256::digest(serde_json::to_string(&told).unwrap_or_default()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The items of the sample in the order of their ids, whatever the order of `items`. [`METHOD`]
-/// describes it.
-pub fn sampled(mut items: Vec<Item>, sample: Option<&Sample>) -> Vec<Item> {
-    if let Some(Sample { size, seed }) = sample {
-        items.sort_by_cached_key(|item| {
-            <[u8; 32]>::from(Sha256::digest(format!("{seed}\n{}", item.id)))
-        });
-        items.truncate(*size as usize);
-    }
-    items.sort_by(|a, b| a.id.cmp(&b.id));
-    items
-}
-
-/// The hash of items that are sorted by id.
-pub fn items_hash(items: &[Item]) -> String {
-    hash_of(items.iter().map(|item| json!([item.id])))
-}
-
-/// The hash of items and decisions, sorted by item id. None if an item has no decision.
-pub fn decisions_hash(items: &[Item]) -> Option<String> {
-    let line =
-        |item: &Item| item.decided.as_ref().map(|it| json!([item.id, it.decision, it.event]));
-    let lines: Option<Vec<Value>> = items.iter().map(line).collect();
-    Some(hash_of(lines?.into_iter()))
-}
-
-fn hash_of(lines: impl Iterator<Item = Value>) -> String {
-    let mut hash = Sha256::new();
-    lines.for_each(|line| hash.update(format!("{line}\n")));
-    hex(&hash.finalize())
-}
-
-/// The part that a person had in an access record that they are to review; none if they had no part
-/// in it.
-pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Option<&'static str> {
-    let is = |party: &Party| people.may_be_same(party, reviewer);
-    let is_actor = |actor: &Actor| is(&matching::party_of(actor));
-    match access {
-        Access { decisions, .. } if decisions.iter().any(|decision| is_actor(&decision.by)) => {
-            Some("decided the request")
-        }
-        Access { requester: Some(requester), .. } if is_actor(requester) => Some("asked for it"),
-        Access { subject: Some(subject), .. } if is(subject) => Some("is whom it is for"),
-        Access { account: Some(account), .. } if is(account) => {
-            Some("is whom its account belongs to")
-        }
-        _ => None,
-    }
-}
-
-/// Like [`part_in_access`] for a policy: whether a person is one of its approvers.
-pub fn part_in_policy(
-    policy: &Policy,
-    reviewer: &Principal<'_>,
-    organisations: &[Configured<Organisation>],
-) -> Option<&'static str> {
-    let approves = policy.approves(reviewer, &Principal::default(), organisations);
-    (approves == Eligibility::Yes).then_some("is among the approvers that it names")
-}
-
-/// A reviewer's decision in a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Said {
-    pub item: String,
-    pub decision: Decision,
-    pub reason: String,
-}
-
-impl Said {
-    /// Reads `{item, decision, reason}`.
-    ///
-    /// # Errors
-    /// All errors found.
-    pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
-        object_reader::read_object(json, "", |mut fields| {
-            // Two ids and a separator; percent-encoding may triple each byte of the first.
-            let item = fields.required_text("item", 4 * NAME_BYTES + 8);
-            let decision = fields.required_word("decision");
-            let reason = fields.required_text("reason", TEXT_BYTES);
-            fields.refuse_others();
-            Some(Self { item: item?, decision: decision?, reason: reason? })
-        })
     }
 }
 

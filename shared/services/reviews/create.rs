@@ -10,7 +10,10 @@ use shared_domain::{
         access_reports::AccessReport,
         report::{Query, Report},
     },
-    reviews::review::{self, Fixed, Item, Of, Review, Stage},
+    reviews::{
+        review::{self, Fixed, Of, Review, Stage},
+        review_item::{self, Item},
+    },
     text::case_folding::fold,
     trail::actions::ReviewAction,
 };
@@ -86,10 +89,10 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
     }
     let all = reviewed(scope, &review).await?;
     let found = all.len() as u64;
-    let items = review::sampled(all, review.asked.sample.as_ref());
+    let items = review_item::sampled(all, review.asked.sample.as_ref());
     let place = format!("{:016x}", random::number());
     write_items(scope, id, &place, &items).await?;
-    let sha256 = review::items_hash(&items);
+    let sha256 = review_item::items_hash(&items);
     let fixed = Fixed { place, at: scope.now, found, items: items.len() as u64, sha256 };
     let recorded_by = review.recorded_by.clone();
     step_review(scope, id, &recorded_by, async |mut review, generation| {

@@ -12,7 +12,11 @@ use shared_domain::{
         organisation::Organisation,
     },
     identity::{caller::Caller, matching, people::People},
-    reviews::review::{self, Decided, Item, Review, Said, Stage, What},
+    reviews::{
+        conflict_of_interest,
+        review::{Review, Stage},
+        review_item::{Decided, Item, Said, What},
+    },
     trail::{
         actions::ReviewAction,
         event::{Actor, Event, EventId, Party, Session},
@@ -270,7 +274,9 @@ impl Judge {
         let reviewer = matching::party_of(by);
         let part = match &item.what {
             What::Access(_) => match self.accesses.get(&item.id) {
-                Some(access) => review::part_in_access(access, &reviewer, &self.people),
+                Some(access) => {
+                    conflict_of_interest::part_in_access(access, &reviewer, &self.people)
+                }
                 None => return Some("the access is not known any more".to_owned()),
             },
             What::Policy { package, policy, .. } => {
@@ -280,7 +286,7 @@ impl Judge {
                     self.policies.get(package).and_then(|now| now.document.policy(&policy.id));
                 let mut both = [Some(&**policy), now].into_iter().flatten();
                 both.find_map(|policy| {
-                    review::part_in_policy(policy, &reviewer, &self.organisations)
+                    conflict_of_interest::part_in_policy(policy, &reviewer, &self.organisations)
                 })
             }
         };

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use shared_domain::{
     access::{access_answer::AccessAnswer, access_record::Access, kept_events},
     configuration::{access_package::Package, document::Document},
-    reviews::review::{self, Fixed, Item, Review, What},
+    reviews::{
+        review::{Fixed, Review},
+        review_item::{self, Item, What},
+    },
     time::timestamp::Instant,
     trail::{
         event::{EventId, Recorded},
@@ -91,7 +94,7 @@ pub async fn shown_items(
 ) -> Result<Vec<Value>, ReadError> {
     let accesses = accesses_of(scope, items.iter()).await?;
     let has_changed =
-        |item: &Item, access: &Access| item.what != What::Access(review::told_of(access));
+        |item: &Item, access: &Access| item.what != What::Access(review_item::told_of(access));
     let late = match &review.signed_off {
         Some(signed_off) => {
             // If the record has not changed, no event arrived late.

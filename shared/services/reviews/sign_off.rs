@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use shared_domain::{
     findings::{checkpoints, finding_event::finding_event, rules},
     identity::caller::Caller,
-    reviews::review::{self, Item, Review, SignOff, Stage, What},
+    reviews::{
+        review::{self, Review, SignOff, Stage},
+        review_item::{self, Item, What},
+    },
     trail::{
         actions::{FindingAction, ReviewAction},
         event::{Actor, Event, EventId},
@@ -67,7 +70,7 @@ pub async fn sign_off_review(
                 break;
             }
         }
-        let sha256 = review::decisions_hash(&items).filter(|_| items.len() as u64 == fixed.items);
+        let sha256 = review_item::decisions_hash(&items).filter(|_| items.len() as u64 == fixed.items);
         let sha256 = sha256.ok_or_else(|| Damaged::new(id, "items"))?;
         // An event about a reviewer's part in the access may have arrived after the decision.
         // Policies were checked against their versions at that time.
