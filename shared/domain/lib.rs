@@ -113,7 +113,9 @@ pub mod windows {
 }
 /// Export jobs and saved searches.
 pub mod exports {
+    pub mod export_files;
     pub mod export_job;
+    pub mod manifest;
     pub mod saved_search;
 }
 /// Streams that send the trail to other systems.

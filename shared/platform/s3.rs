@@ -28,7 +28,7 @@ use crate::{
     aws_client::{CallError, endpoint, passing},
     backoff::Pauses,
 };
-use shared_domain::exports::export_job::Part;
+use shared_domain::exports::export_files::Part;
 
 /// Fewest bytes of a part, the last one apart (Amazon S3 user guide, "Amazon S3 multipart upload limits").
 pub const SMALLEST_PART: usize = 5 * 1024 * 1024;

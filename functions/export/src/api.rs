@@ -12,7 +12,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use shared::{
     domain::{
-        exports::export_job::{self, Asked, Job, PARAMETERS, State},
+        exports::{
+            export_files,
+            export_job::{self, Asked, Job, PARAMETERS, State},
+            manifest,
+        },
         identity::caller::{Caller, Permission::Read},
         json::object_reader::NAME_BYTES,
         trail::{
@@ -304,13 +308,13 @@ async fn links(
     };
     let mut files = Vec::with_capacity(progress.place.files.len());
     for file in &progress.place.files {
-        let mut described = export_job::described(file);
+        let mut described = export_files::described(file);
         described["url"] = link(&file.key, &file.name).await?.into();
         described["expires_at"] = json!(expires_at);
         files.push(described);
     }
     let sheet = job.sheet().map_err(|error| Problem::internal(&error))?;
-    let mut manifest = export_job::manifest(&scope.tenant, &job, &progress.place, &sheet);
+    let mut manifest = manifest::manifest(&scope.tenant, &job, &progress.place, &sheet);
     let name = job.manifest_name();
     manifest["url"] = link(&manifest_file.key, &name).await?.into();
     manifest["sha256"] = manifest_file.sha256.clone().into();

@@ -23,7 +23,10 @@ use std::{pin::pin, time::Duration};
 
 use shared::{
     domain::{
-        exports::export_job::{Job, Progress, State, Upload},
+        exports::{
+            export_files::Upload,
+            export_job::{Job, Progress, State},
+        },
         json::object_reader::TEXT_BYTES,
         time::backoff::Backoff,
         trail::{

@@ -10,7 +10,7 @@ use sha2::{
     digest::common::hazmat::{SerializableState, SerializedState},
 };
 use shared::{
-    domain::exports::export_job::{File, Form, Output, Part, Upload},
+    domain::exports::export_files::{File, Form, Output, Part, Upload},
     platform::{
         aws_client::CallError,
         s3::{Bucket, SMALLEST_PART},

@@ -1,4 +1,4 @@
-//! Export jobs: the request, the progress and the content of the files. This module does no I/O.
+//! Export jobs: the request, the progress and the tables. This module does no I/O.
 //!
 //! A job exports the events of its snapshot: those recorded by the time of the request that match
 //! its filter, the newest first. The rows are therefore fixed before the first one is read. However
@@ -6,12 +6,16 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use strum::{Display, EnumString};
 
 use crate::{
-    exports::saved_search::Origin,
+    exports::{
+        export_files::{Form, Place, described, read_position, shown},
+        manifest::Manifest,
+        saved_search::Origin,
+    },
     reports::{
         column::{AnyRow, Table},
         report::Query,
@@ -19,7 +23,7 @@ use crate::{
     tables::event_columns::Layout,
     time::{time_zone, timestamp::Instant},
     trail::{
-        event::{Actor, Recorded, RecordedBy, Tenant},
+        event::{Actor, Recorded, RecordedBy},
         filter::{Filter, FreeText},
         position::Position,
         search::{Order, Range, Search},
@@ -231,32 +235,6 @@ impl Line {
     }
 }
 
-/// The prefix of a job's files. Keys are short, because the embedded S3 puts each one into a file
-/// name, twice as long.
-pub fn prefix(tenant: &Tenant, job: &str) -> String {
-    format!("{tenant}/{}/", job.replace('-', ""))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[derive(Display)]
-#[strum(serialize_all = "snake_case")]
-pub enum Form {
-    Csv,
-    /// The same rows without loss: one event as the API returns it a line.
-    Jsonl,
-}
-
-impl Form {
-    /// The media type of an uncompressed file.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Csv => "text/csv; charset=utf-8",
-            Self::Jsonl => "application/jsonl; charset=utf-8",
-        }
-    }
-}
-
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -338,125 +316,6 @@ impl Progress {
     }
 }
 
-/// The location and hash of a manifest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Its key in the bucket.
-    pub key: String,
-    /// SHA-256 of the manifest, in lower-case hex.
-    pub sha256: String,
-}
-
-/// A checkpoint from which work continues.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Place {
-    /// The last event that was written to a complete or an open file.
-    #[serde(serialize_with = "shown", deserialize_with = "read_position")]
-    pub after: Option<Position>,
-    /// The same for a report: the key of the last row.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after_row: Option<String>,
-    pub files: Vec<File>,
-    /// Files that are being written.
-    pub open: Option<Open>,
-}
-
-fn shown<S: Serializer>(position: &Option<Position>, serializer: S) -> Result<S::Ok, S::Error> {
-    position.as_ref().map(ToString::to_string).serialize(serializer)
-}
-
-fn read_position<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Position>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    let read = |text: String| text.parse().map_err(|()| serde::de::Error::custom("no position"));
-    text.map(read).transpose()
-}
-
-impl Place {
-    /// Rows in complete files.
-    pub fn rows(&self) -> u64 {
-        self.files.iter().filter(|file| file.form == Form::Csv).map(|file| file.rows).sum()
-    }
-
-    /// Bytes of complete files.
-    pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
-    }
-
-    /// The checkpoint at which the open files were started, and their uploads, which are to be
-    /// aborted.
-    pub fn rewound(mut self) -> (Self, Vec<Upload>) {
-        let Some(open) = self.open.take() else { return (self, Vec::new()) };
-        self.after = open.begun_after;
-        self.after_row = open.begun_after_row;
-        let uploads = open.outputs.into_iter().filter_map(|output| output.upload).collect();
-        (self, uploads)
-    }
-}
-
-/// A complete file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct File {
-    pub name: String,
-    pub form: Form,
-    /// Its key in the bucket.
-    pub key: String,
-    pub rows: u64,
-    pub bytes: u64,
-    /// SHA-256 of the file, in lower-case hex.
-    pub sha256: String,
-}
-
-/// The files that are being written, one of each form.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Open {
-    /// The last event before these files.
-    #[serde(serialize_with = "shown", deserialize_with = "read_position")]
-    pub begun_after: Option<Position>,
-    /// The same for a report: the key of the last row.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub begun_after_row: Option<String>,
-    /// Rows in each of them.
-    pub rows: u64,
-    /// Whether this checkpoint was stored as a whole by a run that then stopped. Otherwise that run
-    /// may still be working, or may have crashed. The next run then restarts these files, in new
-    /// uploads that no other run writes to.
-    pub is_settled: bool,
-    pub outputs: Vec<Output>,
-}
-
-/// A file that is being written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Output {
-    pub form: Form,
-    /// The multipart upload, once a first part was sent.
-    pub upload: Option<Upload>,
-    /// The key of the object with the bytes that are too few for a part.
-    pub rest: Option<String>,
-    /// Bytes written, uploaded or not.
-    pub bytes: u64,
-    /// The state of SHA-256 after the uploaded bytes, in hex.
-    pub hash: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Upload {
-    /// The key of the resulting file.
-    pub key: String,
-    /// The upload's id in S3.
-    pub id: String,
-    /// Its parts in order.
-    pub parts: Vec<Part>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Part {
-    pub etag: String,
-    /// SHA-256 of the part in base64, as S3 expects it.
-    pub sha256: String,
-}
-
 /// A job in an API response.
 pub fn answered(job: &Job, progress: &Progress, now: Instant) -> Value {
     let Job { id, snapshot, created_by, asked, saved, .. } = job;
@@ -500,99 +359,11 @@ pub fn shown_state(progress: &Progress, now: Instant) -> State {
     }
 }
 
-/// A file in API responses and in the manifest.
-pub fn described(file: &File) -> Value {
-    let File { name, form, rows, bytes, sha256, .. } = file;
-    json!({"name": name, "format": form, "rows": rows, "bytes": bytes, "sha256": sha256})
-}
-
-fn merge(into: &mut Value, from: Value) {
+pub(super) fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
         let is_said = |value: &Value| {
             !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
         };
         into.extend(from.into_iter().filter(|(_, value)| is_said(value)));
-    }
-}
-
-const EVENTS_NOTE: &str = "Rows are the events of the range, which ends where the retention ended at the snapshot, that were recorded up to the snapshot \
-    and meet the filters, the newest first. Filters count where include_filters is true; the service's own events are there where \
-    include_service is true. In CSV files a cell that a spreadsheet could take for a formula begins with ', and control characters are written \
-    \\u00XX; JSON Lines files hold the events as they are.";
-const REPORT_NOTE: &str = "Rows are those of the report as it stood when they were read, after the snapshot. In CSV files a cell that a spreadsheet \
-    could take for a formula begins with ', and control characters are written \\u00XX; JSON Lines files hold the rows as they are.";
-
-/// The manifest: the request in words, and name, size and hash of each file.
-pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, sheet: &Sheet) -> Value {
-    let (first, end) = job.range();
-    let note = match sheet {
-        Sheet::Events(_) => EVENTS_NOTE.to_owned(),
-        Sheet::Report(_) => {
-            let more = job.asked.report.as_ref().and_then(|query| query.report.described().note);
-            more.map_or_else(
-                || REPORT_NOTE.to_owned(),
-                |more| format!("{REPORT_NOTE} Of this report: {more}."),
-            )
-        }
-    };
-    let mut manifest = json!({
-        "manifest": "jit-audit/export/v1",
-        "tenant": tenant, "id": job.id, "snapshot": job.snapshot, "created_by": job.created_by,
-        "retention_days": job.retention_days,
-        "range": {"since": first, "until": end},
-        "rows": place.rows(),
-        "files": place.files.iter().map(described).collect::<Vec<_>>(),
-        "order": "desc",
-        "note": note,
-    });
-    if let Some(saved) = &job.saved {
-        manifest["saved"] = json!(saved);
-    }
-    merge(&mut manifest, json!(job.asked));
-    manifest["header"] = sheet.names().into();
-    manifest
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_read_back_as_it_was_written() {
-        let position: Position = "2026-11-22T00:26:07.000Z#a-1".parse().unwrap();
-        let place = Place {
-            after: Some(position.clone()),
-            after_row: None,
-            files: vec![File {
-                name: "a-0001.csv".into(),
-                form: Form::Csv,
-                key: "exports/acme/1/x/a-0001.csv".into(),
-                rows: 2,
-                bytes: 3,
-                sha256: "00".into(),
-            }],
-            open: Some(Open {
-                begun_after: None,
-                begun_after_row: None,
-                rows: 7,
-                is_settled: true,
-                outputs: vec![Output {
-                    form: Form::Jsonl,
-                    upload: Some(Upload {
-                        key: "k".into(),
-                        id: "u".into(),
-                        parts: vec![Part { etag: "\"e\"".into(), sha256: "s".into() }],
-                    }),
-                    rest: Some("r".into()),
-                    bytes: 9,
-                    hash: Some("ff".into()),
-                }],
-            }),
-        };
-        let read: Place = serde_json::from_str(&serde_json::to_string(&place).unwrap()).unwrap();
-        assert_eq!(read, place);
-        let (rewound, uploads) = place.rewound();
-        assert_eq!((rewound.after, rewound.open, uploads.len()), (None, None, 1));
     }
 }

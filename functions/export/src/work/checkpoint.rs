@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shared::{
-    domain::exports::export_job::{Job, Open},
+    domain::exports::{export_files::Open, export_job::Job},
     services::export_jobs::{self, Next},
 };
 

@@ -1,7 +1,10 @@
 //! What a job no longer needs is deleted.
 
 use shared::{
-    domain::exports::export_job::{self, State, Upload},
+    domain::exports::{
+        export_files::{self, Upload},
+        export_job::{self, State},
+    },
     services::export_jobs::{self, Next, StoredJob},
     storage::{ReadError, TenantScope},
 };
@@ -34,7 +37,7 @@ pub(super) async fn tidy(
     let now = function.database.clock().now();
     let (bucket, job) = (&function.bucket, &stored.job);
     let is_kept = export_job::shown_state(&stored.progress, now) == State::Ready;
-    let prefix = export_job::prefix(&scope.tenant, &job.id);
+    let prefix = export_files::prefix(&scope.tenant, &job.id);
     let mut progress = stored.progress.clone();
     let uploads = progress
         .place

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        exports::export_job::{Job, Line, Place},
+        exports::{
+            export_files::Place,
+            export_job::{Job, Line},
+        },
         time::timestamp::Instant,
         trail::{position::Position, search::Search},
     },

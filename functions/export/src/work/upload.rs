@@ -4,7 +4,11 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::{
     domain::{
-        exports::export_job::{self, Job, Manifest, Open, Output, Place, Sheet, State, Upload},
+        exports::{
+            export_files::{self, Open, Output, Place, Upload},
+            export_job::{Job, Sheet, State},
+            manifest::{self, Manifest},
+        },
         trail::actions::ExportAction,
     },
     services::export_jobs::{self, Next},
@@ -18,7 +22,7 @@ impl Run<'_> {
     pub(super) fn key(&self, name: &str) -> String {
         format!(
             "{}{}/{name}",
-            export_job::prefix(&self.scope.tenant, &self.stored.job.id),
+            export_files::prefix(&self.scope.tenant, &self.stored.job.id),
             self.name
         )
     }
@@ -73,7 +77,7 @@ impl Run<'_> {
     pub(super) async fn finish(&mut self, job: &Job, sheet: &Sheet) -> Result<(), Stop> {
         let (bucket, end) = (&self.function.bucket, self.end);
         let place = self.stored.progress.place.clone();
-        let manifest = export_job::manifest(&self.scope.tenant, job, &place, sheet).to_string();
+        let manifest = manifest::manifest(&self.scope.tenant, job, &place, sheet).to_string();
         let key = self.key("manifest.json");
         let sha256 =
             shared::domain::trail::event::Digest(Sha256::digest(&manifest).into()).to_string();

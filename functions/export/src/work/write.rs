@@ -3,7 +3,10 @@
 use std::pin::pin;
 
 use shared::domain::{
-    exports::export_job::{Form, Job, Line, Place, Profile, Sheet},
+    exports::{
+        export_files::{Form, Place},
+        export_job::{Job, Line, Profile, Sheet},
+    },
     time::timestamp::Instant,
     trail::position::Position,
 };
