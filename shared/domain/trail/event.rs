@@ -1,160 +1,25 @@
-//! The event: an immutable fact in the trail, its digest and its form in API responses.
+//! The event: an immutable fact in the trail, and its form in API responses.
 
-use std::{borrow::Cow, fmt};
+mod event_digest;
+mod ids;
+mod parties;
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::{
     time::timestamp::Instant,
-    trail::{
-        actions::{Action, Category, Definition, State, message_template},
-        key::Key,
-    },
+    trail::actions::{Action, Category, Definition, State, message_template},
 };
 
-/// The tenant, a customer with a trail of its own: 1-64 of `A-Z a-z 0-9 _ -`. No read or write ever
-/// crosses tenants.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Tenant(String);
-
-impl Tenant {
-    /// The tenant with that name; none if the name is invalid.
-    pub fn new(name: &str) -> Option<Self> {
-        is_word(name, 64).then(|| Self(name.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Tenant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// An event's id: 1-128 of `A-Z a-z 0-9 _ -`. Ids with the prefix `sys_` belong to the service,
-/// those with `entra_` to imported records.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EventId(String);
-
-impl EventId {
-    /// The id with that text; none if the text is invalid.
-    pub fn new(text: &str) -> Option<Self> {
-        is_word(text, 128).then(|| Self(text.to_owned()))
-    }
-
-    /// The id of the event at `index` in a request with an `Idempotency-Key`. A repeated request
-    /// yields the same id. It uses the deployment's key, so nobody can compute it and send another
-    /// event with it first.
-    pub fn of_request(
-        secret: &Key,
-        tenant: &Tenant,
-        subject: &str,
-        key: &str,
-        index: usize,
-    ) -> Self {
-        Self::under(
-            secret,
-            "jit-audit/request-event-id/v2",
-            &[tenant.as_str(), subject, key, &index.to_string()],
-        )
-    }
-
-    /// The id under which a device's event is stored, derived from the device's own id. Each person
-    /// with devices has a separate namespace, so no device can take an id that another sender uses.
-    pub fn of_device(secret: &Key, tenant: &Tenant, subject: &str, given: &Self) -> Self {
-        Self::under(
-            secret,
-            "jit-audit/device-event-id/v1",
-            &[tenant.as_str(), subject, given.as_str()],
-        )
-    }
-
-    fn under(secret: &Key, label: &str, parts: &[&str]) -> Self {
-        let parts: Vec<_> = parts.iter().map(|part| part.as_bytes()).collect();
-        Self(uuid_of(&secret.mac(label, &parts)))
-    }
-
-    /// A hash in the form of an id. Anyone can compute it, so it is only for ids that callers
-    /// cannot send.
-    pub fn hash_of(tenant: &Tenant, subject: &str, key: &str) -> Self {
-        Self(hashed("jit-audit/event-id/v1", &[tenant.as_str(), subject, key, "0"]))
-    }
-
-    /// The id of one of the service's own events, derived from its subject, so that a retry stores
-    /// it once.
-    pub fn of_service(tenant: &Tenant, action: impl fmt::Display, about: &[&str]) -> Self {
-        let action = action.to_string();
-        let parts: Vec<_> =
-            [tenant.as_str(), &action].into_iter().chain(about.iter().copied()).collect();
-        Self(format!("sys_{}", hashed("jit-audit/service-event-id/v1", &parts)))
-    }
-
-    /// The id that sorts after all others.
-    pub fn last() -> Self {
-        Self("z".repeat(128))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether only the service may use the id.
-    pub fn is_services(&self) -> bool {
-        self.0.starts_with("sys_")
-    }
-
-    /// The reserved prefix in any letter case, if the id has one: an id that only looks reserved
-    /// would mislead people.
-    pub fn reserved_prefix(&self) -> Option<&'static str> {
-        let begins = |prefix: &&str| {
-            self.0
-                .get(..prefix.len())
-                .is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
-        };
-        ["sys_", "entra_"].into_iter().find(begins)
-    }
-}
-
-impl From<uuid::Uuid> for EventId {
-    fn from(id: uuid::Uuid) -> Self {
-        Self(id.to_string())
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A UUID (RFC 9562, version 8) from a hash of its purpose and parts, each with its length.
-fn hashed(purpose: &str, parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in [purpose].iter().chain(parts) {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    uuid_of(&hash.finalize().into())
-}
-
-fn uuid_of(hash: &[u8; 32]) -> String {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    uuid::Uuid::new_v8(bytes).to_string()
-}
-
-fn is_word(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-}
+pub use self::{
+    event_digest::Digest,
+    ids::{EventId, Tenant},
+    parties::{Actor, ActorType, Party},
+};
 
 /// The facts of an event as its source sent them, normalised. Nothing is derived, and nothing is
 /// about the recording.
@@ -209,77 +74,6 @@ pub struct Event {
     /// Any other data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Map<String, Value>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Actor {
-    #[serde(rename = "type")]
-    pub kind: ActorType,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[derive(EnumString, VariantNames, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum ActorType {
-    User,
-    /// The system itself.
-    System,
-    /// An identity of a source-code manager.
-    Scm,
-    Service,
-}
-
-impl Actor {
-    /// The service itself.
-    pub fn system() -> Self {
-        Self { kind: ActorType::System, id: None, name: None, email: None }
-    }
-
-    /// The actor in sentences: the e-mail address, otherwise the name, otherwise the id; `name
-    /// (scm)` for an identity of a source-code manager; `System`.
-    pub fn shown(&self) -> Cow<'_, str> {
-        match self.kind {
-            ActorType::System => "System".into(),
-            ActorType::Scm => {
-                let name = first([&self.name, &self.id, &self.email]);
-                format!("{name} (scm)").into()
-            }
-            ActorType::User | ActorType::Service => {
-                first([&self.email, &self.name, &self.id]).into()
-            }
-        }
-    }
-}
-
-/// A person, account or thing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Party {
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-}
-
-impl Party {
-    /// The party in sentences: the name, otherwise the id, otherwise the e-mail address.
-    pub fn shown(&self) -> &str {
-        first([&self.name, &self.id, &self.email])
-    }
-}
-
-fn first<const N: usize>(texts: [&Option<String>; N]) -> &str {
-    texts.into_iter().find_map(Option::as_deref).unwrap_or_default()
 }
 
 /// One session, from CREATED to its end.
@@ -450,34 +244,6 @@ impl Event {
         details.get("assignment_id")?.as_str().map(|id| format!("assignment:{id}").into())
     }
 
-    /// The facts as JSON, from which the digest is computed.
-    pub fn facts(&self) -> impl Serialize {
-        #[derive(Serialize)]
-        struct Facts<'e> {
-            #[serde(flatten)]
-            event: &'e Event,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            window: &'e Option<AskedWindow>,
-        }
-        Facts { event: self, window: &self.window }
-    }
-
-    /// The digest of the facts: SHA-256 of `jit-audit/event/v1\n` and their RFC 8785 form. It
-    /// distinguishes a duplicate from a conflict. Anyone can recompute it from an event in an API
-    /// response: remove the members that the server added, replace `window` by the value of
-    /// `window.asked` or remove it if there is none, and remove a session user name `TBD`.
-    ///
-    /// These rules must keep working for stored items. Other rules may only be added under a new
-    /// first line.
-    pub fn digest(&self) -> Digest {
-        let mut bytes = Vec::with_capacity(1024);
-        bytes.extend_from_slice(b"jit-audit/event/v1\n");
-        // Canonical JSON only rejects NaN and keys that are no strings, and facts contain neither.
-        #[allow(clippy::expect_used)]
-        serde_json_canonicalizer::to_writer(&self.facts(), &mut bytes).expect("facts are JSON");
-        Digest(Sha256::digest(&bytes).into())
-    }
-
     /// Whether devices report such events about themselves: a use.
     pub fn is_of_device(&self) -> bool {
         self.action.definition().is_some_and(|action| action.is_device)
@@ -497,22 +263,6 @@ impl Event {
             Some(action) => message_template::render(message_template::fitting(action, self), self),
             None => message_template::escaped(self.action.as_str()),
         }
-    }
-}
-
-/// A SHA-256 digest, shown in lower-case hex.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Digest(pub [u8; 32]);
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
