@@ -46,7 +46,8 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError, TenantScope,
-    projections::{Due, Kind, Projection, ProjectionWrite},
+    due_projections::Due,
+    projections::{Kind, Projection, ProjectionWrite},
 };
 use tokio::sync::{Mutex, OnceCell};
 

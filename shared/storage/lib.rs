@@ -20,7 +20,8 @@
 //! | [`late_events`] | which events a reader of the feed may have missed |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
 //! | [`documents`] | what is configured: settings, people, applications, packages, organisations |
-//! | [`projections`] | what is computed from events: by key, in lists, and in a queue of what is due for another look |
+//! | [`projections`] | what is computed from events: by key, and in lists |
+//! | [`due_projections`] | which of it is due for another look |
 //! | [`capacity`] | how many of something a tenant may have, and who has them |
 //! | [`read_audit`] | which readings of the hour are on record |
 //! | [`deployment_retention`] | which retention the deployment has, and which it had before |
@@ -29,6 +30,7 @@ pub mod attributes;
 pub mod capacity;
 pub mod deployment_retention;
 pub mod documents;
+pub mod due_projections;
 pub mod dynamodb_json;
 pub mod event_days;
 pub mod event_item;

@@ -11,9 +11,10 @@ use shared::{
         search::{Order, Range},
     },
     storage::{
+        due_projections::Due,
         keys::Lane,
         list_events::{Index, Pace},
-        projections::{Due, Kind},
+        projections::Kind,
     },
 };
 use tests::{Stack, options, store, without_watch};

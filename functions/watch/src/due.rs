@@ -10,7 +10,7 @@ use std::{
 use futures::{StreamExt, stream};
 use shared::{
     platform::backoff::Unavailable,
-    storage::{ReadError, projections::Due},
+    storage::{ReadError, due_projections::Due},
 };
 use tokio::time::Instant as Deadline;
 
