@@ -1,0 +1,176 @@
+//! Requests for access packages.
+
+use super::*;
+use crate::trail::event::AskedWindow;
+
+#[test]
+fn a_delivered_request_was_made_and_fulfilled() {
+    let steps = events(&request());
+    let told: Vec<_> =
+        steps.iter().map(|event| (event.action.as_str(), event.occurred_at.to_string())).collect();
+    assert_eq!(
+        told,
+        [
+            ("entitlement.requested", "2026-10-01T08:20:02.623Z".to_owned()),
+            ("entitlement.fulfilled", "2026-10-02T08:25:11.623Z".to_owned())
+        ]
+    );
+    let [made, fulfilled] = steps.as_slice() else { panic!() };
+    assert_eq!(made.id.as_str(), "entra_request_7999249e-249e-7999-9e24-99799e249979_requested");
+    assert_eq!(made.justification.as_deref(), Some("Quarterly numbers"));
+    assert_eq!(made.actor.email.as_deref(), Some("audry@wingtiptoysonline.com"));
+    assert_eq!(detail(made, "schedule/duration"), "P365D");
+    assert_eq!(
+        fulfilled.subject.as_ref().and_then(|it| it.id.as_deref()),
+        Some("728309ae-1a37-4937-9afe-e35d964db09b")
+    );
+    assert_eq!(
+        fulfilled.window,
+        Some(AskedWindow::Until("2027-10-02T08:25:11.623Z".parse().unwrap()))
+    );
+    assert_eq!(detail(fulfilled, "schedule/ends_at"), "2027-10-02T08:25:11.623Z");
+    assert_eq!(detail(fulfilled, "assignment_id"), "2a353749-3749-2a35-4937-352a4937352a");
+    assert_eq!(detail(fulfilled, "policy/name"), "All Users");
+    assert!(
+        steps.iter().all(
+            |event| event.request_id.as_deref() == Some("7999249e-249e-7999-9e24-99799e249979")
+        )
+    );
+}
+
+#[test]
+fn a_request_ends_as_its_state_says() {
+    let ends = |object: Value| {
+        events(&object).pop().map(|event| (event.action.to_string(), event.reason)).unwrap()
+    };
+    let state =
+        |state: &str, status: &str| with(request(), json!({"state": state, "status": status}));
+    for (object, action) in [
+        (state("submitted", "Submitted"), "entitlement.requested"),
+        (state("pendingApproval", "PendingApproval"), "entitlement.requested"),
+        (state("delivering", "Delivering"), "entitlement.requested"),
+        (state("scheduled", "Scheduled"), "entitlement.requested"),
+        (state("Delivered", "Fulfilled"), "entitlement.fulfilled"),
+        (state("partiallyDelivered", "PartiallyDelivered"), "entitlement.fulfilled"),
+        (state("denied", "Denied"), "entitlement.denied"),
+        (state("denied", "Approval timed out"), "entitlement.timed_out"),
+        (state("denied", "Expired"), "entitlement.timed_out"),
+        (state("canceled", "Canceled"), "entitlement.canceled"),
+        (state("deliveryFailed", "FulfillmentFailed"), "entitlement.failed"),
+    ] {
+        assert_eq!(ends(object.clone()).0, action, "{object}");
+    }
+    assert_eq!(
+        ends(state("deliveryFailed", "The site is locked")).1.as_deref(),
+        Some("The site is locked")
+    );
+    let of_type = |kind: &str| with(request(), json!({"requestType": kind}));
+    let direct = events(&of_type("adminAdd"));
+    assert_eq!(
+        direct[0].message(),
+        "an administrator directly assigned Audry Oliver to access package Access package for testing."
+    );
+    for (kind, reason) in [
+        ("userRemove", "canceled by the user"),
+        ("AdminRemove", "removed by an administrator"),
+        ("systemRemove", "removed by entitlement management"),
+    ] {
+        assert_eq!(
+            ends(of_type(kind)),
+            ("entitlement.removed".to_owned(), Some(reason.to_owned())),
+            "{kind}"
+        );
+        assert_eq!(events(&of_type(kind)).len(), 1);
+        assert!(events(&with(of_type(kind), json!({"state": "delivering"}))).is_empty());
+    }
+}
+
+#[test]
+fn a_request_that_moved_on_tells_the_same_of_what_it_told() {
+    let pending = with(
+        request(),
+        json!({"state": "pendingApproval", "status": "PendingApproval", "completedDateTime": null, "assignment": null}),
+    );
+    let (before, after) = (events(&pending), events(&request()));
+    assert_eq!((before.len(), after.len()), (1, 2));
+    assert_eq!(before[0].digest(), after[0].digest());
+    // Graph may change the status of a delivered request.
+    let later = events(&with(request(), json!({"status": "Expired notification triggered"})));
+    assert_eq!(later[1].digest(), after[1].digest());
+}
+
+#[test]
+fn only_what_is_said_otherwise_contradicts() {
+    let stored = &events(&request())[1];
+    let again = |object: Value| contradicts(&events(&object)[1], stored);
+    let requestor = |more: Value| {
+        with(request(), json!({"requestor": with(request()["requestor"].clone(), more)}))
+    };
+    assert!(!again(request()));
+    assert!(
+        !again(requestor(
+            json!({"displayName": "Audry Smith", "principalName": "smith@w.example"})
+        )),
+        "renamed"
+    );
+    assert!(!again(with(request(), json!({"assignment": null}))), "not expanded");
+    let short = json!({"expiration": {"duration": "P365D", "type": "afterDuration"}});
+    assert!(!again(with(request(), json!({"schedule": short}))), "what is null elsewhere left out");
+    assert!(
+        !again(with(request(), json!({"requestType": "UserAdd", "state": "Delivered"}))),
+        "beta's words"
+    );
+    assert!(
+        !again(with(request(), json!({"completedDateTime": "2026-10-02T08:25:11.6230000Z"}))),
+        "beta's times"
+    );
+    assert!(again(requestor(json!({"objectId": "another"}))), "somebody else");
+    assert!(
+        again(with(request(), json!({"completedDateTime": "2026-10-03T00:00:00Z"}))),
+        "another time"
+    );
+}
+
+#[test]
+fn history_opens_no_window() {
+    let over =
+        json!({"expiration": {"endDateTime": "2026-10-10T00:00:00Z", "type": "afterDateTime"}});
+    assert_eq!(
+        events(&with(request(), json!({"schedule": over})))[1].window,
+        Some(AskedWindow::None)
+    );
+    let endless = json!({"expiration": {"type": "noExpiration"}});
+    assert_eq!(events(&with(request(), json!({"schedule": endless})))[1].window, None);
+    let far = json!({"expiration": {"endDateTime": "2099-10-10T00:00:00Z"}});
+    assert_eq!(
+        events(&with(request(), json!({"schedule": far})))[1].window,
+        Some(AskedWindow::None)
+    );
+}
+
+#[test]
+fn a_request_of_beta_is_told_too() {
+    let object = fixture(include_str!("../fixtures/request_beta.json"));
+    let event = event(&object);
+    assert_eq!(event.message(), "displayname@example.com requested access package Sales.");
+    assert_eq!(event.justification.as_deref(), Some("Need access"));
+    let delivered = with(
+        object,
+        json!({"requestState": "Delivered", "completedDate": "2026-10-26T22:55:11.623Z"}),
+    );
+    assert_eq!(events(&delivered)[1].action.as_str(), "entitlement.fulfilled");
+}
+
+#[test]
+fn a_request_that_is_only_tried_tells_nothing() {
+    assert!(events(&with(request(), json!({"isValidationOnly": true}))).is_empty());
+}
+
+#[test]
+fn texts_that_no_event_can_hold_are_cut_and_kept_whole() {
+    let long = "é".repeat(3000);
+    let made = &events(&with(request(), json!({"justification": long})))[0];
+    let cut = made.justification.as_deref().unwrap();
+    assert!(cut.len() <= 2048 && cut.starts_with("éé") && cut.ends_with('…'));
+    assert_eq!(detail(made, "graph/justification"), &json!(long));
+}
