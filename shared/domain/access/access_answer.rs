@@ -15,7 +15,6 @@ use crate::{
 
 /// An access record in an API response: without internal fields, with derived ones.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs)]
 pub struct AccessAnswer {
     pub id: String,
     pub kind: Kind,

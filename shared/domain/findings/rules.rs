@@ -64,7 +64,7 @@ pub const RULES: &[Rule] = {
     use Severity::{Critical, High, Low, Medium};
     &[
         rule("justification.insufficient", Medium, "Was the request properly justified?"),
-        rule("approval.by_requester", High, "Did somebody else than the requester approve it?"),
+        rule("approval.by_requester", High, "Did someone other than the requester approve it?"),
         rule(
             "approval.not_among_approvers",
             High,

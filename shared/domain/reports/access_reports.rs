@@ -96,12 +96,14 @@ pub const REPORTS: &[Described] = &[
     Described {
         name: "unused",
         answers: "Which access was granted and never used?",
-        note: Some("access that is over; packages are not in it, as nobody tells of their use"),
+        note: Some(
+            "access that is over; packages are not included, because no source reports their use",
+        ),
         ..of_accesses(AccessReport::Unused)
     },
     Described {
         name: "unreviewed",
-        answers: "Which temporary access did nobody review?",
+        answers: "Which temporary access was never reviewed?",
         ..of_accesses(AccessReport::Unreviewed)
     },
 ];

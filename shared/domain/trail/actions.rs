@@ -29,7 +29,6 @@ pub use session::SessionAction;
 macro_rules! actions {
     ($(#[$doc:meta])* pub enum $actions:ident { $($name:ident = $definition:expr,)+ }) => {
         $(#[$doc])*
-        #[allow(missing_docs)] // The sentence of an action documents it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $actions {
             $($name,)+

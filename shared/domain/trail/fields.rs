@@ -48,7 +48,6 @@ pub enum Found<'e> {
 macro_rules! fields {
     ($($field:ident = $definition:expr,)+) => {
         /// A field of an event in an API response.
-        #[allow(missing_docs)] // The path of a field documents it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Field {
             $($field,)+

@@ -50,10 +50,10 @@ function missing({ key, type }, row, report) {
     case "origin.starts_at":
     case "origin.ends_at":
       if (report === "user-packages" && !row.assigned) return plain("not assigned");
-      if (key.endsWith("ends_at")) return wasGiven || !isAccess ? plain("none told", "nothing tells when it is to end") : plain("not granted");
-      return isAccess && report !== "package-users" ? plain("none told") : isAccess ? plain("–", "nothing is told of it") : uncertain("no event tells when it began");
+      if (key.endsWith("ends_at")) return wasGiven || !isAccess ? plain("not recorded", "no event says when it ends") : plain("not granted");
+      return isAccess && report !== "package-users" ? plain("not recorded") : isAccess ? plain("–", "no event mentions it") : uncertain("no event says when it began");
   }
-  if (!isAccess) return plain("–", "nothing is told of it");
+  if (!isAccess) return plain("–", "no event mentions it");
   switch (key) {
     case "approved_at":
       return row.approvals_needed === 0 ? plain("none needed") : notApproved(row);
@@ -62,43 +62,43 @@ function missing({ key, type }, row, report) {
     case "first_used_at":
     case "last_used_at":
       if (!wasGiven) return plain("not granted");
-      return row.kind === "package" ? uncertain("nobody tells of the use of packages") : plain("not used", "nothing tells of a use");
+      return row.kind === "package" ? uncertain("no source reports the use of packages") : plain("not used", "no event reports a use");
     case "ended_at":
       if (!wasGiven) return plain("not granted");
-      return isOver(row) ? plain(NOT_GONE, "its planned end has passed, and nothing tells that it is gone") : plain("goes on");
+      return isOver(row) ? plain(NOT_GONE, "its planned end has passed, and no event says that it was removed") : plain("still open");
     case "duration_ms":
-      return hasEnded ? uncertain("no event tells when it began") : plain(wasGiven ? "not ended" : "not granted");
+      return hasEnded ? uncertain("no event says when it began") : plain(wasGiven ? "not ended" : "not granted");
     case "end_cause":
-      return hasEnded ? uncertain("its source does not tell why it ended") : plain(wasGiven ? "not ended" : "not granted");
+      return hasEnded ? uncertain("its source gave no reason for the end") : plain(wasGiven ? "not ended" : "not granted");
     case "verified.at":
     case "verified.by":
       if (!wasGiven) return plain("not granted");
-      return hasEnded || isOver(row) ? plain("not verified", "nothing proves that it is gone") : plain("goes on");
+      return hasEnded || isOver(row) ? plain("not verified", "no event confirms the removal") : plain("still open");
     case "lateness_ms":
     case "exposure_ms":
-      return row.ends_at ? plain(wasGiven ? "not ended" : "not granted") : wasGiven ? uncertain("nothing tells when it was to end") : plain("not granted");
+      return row.ends_at ? plain(wasGiven ? "not ended" : "not granted") : wasGiven ? uncertain("no event says when it was planned to end") : plain("not granted");
     case "justification":
       return plain("none given");
     case "decisions":
     case "roles":
     case "ticket.id":
-      return plain("none told");
+      return plain("not recorded");
     case "reviews":
       return plain("not reviewed");
     default:
-      return plain("–", "nothing is told of it");
+      return plain("–", "no event mentions it");
   }
 }
 
 function notApproved({ state, granted_at: granted }) {
   if (state === "denied") return plain("denied");
-  return granted ? uncertain("it was granted, and no approval that suffices is told") : plain("not approved");
+  return granted ? uncertain("it was granted, but no sufficient approval is recorded") : plain("not approved");
 }
 
 const isOver = (row) => row.ends_at && Date.parse(row.ends_at) <= Date.now();
 const personOf = (key, row) => (key.startsWith("actor.") ? row.actor : row.subject);
 
-/** Where nothing is told. In the drawer the why is written out; in the table it is the word's title. */
+/** An empty value. The drawer shows the reason; the table shows it as the title of the word. */
 function Missing({ of, isWhole }) {
   const { word, why } = of;
   if (isWhole) return html`<span class="quiet">${word === "–" ? "" : word}${why && `${word === "–" ? "" : ": "}${why}`}</span>`;
@@ -148,7 +148,7 @@ function Text({ cell, value, row, report, values, tz, isWhole }) {
   const { key, type } = cell;
   if (value === "unknown" && key === "can_request") return html`<${Missing} of=${uncertain(NO_RECORD)} isWhole=${isWhole} />`;
   if (value === "unknown" && key === "team") return html`<${Missing} of=${uncertain("the people's records name no team of who asked")} isWhole=${isWhole} />`;
-  if (key === "uses" && row.kind === "package" && row.granted_at) return html`<${Missing} of=${uncertain("nobody tells of the use of packages")} isWhole=${isWhole} />`;
+  if (key === "uses" && row.kind === "package" && row.granted_at) return html`<${Missing} of=${uncertain("no source reports the use of packages")} isWhole=${isWhole} />`;
   if (key === "uses" && row.more_uses) return `at least ${value}`;
   switch (type) {
     case "state":
