@@ -1,4 +1,5 @@
-//! The calls to AWS that need no SDK of their own: one function invokes another, a secret is read, a topic and a bus are told something.
+//! Signed calls to AWS without an SDK for each service: invoke a function, read a secret, publish to
+//! a topic, put events on a bus.
 //! An SDK crate for each would add more to every binary than the rest of what it does; the signature (SigV4) is still made by AWS's own crate.
 
 use std::{

@@ -30,15 +30,15 @@ use crate::{
 };
 use shared_domain::exports::export_files::Part;
 
-/// Fewest bytes of a part, the last one apart (Amazon S3 user guide, "Amazon S3 multipart upload limits").
+/// Minimum size of a part in bytes, except the last (Amazon S3 user guide, "Amazon S3 multipart upload limits").
 pub const SMALLEST_PART: usize = 5 * 1024 * 1024;
-/// How long one call may take that carries little.
+/// Time limit of a call with a small body.
 const TIME: Duration = Duration::from_secs(10);
-/// How long one may take that carries a part.
+/// Time limit of uploading a part.
 const TIME_OF_PART: Duration = Duration::from_secs(60);
-/// How long S3 may take to make a file of parts.
+/// Time limit of completing an upload.
 const TIME_OF_WHOLE: Duration = Duration::from_secs(300);
-/// Most that is read of a file: one that is smaller than two parts.
+/// Maximum size of a file that is read: smaller than two parts.
 const LARGEST: usize = 8 * 1024 * 1024;
 
 /// A bucket.
@@ -46,22 +46,22 @@ const LARGEST: usize = 8 * 1024 * 1024;
 pub struct Bucket {
     name: String,
     config: Config,
-    /// Made when it is first wanted: it reads all root certificates, which a cold start need not wait for.
+    /// Created at the first call: it reads all root certificates, which a cold start should not
+    /// wait for.
     client: Arc<OnceLock<Client>>,
 }
 
 impl Bucket {
-    /// The bucket of that name.
     pub fn new(aws: &SdkConfig, name: &str) -> Self {
         let config = Builder::from(aws)
-            // Another server than AWS's need not answer to a name for each bucket.
+            // A server other than AWS's may have no host name for each bucket.
             .force_path_style(endpoint(aws, "S3").is_some())
-            // Attempts are made by `call`, which knows the deadline; it also bounds each of them.
+            // `call` retries, because it knows the deadline; it also limits each attempt.
             .retry_config(
                 RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections),
             )
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            // What is stored has its SHA-256; a CRC besides would be one more pass over it.
+            // Uploads carry a SHA-256; a CRC would read the body once more.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .build();
@@ -72,10 +72,7 @@ impl Bucket {
         self.client.get_or_init(|| Client::from_conf(self.config.clone()))
     }
 
-    /// Makes the bucket, which on AWS the template does.
-    ///
-    /// # Errors
-    /// It is not known to be made.
+    /// Creates the bucket. On AWS the template does that.
     pub async fn create(&self, deadline: Deadline) -> Result<(), CallError> {
         attempts(TIME, deadline, || async {
             let request = self.client().create_bucket().bucket(&self.name);
@@ -84,10 +81,10 @@ impl Bucket {
         .await
     }
 
-    /// Stores a file whole.
+    /// Stores a file in one call.
     ///
     /// # Errors
-    /// It is not known to be stored.
+    /// After an error, the file may or may not be stored.
     pub async fn put(
         &self,
         key: &str,
@@ -104,10 +101,7 @@ impl Bucket {
         .await
     }
 
-    /// Reads a file whole, of 8 MiB at most.
-    ///
-    /// # Errors
-    /// It could not be read.
+    /// Reads a file of 8 MiB at most.
     pub async fn get(&self, key: &str, deadline: Deadline) -> Result<Bytes, CallError> {
         attempts(TIME, deadline, || async {
             let request = self.client().get_object().bucket(&self.name).key(key);
@@ -118,10 +112,7 @@ impl Bucket {
         .await
     }
 
-    /// Deletes a file. One that is not there is deleted.
-    ///
-    /// # Errors
-    /// It is not known to be deleted.
+    /// Deletes a file. A missing file is not an error.
     pub async fn delete(&self, key: &str, deadline: Deadline) -> Result<(), CallError> {
         let deleted = attempts(TIME, deadline, || async {
             let request = self.client().delete_object().bucket(&self.name).key(key);
@@ -133,10 +124,7 @@ impl Bucket {
         }
     }
 
-    /// Begins an upload; its id.
-    ///
-    /// # Errors
-    /// It is not known to be begun.
+    /// Begins a multipart upload and returns its id.
     pub async fn begin_upload(
         &self,
         key: &str,
@@ -153,10 +141,7 @@ impl Bucket {
         .await
     }
 
-    /// Uploads a part; the first has the number 1.
-    ///
-    /// # Errors
-    /// It is not known to be uploaded.
+    /// Uploads a part. The first part has the number 1.
     pub async fn upload_part(
         &self,
         key: &str,
@@ -176,10 +161,11 @@ impl Bucket {
         Ok(Part { etag: etag.await?, sha256 })
     }
 
-    /// Makes a file of the parts of an upload, to whose key nothing else is ever written.
+    /// Completes an upload. Nothing else may ever write to its key.
     ///
     /// # Errors
-    /// It is not known to be made. `NoSuchUpload` where the upload is gone, `InvalidPart` where a part is not as it was.
+    /// `NoSuchUpload` if the upload is gone, `InvalidPart` if a part differs. After any other
+    /// error, the file may or may not exist.
     pub async fn complete_upload(
         &self,
         key: &str,
@@ -198,7 +184,8 @@ impl Bucket {
             request.send().await.map(drop).map_err(failure)
         });
         match completed.await {
-            // The attempt that went unanswered had done it. (Without the right to list, a missing upload is a matter of permission.)
+            // An earlier attempt without an answer completed it. (Without the permission to list,
+            // S3 answers a missing upload with AccessDenied.)
             Err(error) if matches!(error.code.as_str(), "NoSuchUpload" | "AccessDenied") => {
                 let there = attempts(TIME, deadline, || async {
                     let request = self.client().head_object().bucket(&self.name).key(key);
@@ -210,10 +197,7 @@ impl Bucket {
         }
     }
 
-    /// Gives an upload up, with its parts. One that is not there is given up.
-    ///
-    /// # Errors
-    /// It is not known to be given up.
+    /// Aborts an upload and deletes its parts. A missing upload is not an error.
     pub async fn abort_upload(
         &self,
         key: &str,
@@ -230,10 +214,7 @@ impl Bucket {
         }
     }
 
-    /// The keys of files that begin with `prefix`, a thousand at most.
-    ///
-    /// # Errors
-    /// They could not be listed.
+    /// The keys that begin with `prefix`, a thousand at most.
     pub async fn list(&self, prefix: &str, deadline: Deadline) -> Result<Vec<String>, CallError> {
         attempts(TIME, deadline, || async {
             let request = self.client().list_objects_v2().bucket(&self.name).prefix(prefix);
@@ -243,10 +224,7 @@ impl Bucket {
         .await
     }
 
-    /// Uploads under way to keys that begin with `prefix`, a thousand at most: key and id.
-    ///
-    /// # Errors
-    /// They could not be listed.
+    /// The unfinished uploads to keys that begin with `prefix`, a thousand at most: key and id.
     pub async fn list_uploads(
         &self,
         prefix: &str,
@@ -260,10 +238,8 @@ impl Bucket {
         .await
     }
 
-    /// A link to a file, by which whoever has it can read it for a time, and a browser stores it under `name`, which holds no quotes.
-    ///
-    /// # Errors
-    /// It could not be signed.
+    /// A presigned link to a file. Anyone with the link can read the file until it expires. A
+    /// browser saves the file as `name`, which must not contain quotes.
     pub async fn link(
         &self,
         key: &str,
@@ -279,7 +255,8 @@ impl Bucket {
     }
 }
 
-/// Makes a call until it is answered, refused for good, or there is no time left. Each is safe to make again.
+/// Repeats a call until it succeeds, fails permanently, or the deadline passes. Every call is safe
+/// to repeat.
 async fn attempts<T, Attempt>(
     time: Duration,
     deadline: Deadline,
@@ -304,10 +281,10 @@ where
     }
 }
 
-/// What is wrong, and whether that may pass.
+/// The error, and whether a retry may help.
 fn failure<E: ProvideErrorMetadata>(error: SdkError<E, HttpResponse>) -> CallError {
     let (status, code) = match &error {
-        // Something answered, but not as S3 does: the SDK cannot read it.
+        // The SDK cannot read the response: it is not one of S3.
         SdkError::ResponseError(answer) => (answer.raw().status().as_u16(), None),
         SdkError::ServiceError(answer) => (answer.raw().status().as_u16(), answer.err().code()),
         SdkError::DispatchFailure(failure) => {
@@ -319,10 +296,10 @@ fn failure<E: ProvideErrorMetadata>(error: SdkError<E, HttpResponse>) -> CallErr
     let code = code.unwrap_or_default().to_owned();
     let is_passing = status >= 500 && code != "NotImplemented"
         || status == 429
-        // A call may be refused in an answer that begins as a success ("CompleteMultipartUpload").
+        // A response with status 200 may contain an error ("CompleteMultipartUpload").
         || status < 300 && (code.is_empty() || code == "InternalError")
         || matches!(code.as_str(), "SlowDown" | "RequestTimeout" | "ServiceUnavailable" | "OperationAborted")
-        // What arrived is not what was sent.
+        // S3 received other bytes than were sent.
         || matches!(code.as_str(), "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch");
     CallError { detail: format!("S3 said {status} {code}"), code, is_final: !is_passing }
 }
@@ -331,7 +308,7 @@ fn checksum(body: &[u8]) -> String {
     BASE64_STANDARD.encode(Sha256::digest(body))
 }
 
-/// A part's number as the SDK takes it; S3 takes ten thousand.
+/// A part's number for the SDK. S3 allows ten thousand parts.
 fn part_number(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }

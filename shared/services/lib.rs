@@ -10,7 +10,7 @@
 //! | [`id_conflicts`] | which events were refused because another sender's event has their id |
 //! | [`reports`] | the rows of each report |
 //! | [`reviews`] | which reviews there are, what is in them, and who decided what |
-//! | [`documents`] | which documents of a kind there are |
+//! | [`documents`] | which documents of a kind there are; what an import stores |
 //! | [`access_packages`] | what a package was at a version |
 //! | [`export_jobs`] | which export jobs there are; which is due; which run works on it |
 //! | [`saved_searches`] | which searches are saved; which runs there are; which run is due by a schedule |

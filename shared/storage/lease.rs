@@ -1,10 +1,11 @@
-//! What is due, and who works on it? One mechanism for all that stands in a queue, is claimed, renewed and put down.
+//! Leases: one mechanism for all items that are due at a time, claimed by a run, renewed and released.
 //!
-//! A leased item stands in a queue, the index `due`, under a time. A run that works on it has it alone until that time, and
-//! moves the time on while it works. A run that dies leaves the item in the queue, and the next takes it up.
+//! A leased item is in a queue (the index `due`), ordered by its due time. The run that claims an
+//! item holds its lease until the due time, and postpones that time while it works. If the run
+//! dies, the item becomes due and the next run claims it.
 //!
-//! Every change expects the generation that was read. Of two runs that claim an item, or change it, the second finds another
-//! generation and has changed nothing.
+//! Every change expects the generation that was read. If two runs claim or change an item, the
+//! second one finds another generation and changes nothing.
 
 use std::{collections::HashMap, ops::Deref};
 
@@ -23,7 +24,7 @@ use shared_platform::backoff::Unavailable;
 
 /// The content of a leased item, as attributes beside those of the lease.
 pub trait Content: Clone + PartialEq + Serialize + DeserializeOwned {
-    /// The attributes that are written once.
+    /// The attributes that are written when the item is stored and never change.
     const FIXED: &'static [&'static str];
     /// The attributes that change.
     const CHANGING: &'static [&'static str];
@@ -35,13 +36,12 @@ pub trait Content: Clone + PartialEq + Serialize + DeserializeOwned {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leased<T> {
     pub tenant: Tenant,
-    /// Its id: the sort key.
+    /// The sort key.
     pub id: String,
     /// The run that holds the lease, if any.
     pub run: Option<String>,
-    /// Where it is found when something is to be done for it.
+    /// Its place in a queue, while there is work to do for it.
     pub queued: Option<Queued>,
-    /// What it holds.
     pub content: T,
     pk: String,
     generation: u64,
@@ -52,7 +52,7 @@ pub struct Leased<T> {
 pub struct Queued {
     /// The queue: a partition of the index `due`.
     pub queue: String,
-    /// When something is to be done. Until then the run that has the item has it alone.
+    /// The due time. Until then the run that claimed the item holds the lease.
     pub at: Instant,
 }
 
@@ -65,16 +65,16 @@ impl<T> Deref for Leased<T> {
 }
 
 impl<T: Content> Leased<T> {
-    /// One that is to be stored.
+    /// A new item.
     pub fn new(pk: String, tenant: &Tenant, id: &str, content: T, queued: Option<Queued>) -> Self {
         let (tenant, id) = (tenant.clone(), id.to_owned());
         Self { tenant, id, run: None, queued, content, pk, generation: 1 }
     }
 
-    /// The one that an item holds.
+    /// Reads an item.
     ///
     /// # Errors
-    /// The item is not as this service writes it.
+    /// An attribute is missing or invalid.
     pub fn of(mut item: Item) -> Result<Self, Damaged> {
         let id = item.take_text("sk").unwrap_or_default();
         let damaged = |attribute| Damaged::new(&id, attribute);
@@ -85,17 +85,14 @@ impl<T: Content> Leased<T> {
             .take_text("due")
             .zip(item.parsed("due_at"))
             .map(|(queue, at)| Queued { queue, at });
-        // Earlier versions wrote an empty text where no run has it.
+        // Earlier versions wrote an empty text if no run held the lease.
         let run = item.take_text("run").filter(|run| !run.is_empty());
         let content: T = serde_dynamo::from_item(item.into_key())
             .map_err(|error| Damaged::because(&id, error))?;
         Ok(Self { tenant, id, run, queued, content, pk, generation })
     }
 
-    /// The one of that key.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
+    /// Reads the item with this key.
     pub async fn read(
         database: &Database,
         pk: String,
@@ -106,12 +103,11 @@ impl<T: Content> Leased<T> {
         Ok(item.map(Self::of).transpose()?)
     }
 
-    /// How often it was changed.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// When something is to be done for it.
+    /// The due time.
     pub fn due_at(&self) -> Option<Instant> {
         self.queued.as_ref().map(|queued| queued.at)
     }
@@ -121,13 +117,13 @@ impl<T: Content> Leased<T> {
         self.run.is_some() && self.due_at().is_some_and(|due_at| now < due_at)
     }
 
-    /// The same one change later, with another content: a run has it, or nobody has.
+    /// The next state: another content, and the lease of a run or none.
     #[must_use]
     pub fn next(&self, content: T, run: Option<String>, queued: Option<Queued>) -> Self {
         Self { content, run, queued, generation: self.generation + 1, ..self.clone() }
     }
 
-    /// What stores it, until a second in which it is past its retention.
+    /// The change that stores it as new. `ttl` is its expiry in seconds since 1970.
     pub fn insertion(&self, ttl: Option<i64>) -> Result<Change, Damaged> {
         let mut set = vec![("pk", text(&self.pk)), ("sk", text(&self.id))];
         set.extend(ttl.map(|ttl| ("ttl", number(ttl))));
@@ -135,12 +131,12 @@ impl<T: Content> Leased<T> {
         Ok(Change::Insert(set))
     }
 
-    /// What makes it of the one before, where that is as it was read.
+    /// The change from the state before, if the stored item still has that generation.
     pub fn change(&self, before: &Self) -> Result<Change, Damaged> {
         self.change_expecting((T::GENERATION, number(before.generation)))
     }
 
-    /// The same where something else is expected of the one before.
+    /// The same change with another condition on the stored item.
     pub fn change_expecting(&self, expected: Attribute) -> Result<Change, Damaged> {
         let remove: &[&str] = match (&self.run, &self.queued) {
             (Some(_), Some(_)) => &[],
@@ -152,10 +148,11 @@ impl<T: Content> Leased<T> {
         Ok(Change::Update { key, set: self.attributes(&[T::CHANGING])?, remove, expected })
     }
 
-    /// Stores it in place of the one before; false where that is not as it was read any more, and then nothing was done.
+    /// Stores it in place of the state before. False after a concurrent change; then nothing is
+    /// stored.
     ///
     /// # Errors
-    /// The storage did not answer. It may be done or not.
+    /// After an error, the change may or may not be stored.
     pub async fn save(
         &self,
         database: &Database,
@@ -166,7 +163,7 @@ impl<T: Content> Leased<T> {
         if database.alone(self.change(before)?, deadline, &mut is_repeated).await? {
             return Ok(true);
         }
-        // An attempt that looked like a failure may have done it.
+        // An earlier attempt without an answer may have stored it.
         let there = match is_repeated {
             true => Self::read(database, self.pk.clone(), &self.id, deadline).await?,
             false => None,
@@ -174,7 +171,7 @@ impl<T: Content> Leased<T> {
         Ok(there.as_ref() == Some(self))
     }
 
-    /// Its attributes: those of its content that are named, and those of the lease.
+    /// The named attributes of its content, and the attributes of the lease.
     fn attributes(&self, named: &[&'static [&'static str]]) -> Result<Vec<Attribute>, Damaged> {
         let mut content: HashMap<String, _> = serde_dynamo::to_item(&self.content)
             .map_err(|error| Damaged::because(&self.id, error))?;
@@ -200,22 +197,20 @@ impl<T: Content> Leased<T> {
 pub mod json {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned, ser};
 
-    /// Writes it.
     pub fn serialize<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&serde_json::to_string(value).map_err(ser::Error::custom)?)
     }
 
-    /// Reads it.
     pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
         from: D,
     ) -> Result<T, D::Error> {
-        // What is wrong with it is not repeated: it may quote the content.
+        // The error of serde is left out: it may quote the content.
         let json = String::deserialize(from)?;
         serde_json::from_str(&json).map_err(|_| de::Error::custom("a part of it is wrong"))
     }
 }
 
-/// Something that is due.
+/// An item that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     pub tenant: Tenant,
@@ -224,7 +219,8 @@ pub struct Due {
 }
 
 impl Due {
-    /// The one that an item of a queue is. What cannot be read is logged and left out: it must not hold up the others.
+    /// Reads an item of a queue. An unreadable item is logged and skipped, so that it does not
+    /// block the others.
     pub fn of(item: &Item) -> Option<Self> {
         let due = || {
             let tenant = keys::tenant_of(item.text("pk")?)?;
@@ -240,10 +236,7 @@ impl Due {
 }
 
 impl Database {
-    /// What is due in a queue until a time, the first due first: as much as a page holds.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// The first page of the items in a queue that are due until a time, the earliest first.
     pub async fn first_due(
         &self,
         queue: &str,
@@ -254,10 +247,7 @@ impl Database {
         Ok(page.items.iter().filter_map(Due::of).collect())
     }
 
-    /// All that is due until a time in a queue of several partitions.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// All items that are due until a time, in a queue of several partitions.
     pub async fn all_due(
         &self,
         queue: impl Fn(u64) -> String,
@@ -279,18 +269,13 @@ impl Database {
         Ok(due)
     }
 
-    /// Makes `run` the one that leads the work of that name; the one before sees that in [`Database::leader`].
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// Makes `run` the leader of the work with this name. The previous leader sees it in
+    /// [`Database::leader`].
     pub async fn lead(&self, work: &str, run: &str, deadline: Deadline) -> Result<(), ReadError> {
         transaction::replace(self, keys::LEASES, work, deadline, |_| vec![("run", text(run))]).await
     }
 
-    /// The run that leads the work of that name.
-    ///
-    /// # Errors
-    /// The storage did not answer.
+    /// The run that leads the work with this name.
     pub async fn leader(
         &self,
         work: &str,

@@ -19,7 +19,7 @@
 //! | [`feed_gate`] | how far the feed may read |
 //! | [`late_events`] | which events a reader of the feed may have missed |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
-//! | [`documents`] | what is configured: settings, people, applications, packages, organisations |
+//! | [`documents`] | what is configured: settings, people, applications, packages, organisations, streams, saved searches |
 //! | [`projections`] | what is computed from events: by key, and in lists |
 //! | [`due_projections`] | which of it is due for another look |
 //! | [`capacity`] | how many of something a tenant may have, and who has them |

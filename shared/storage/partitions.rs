@@ -1,4 +1,4 @@
-//! Which items does a partition of the state table hold? They are read consistently, in the order of their sort keys.
+//! Reads partitions of the state table: consistently, in the order of the sort keys.
 
 use tokio::time::Instant as Deadline;
 
@@ -12,7 +12,7 @@ use crate::{
 use shared_domain::trail::search::Order;
 use shared_platform::backoff::Unavailable;
 
-/// Which items of a partition are read.
+/// The items of a partition to read.
 #[derive(Clone, Debug)]
 pub struct Partition {
     pk: String,
@@ -28,7 +28,7 @@ enum Bounds {
     Between(String, String),
 }
 
-/// Some of the items of a partition.
+/// A page of the items of a partition.
 #[derive(Debug)]
 pub struct Page {
     pub items: Vec<Item>,
@@ -37,30 +37,28 @@ pub struct Page {
 }
 
 impl Partition {
-    /// All its items.
     pub fn new(pk: String) -> Self {
         Self { pk, bounds: Bounds::None, order: Order::Ascending, most: None }
     }
 
-    /// Those whose sort keys begin so.
+    /// Only items whose sort keys begin with `prefix`.
     #[must_use]
     pub fn beginning_with(self, prefix: &str) -> Self {
         Self { bounds: Bounds::Prefix(prefix.to_owned()), ..self }
     }
 
-    /// Those whose sort keys are between two, both among them.
+    /// Only items whose sort keys are between two keys, both included.
     #[must_use]
     pub fn between(self, first: impl ToString, last: impl ToString) -> Self {
         Self { bounds: Bounds::Between(first.to_string(), last.to_string()), ..self }
     }
 
-    /// In this order.
     #[must_use]
     pub fn in_order(self, order: Order) -> Self {
         Self { order, ..self }
     }
 
-    /// A page of so many at most. Otherwise a page holds a megabyte.
+    /// At most so many items in a page. Otherwise a page is one megabyte.
     #[must_use]
     pub fn at_most(self, most: i32) -> Self {
         Self { most: Some(most), ..self }
@@ -103,8 +101,8 @@ impl Database {
         Ok(Page { items: page.items, next })
     }
 
-    /// What `read` takes from each item of a partition, however many pages there are. Of the items
-    /// themselves only one page is in memory: an item takes some kilobytes.
+    /// The results of `read` for all items of a partition. Only one page of items is in memory at a
+    /// time, because an item takes some kilobytes.
     pub async fn all<T>(
         &self,
         partition: &Partition,

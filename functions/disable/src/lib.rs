@@ -1,7 +1,9 @@
-//! Ends the windows that are due. In reading order: [`handle`]; [`run`], with what is due (`due_work`), in which order (`lanes`), what is
-//! under way (`run_state`), and what came of it (`summary`); [`resolve`] (which account a window covers); [`end`] (the end of one window), with `held_window` (its steps) and
-//! `retry_pause`; [`orders`] (the end of many windows); [`reconcile`] (directories compared with the open
-//! windows); `metrics`. What a directory is asked is in `services/directories`; this function alone may read their secrets.
+//! Ends the windows that are due. In reading order: [`handle`]; [`run`], with `due_work` (what is
+//! due), `lanes` (in which order), `run_state` (running work) and `summary` (the result);
+//! [`resolve`] (which account a window covers); [`end`] (the end of one window), with `held_window`
+//! (its steps) and `retry_pause`; [`orders`] (the end of many windows); [`reconcile`] (compares
+//! directories with the open windows); `metrics`. `services/directories` calls the directories.
+//! Only this function may read their secrets.
 
 mod due_work;
 pub mod end;

@@ -1,7 +1,8 @@
 //! Consumes the stream of the events table: updates projections, raises findings and sends alerts.
 //! In reading order: [`handle`], [`records`] (a batch of the stream), [`due`] (checks that are
 //! due), [`rebuild`] (all projections of a tenant, from its first event), [`alerts`] (sending),
-//! `alert_lane` (the alerts of one channel), `alert_channels` (the kinds of channels).
+//! `alert_lane` (the alerts of one channel), `alert_channels` (the kinds of channels), `metrics` (of
+//! a batch).
 
 mod alert_channels;
 mod alert_lane;

@@ -110,7 +110,7 @@ impl From<&Access> for AccessAnswer {
             policy,
             assignment,
             approvals_needed,
-            needs_no_approval: _,
+            needs_no_approval,
             decisions,
             asked_at,
             approved_at,
@@ -151,7 +151,7 @@ impl From<&Access> for AccessAnswer {
             ticket,
             policy,
             assignment,
-            approvals_needed,
+            approvals_needed: if needs_no_approval { 0 } else { approvals_needed },
             decisions,
             asked_at,
             approved_at,
@@ -173,6 +173,25 @@ impl From<&Access> for AccessAnswer {
             request,
             findings,
             duration_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_that_needs_no_approval_is_answered_with_zero_approvals_needed() {
+        for (needs_no_approval, answered) in [(true, 0), (false, 1)] {
+            let access: Access = serde_json::from_value(serde_json::json!({
+                "id": "r:1", "kind": "package", "standing": "requested", "approvals_needed": 1,
+                "needs_no_approval": needs_no_approval, "events": [],
+                "recorded_until": "2026-01-01T00:00:00Z",
+            }))
+            .unwrap();
+            assert_eq!(AccessAnswer::from(&access).approvals_needed, answered);
         }
     }
 }

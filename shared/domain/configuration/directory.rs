@@ -1,7 +1,7 @@
 //! Directory: the identity provider in which the accounts of an application are disabled.
 //!
-//! A kind of directory is a file in `directory/` with its settings, a variant, and a row in each of the two lists here. The requests
-//! that it takes are in `services/directories`.
+//! A kind of directory is a file in `directory/` with its settings, and a variant of the two enums
+//! here with an arm for each. `services/directories` holds the requests to it.
 
 pub mod entra;
 pub mod scim;
@@ -37,7 +37,8 @@ trait Settings {
     where
         Self: Sized;
 
-    /// The secret that the service signs in with: where its name stands in the application, the name, and the address that it is sent to.
+    /// The secret for signing in: its pointer in the application, its name, and the address to
+    /// which it is sent.
     fn secret(&self) -> (&'static str, &SecretName, &str);
 
     /// Which directory it is.
@@ -63,7 +64,7 @@ impl Directory {
         directory
     }
 
-    /// Its settings. None where somebody else disables the accounts.
+    /// None for `external`: the portal disables the accounts.
     fn settings(&self) -> Option<&dyn Settings> {
         match self {
             Self::Entra(entra) => Some(entra),

@@ -96,7 +96,10 @@ function notApproved({ state, granted_at: granted }) {
 }
 
 const isOver = (row) => row.ends_at && Date.parse(row.ends_at) <= Date.now();
-const personOf = (key, row) => (key.startsWith("actor.") ? row.actor : row.subject);
+const personOf = (key, row) => {
+  const [role] = key.split(".");
+  return ["actor", "requester"].includes(role) ? row[role] : row.subject;
+};
 
 /** An empty value. The drawer shows the reason; the table shows it as the title of the word. */
 function Missing({ of, isWhole }) {

@@ -74,10 +74,9 @@ function Asking({ access }) {
 }
 
 function Approvals({ access }) {
-  const { decisions = [], needs_no_approval, approvals_needed } = access;
+  const { decisions = [], approvals_needed } = access;
   if (decisions.length === 0) {
-    const isNeeded = !needs_no_approval && approvals_needed > 0;
-    return isNeeded ? html`<${Badge} of="medium">nobody<//>` : html`<span class="quiet">nobody; it needs no approval</span>`;
+    return approvals_needed > 0 ? html`<${Badge} of="medium">nobody<//>` : html`<span class="quiet">nobody; it needs no approval</span>`;
   }
   return html`<ul class="bare">${decisions.map(
     ({ by, verdict, roles = [], at, reason }) => html`<li><b>${shownParty(by)}</b> ${verdict} ${roles.length > 0 ? roles.join(", ") : "it"} <${At} at=${at} />${reason && html`: <span class="told">“${reason}”</span>`}</li>`,
