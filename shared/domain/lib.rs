@@ -16,6 +16,7 @@ pub mod time {
 /// Strict JSON, and the reader that collects every error of a document.
 pub mod json {
     pub mod object_reader;
+    pub mod request_schema;
     pub mod strict_json;
 }
 /// Events: the actions, validation, filters and other formats.
@@ -24,6 +25,7 @@ pub mod trail {
     #[cfg(any(test, feature = "arbitrary"))]
     pub mod arbitrary;
     pub mod event;
+    pub mod event_schema;
     pub mod event_validation;
     pub mod fields;
     pub mod filter;
@@ -92,6 +94,8 @@ pub mod reports {
     pub mod event_reports;
     pub mod package_reports;
     pub mod report;
+    pub mod report_answer;
+    pub mod row_schema;
     pub mod statistics_reports;
 }
 /// How long an account may stay enabled.
@@ -99,6 +103,7 @@ pub mod windows {
     pub mod account_names;
     pub mod claim;
     mod claim_folding;
+    mod covering;
     pub mod disabling;
     pub mod due;
     pub mod effect;
@@ -107,12 +112,14 @@ pub mod windows {
     pub mod resolution;
     pub mod revocation;
     pub mod window;
+    pub mod window_answer;
     pub mod window_commands;
     pub mod window_event;
     pub mod window_finding;
 }
 /// Export jobs and saved searches.
 pub mod exports {
+    pub mod export_answer;
     pub mod export_files;
     pub mod export_job;
     pub mod manifest;
@@ -130,6 +137,7 @@ pub mod streams {
 pub mod reviews {
     pub mod conflict_of_interest;
     pub mod review;
+    pub mod review_answer;
     pub mod review_item;
 }
 /// Alerts about findings.
@@ -146,3 +154,6 @@ pub mod alerts {
     }
 }
 pub mod entra;
+
+#[cfg(test)]
+mod answer_schemas;

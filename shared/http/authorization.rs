@@ -6,11 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use crate::problem::Problem;
+use crate::{problem::Problem, request::Request};
 use shared_domain::identity::caller::{Caller, Permission};
 use shared_domain::{
     json::strict_json::FieldError,
@@ -64,13 +63,8 @@ impl Access {
     ///
     /// # Errors
     /// 403 if the gateway verified no token, or the token has no subject or no tenant.
-    pub fn caller(&self, request: &ApiGatewayV2httpRequest) -> Result<Caller, Problem> {
-        let verified = request
-            .request_context
-            .authorizer
-            .as_ref()
-            .and_then(|authorizer| authorizer.jwt.as_ref());
-        let Some(verified) = verified else {
+    pub fn caller(&self, request: &Request) -> Result<Caller, Problem> {
+        let Some(verified) = &request.verified_claims else {
             return Err(Problem::forbidden(
                 "no authorizer verified a token for this request; the route needs one",
             ));
@@ -85,7 +79,7 @@ impl Access {
                     "the Authorization header holds no readable token, or more than one",
                 )
             })?;
-        if !self.is_verified(&claims, &verified.claims) {
+        if !self.is_verified(&claims, verified) {
             return Err(Problem::forbidden(
                 "the Authorization header is not the token that was verified",
             ));
@@ -232,10 +226,7 @@ const TENANT_HEADER: &str = "audit-tenant";
 /// # Errors
 /// 400 if the token has several tenants and the request names none; 404 if the caller has no such
 /// tenant.
-pub fn tenant<'c>(
-    caller: &'c Caller,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<&'c Tenant, Problem> {
+pub fn tenant<'c>(caller: &'c Caller, request: &Request) -> Result<&'c Tenant, Problem> {
     match (request.headers.get(TENANT_HEADER), caller.tenants.as_slice()) {
         (None, [tenant]) => Ok(tenant),
         (None, tenants) => {
@@ -253,8 +244,20 @@ pub fn tenant<'c>(
     }
 }
 
-pub fn names_tenant(caller: &Caller, request: &ApiGatewayV2httpRequest) -> bool {
+pub fn names_tenant(caller: &Caller, request: &Request) -> bool {
     request.headers.contains_key(TENANT_HEADER) || caller.tenants.len() == 1
+}
+
+/// The name of a permission in documents and errors, which is its scope unless the deployment has
+/// others.
+pub fn scope_name(permission: Permission) -> &'static str {
+    match permission {
+        Permission::Read => "audit:read",
+        Permission::Write => "audit:write",
+        Permission::OwnEvents => "audit:self",
+        Permission::Operate => "audit:operate",
+        Permission::Admin => "audit:admin",
+    }
 }
 
 /// # Errors
@@ -263,13 +266,7 @@ pub fn require(caller: &Caller, permission: Permission) -> Result<(), Problem> {
     if caller.may(permission) {
         return Ok(());
     }
-    let name = match permission {
-        Permission::Read => "audit:read",
-        Permission::Write => "audit:write",
-        Permission::OwnEvents => "audit:self",
-        Permission::Operate => "audit:operate",
-        Permission::Admin => "audit:admin",
-    };
+    let name = scope_name(permission);
     Err(Problem::forbidden(format!(
         "your token lacks the permission {name}; ask whoever issues it for that scope or a role that gives it"
     )))

@@ -1,14 +1,21 @@
 //! Parses a request for an export.
 
-use serde::Deserialize;
-use serde_json::Value;
+mod schema;
 
-use crate::{problem::Problem, report_request::read_query, request::Parameters, search_parameters};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    problem::Problem,
+    report_request::read_query,
+    request::{self, Parameters},
+    search_parameters,
+};
 use shared_domain::{
-    exports::export_job::{Asked, LONGEST_NAME, Profile},
+    exports::export_job::{Asked, LONGEST_NAME, PARAMETERS, Profile},
     reports::{
         column::Table,
-        report::{Query, Report},
+        report::{self, Query, Report},
     },
     tables::event_columns::Layout,
     time::{
@@ -17,6 +24,22 @@ use shared_domain::{
     },
 };
 use shared_storage::TenantScope;
+
+pub use schema::ExportRequest;
+pub(crate) use schema::export_members;
+
+/// Checks the types of the members that a client sent. Saved searches that were stored earlier may have
+/// other types, so [`read_export`] does not check them.
+///
+/// # Errors
+/// 400 if one of them has another type.
+pub fn require_types(members: &Map<String, Value>) -> Result<(), Problem> {
+    let own = members.iter().filter(|(name, _)| PARAMETERS.contains(&name.as_str()));
+    let is_parameter = |name: &str| report::PARAMETERS.iter().any(|known| known.name == name);
+    let report = members.get("report").and_then(Value::as_object).into_iter().flatten();
+    own.chain(report.filter(|(name, _)| is_parameter(name)))
+        .try_for_each(|(name, value)| request::require_type(name, value))
+}
 
 /// Parses the members of the request.
 ///
@@ -75,6 +98,7 @@ pub fn read_export(
     }
     Ok(asked)
 }
+
 /// Parses the report of an export: `{"name": "access", "target": "…", "since": "…"}`.
 fn read_report(
     scope: &TenantScope<'_>,

@@ -1,9 +1,16 @@
 //! Code that the HTTP functions share: requests, responses, problems, authorization and paging.
 
+pub mod api;
 pub mod authorization;
 pub mod cursor;
+pub mod description;
 pub mod export_request;
+pub mod input;
+pub mod lists;
+pub mod output;
 pub mod pagination;
+pub mod parameters;
+pub mod precondition;
 pub mod problem;
 pub mod read_audit;
 pub mod reader;

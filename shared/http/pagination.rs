@@ -1,12 +1,12 @@
 //! Pages of lists, limited by count, by the response size of Lambda and by the time of a request.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
-use serde_json::json;
 use tokio::time::{Duration, Instant as Deadline};
 
 use crate::{
     cursor::Binding,
+    output::{List, Listed},
+    parameters::Limit,
     problem::Problem,
     reader::Reader,
     request::{self, Parameters},
@@ -23,15 +23,8 @@ pub const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
 /// # Errors
 /// 400 if it is not a whole number from 1 to 1000.
 pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
-    let limit = parameters.read_as("limit", |text| match text.parse() {
-        Ok(limit @ 1..=1000)
-            if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0') =>
-        {
-            Ok(limit)
-        }
-        _ => Err(format!("{text:?} must be a whole number from 1 to 1000")),
-    })?;
-    Ok(limit.unwrap_or(100))
+    let Limit(limit) = parameters.read_as("limit", Limit::read)?.unwrap_or_default();
+    Ok(limit)
 }
 
 /// The result of one read: each item with its id, `None` for an item that does not match the
@@ -41,7 +34,6 @@ pub type Read<T> = (Vec<(String, Option<T>)>, bool);
 /// A request for one page of a list.
 #[derive(Debug)]
 pub struct Asked<'a> {
-    word: &'a str,
     limit: usize,
     binding: Binding<'a>,
     after: Option<String>,
@@ -50,7 +42,7 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Parses the parameters of a list. `word` is the list's name in the response.
+    /// Parses the parameters of a list. `word` names the list, to which cursors are bound.
     ///
     /// # Errors
     /// 400 for a wrong limit or cursor.
@@ -58,13 +50,13 @@ impl<'a> Asked<'a> {
         scope: &TenantScope<'_>,
         reader: &Reader<'a>,
         parameters: &Parameters,
-        word: &'a str,
+        word: &str,
     ) -> Result<Self, Problem> {
         let limit = limit(parameters)?;
         let binding =
             Binding::new(&scope.tenant, reader, word, &parameters.identity(&["limit", "cursor"]));
         let after = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-        Ok(Self { word, limit, binding, after, most_read: usize::MAX })
+        Ok(Self { limit, binding, after, most_read: usize::MAX })
     }
 
     /// Ends a page after the read that reaches `most` items, even if few or none of them match. For
@@ -74,28 +66,34 @@ impl<'a> Asked<'a> {
         Self { most_read: most, ..self }
     }
 
-    /// The response: a page in the order in which `read` returns ids, shorter when size or time run
-    /// out.
-    pub async fn answer<T: Serialize>(
+    /// A page in the order in which `read` returns ids, shorter when size or time run out.
+    pub async fn answer<T, F>(
         self,
         scope: &TenantScope<'_>,
-        read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
-    ) -> Result<ApiGatewayV2httpResponse, Problem> {
-        let word = self.word;
-        let (list, next) = self.page(scope, read).await?;
-        Ok(request::json(200, &json!({ word: list, "next": next })))
+        read: impl Fn(Option<String>) -> F,
+    ) -> Result<List<T>, Problem>
+    where
+        T: Listed + Serialize,
+        F: Future<Output = Result<Read<T>, Problem>>,
+    {
+        let (items, next) = self.page(scope, read).await?;
+        Ok(List { items, next })
     }
 
     /// The page and the cursor of the next, for a response with more members than these.
-    pub async fn page<T: Serialize>(
+    pub async fn page<T, F>(
         self,
         scope: &TenantScope<'_>,
-        read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
-    ) -> Result<(Vec<T>, Option<String>), Problem> {
+        read: impl Fn(Option<String>) -> F,
+    ) -> Result<(Vec<T>, Option<String>), Problem>
+    where
+        T: Serialize,
+        F: Future<Output = Result<Read<T>, Problem>>,
+    {
         let Self { limit, binding, mut after, most_read, .. } = self;
         let (mut list, mut bytes, mut have_read) = (Vec::new(), 0, 0);
         let goes_on = 'pages: loop {
-            let (items, goes_on) = read(after.as_deref()).await?;
+            let (items, goes_on) = read(after.clone()).await?;
             let count = items.len();
             have_read += count;
             for (place, (id, item)) in items.into_iter().enumerate() {
@@ -126,16 +124,19 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The response for one page of a list. `word` is the list's name in the response.
+/// One page of a list.
 ///
 /// # Errors
 /// 400 for a wrong limit or cursor, and the errors of `read`.
-pub async fn list<T: Serialize>(
+pub async fn list<T, F>(
     scope: &TenantScope<'_>,
     reader: &Reader<'_>,
     parameters: &Parameters,
-    word: &'static str,
-    read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Asked::read(scope, reader, parameters, word)?.answer(scope, read).await
+    read: impl Fn(Option<String>) -> F,
+) -> Result<List<T>, Problem>
+where
+    T: Listed + Serialize,
+    F: Future<Output = Result<Read<T>, Problem>>,
+{
+    Asked::read(scope, reader, parameters, T::LIST)?.answer(scope, read).await
 }

@@ -5,12 +5,13 @@
 //! in this service is 500; it is logged once, here, and its cause is not shown to the caller.
 //! Errors of the gateway (no token, unknown route, size, rate) do not pass through here.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use shared_domain::json::strict_json::FieldError;
 
-/// One problem document.
-#[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]
+/// A problem document (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, thiserror::Error)]
 #[error("{status}: {detail}")]
 pub struct Problem {
     pub title: &'static str,
@@ -50,6 +51,11 @@ impl Problem {
     /// 410: it existed and was deleted.
     pub fn gone(detail: impl Into<String>) -> Self {
         Self::new(410, "Gone", detail)
+    }
+
+    /// 412: the document is not in the state that the request expects.
+    pub fn precondition_failed(detail: impl Into<String>) -> Self {
+        Self::new(412, "Precondition Failed", detail)
     }
 
     /// 413: above a size limit.

@@ -1,7 +1,6 @@
 //! Records calls that were refused because the caller lacks a permission.
 
-use crate::problem::Problem;
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use crate::{problem::Problem, request::Request};
 use serde_json::json;
 use shared_domain::{
     identity::caller::Caller,
@@ -19,16 +18,14 @@ use shared_storage::{ReadError, TenantScope};
 /// 503 if the event is not known to be stored.
 pub async fn record(
     scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    request: &Request,
     caller: &Caller,
     problem: &Problem,
 ) -> Result<(), Problem> {
-    let http = &request.request_context.http;
-    let (method, path) = (http.method.as_str(), http.path.as_deref().unwrap_or_default());
+    let Request { method, path, route, .. } = request;
     // A path can be longer than the limit of a name.
     let shown: String = path.chars().take(200).collect();
     let hour = scope.now.to_string().chars().take(13).collect::<String>();
-    let route = request.request_context.route_key.as_deref().unwrap_or(method);
     let id = EventId::of_service(
         &scope.tenant,
         ReadingAction::AccessRefused,
@@ -49,7 +46,7 @@ pub async fn record(
     event.outcome = Outcome::Failure;
     event.reason = Some(problem.detail.clone());
     event.details = json!({
-        "route": request.request_context.route_key, "permissions": caller.permissions,
+        "route": route, "permissions": caller.permissions,
     })
     .as_object()
     .cloned();

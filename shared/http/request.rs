@@ -1,14 +1,24 @@
 //! Parses requests of the gateway (parameters, headers, body) and builds its responses.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderValue, header};
+use std::collections::HashMap;
+
+use axum::{
+    body::{self, Body, Bytes},
+    extract::{self, RawPathParams},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use lambda_http::{RequestExt, request::RequestContext};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::{Duration, Instant as Deadline};
 
-use crate::problem::Problem;
-use shared_domain::json::{object_reader::NAME_BYTES, strict_json};
+use crate::{api, problem::Problem, route::Route};
+use shared_domain::{
+    identity::caller::Caller,
+    json::{object_reader::NAME_BYTES, strict_json},
+    trail::event::{EventId, Tenant},
+};
 use shared_storage::ReadError;
 
 /// Time limit of a request. The gateway waits 30 s and the function ends after 29 s. A response
@@ -20,15 +30,80 @@ pub fn deadline() -> Deadline {
     Deadline::now() + TIME
 }
 
+/// One request, as API Gateway passed it on.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// The id that the gateway gave it.
+    pub id: String,
+    pub method: Method,
+    /// The path as it was sent, decoded.
+    pub path: String,
+    /// The route as the template writes it: `GET /v1/events/{id}`.
+    pub route: String,
+    /// The decoded parameters in the path.
+    pub path_parameters: HashMap<String, String>,
+    /// The query string, not decoded.
+    pub query: String,
+    pub headers: HeaderMap,
+    /// The claims of the token that the gateway verified, flattened to texts; none if the route
+    /// needs no token.
+    pub verified_claims: Option<HashMap<String, String>>,
+    pub body: Bytes,
+}
+
+impl Request {
+    /// # Errors
+    /// 500 if the event does not come from an HTTP API.
+    pub async fn read<H>(
+        row: &Route<H>,
+        parameters: &RawPathParams,
+        request: extract::Request,
+    ) -> Result<Self, Problem> {
+        let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref().cloned()
+        else {
+            return Err(Problem::internal(&"the event does not come from an HTTP API"));
+        };
+        let (parts, body) = request.into_parts();
+        Ok(Self {
+            id: context.request_id.unwrap_or_default(),
+            method: parts.method,
+            path: context.http.path.unwrap_or_default(),
+            route: row.key(),
+            path_parameters: parameters
+                .iter()
+                .map(|(name, value)| {
+                    let value = value.strip_prefix(api::MARK).unwrap_or(value);
+                    (name.to_owned(), value.to_owned())
+                })
+                .collect(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers,
+            verified_claims: context
+                .authorizer
+                .and_then(|authorizer| authorizer.jwt)
+                .map(|jwt| jwt.claims),
+            // The gateway has limited the body to 6 MB.
+            body: body::to_bytes(body, usize::MAX)
+                .await
+                .map_err(|error| Problem::internal(&error))?,
+        })
+    }
+
+    /// The parameter `id` in the path.
+    pub fn path_id(&self) -> &str {
+        self.path_parameters.get("id").map(String::as_str).unwrap_or_default()
+    }
+}
+
 /// 204: done, without a body.
-pub fn no_content() -> ApiGatewayV2httpResponse {
-    let mut response = ApiGatewayV2httpResponse::default();
-    response.status_code = 204;
+pub fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
 /// A JSON response.
-pub fn json(status: u16, body: &impl Serialize) -> ApiGatewayV2httpResponse {
+pub fn json(status: u16, body: &impl Serialize) -> Response {
     match serde_json::to_string(body) {
         Ok(body) => response(status, "application/json", body),
         Err(error) => problem(&Problem::internal(&error)),
@@ -36,12 +111,12 @@ pub fn json(status: u16, body: &impl Serialize) -> ApiGatewayV2httpResponse {
 }
 
 /// A JSON response from JSON text.
-pub fn json_text(status: u16, body: String) -> ApiGatewayV2httpResponse {
+pub fn json_text(status: u16, body: String) -> Response {
     response(status, "application/json", body)
 }
 
 /// A problem document as a response.
-pub fn problem(problem: &Problem) -> ApiGatewayV2httpResponse {
+pub fn problem(problem: &Problem) -> Response {
     // A problem has only texts and numbers, which can always be serialized.
     let body = serde_json::to_string(problem).unwrap_or_default();
     let mut response = response(problem.status, "application/problem+json", body);
@@ -51,27 +126,27 @@ pub fn problem(problem: &Problem) -> ApiGatewayV2httpResponse {
         _ => None,
     };
     response
-        .headers
+        .headers_mut()
         .extend(pause.map(|pause| (header::RETRY_AFTER, HeaderValue::from_static(pause))));
     response
 }
 
 /// The response, or the problem as a response.
-pub fn answer(result: Result<ApiGatewayV2httpResponse, Problem>) -> ApiGatewayV2httpResponse {
+pub fn answer(result: Result<Response, Problem>) -> Response {
     result.unwrap_or_else(|error| problem(&error))
 }
 
-fn response(status: u16, content_type: &'static str, body: String) -> ApiGatewayV2httpResponse {
-    let mut response = ApiGatewayV2httpResponse::default();
-    response.status_code = i64::from(status);
-    response.headers = HeaderMap::from_iter([
+fn response(status: u16, content_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    // Every status of this service is one of the constants in `Problem` and the handlers.
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    *response.headers_mut() = HeaderMap::from_iter([
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
         // Responses contain names of people: no cache may store them, no browser may guess their
         // type.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ]);
-    response.body = Some(body.into());
     response
 }
 
@@ -102,11 +177,11 @@ impl From<ReadError> for Problem {
     }
 }
 
-/// The request's body, decoded if the gateway encoded it in base64.
+/// The request's body.
 ///
 /// # Errors
-/// 400 if it is not the base64 that the gateway announced, 415 if it is compressed.
-pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
+/// 415 if it is compressed.
+pub fn body(request: &Request) -> Result<&Bytes, Problem> {
     if let Some(coding) =
         request.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity")
     {
@@ -114,18 +189,11 @@ pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
             "Content-Encoding {coding:?} is not taken; send the body as it is"
         )));
     }
-    let body = request.body.as_deref().unwrap_or_default();
-    if request.is_base64_encoded {
-        BASE64_STANDARD.decode(body).map_err(|_| {
-            Problem::bad_request("the body is not readable: its base64 form is broken")
-        })
-    } else {
-        Ok(body.as_bytes().to_vec())
-    }
+    Ok(&request.body)
 }
 
 /// The media type of the request's body in lower case, without parameters.
-pub fn media_type(request: &ApiGatewayV2httpRequest) -> Option<String> {
+pub fn media_type(request: &Request) -> Option<String> {
     let value = request.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
@@ -137,7 +205,7 @@ const MAX_JSON_BYTES: usize = 64 * 1024;
 ///
 /// # Errors
 /// 415 for another content type, 413 above the size limit, 400 if it is not UTF-8.
-pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
+pub fn json_body(request: &Request) -> Result<String, Problem> {
     if media_type(request).as_deref() != Some("application/json") {
         return Err(Problem::unsupported_media_type("Content-Type must be application/json"));
     }
@@ -149,15 +217,23 @@ pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
         );
         return Err(Problem::too_large(detail));
     }
-    String::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8"))
+    String::from_utf8(body.to_vec()).map_err(|_| Problem::bad_request("the body is not UTF-8"))
 }
 
 /// The members of a JSON body, which must be an object.
 ///
 /// # Errors
 /// 400, 413 or 415.
-pub fn json_members(request: &ApiGatewayV2httpRequest) -> Result<Map<String, Value>, Problem> {
-    match strict_json::read(&json_body(request)?) {
+pub fn json_members(request: &Request) -> Result<Map<String, Value>, Problem> {
+    members(&json_body(request)?)
+}
+
+/// The members of a JSON object.
+///
+/// # Errors
+/// 400.
+pub fn members(json: &str) -> Result<Map<String, Value>, Problem> {
+    match strict_json::read(json) {
         (Some(Value::Object(members)), faults) if faults.is_empty() => Ok(members),
         (Some(_), faults) if faults.is_empty() => {
             Err(Problem::bad_request("the body must be a JSON object"))
@@ -172,12 +248,30 @@ pub fn json_members(request: &ApiGatewayV2httpRequest) -> Result<Map<String, Val
     }
 }
 
+/// Checks the type of a member that stands for a parameter: a boolean, an integer or a text.
+///
+/// # Errors
+/// 400 for a value of another type.
+pub fn require_type(name: &str, value: &Value) -> Result<(), Problem> {
+    let (has_type, must_be) = match name {
+        "include_service" | "include_filters" | "gzip" | "jsonl" => {
+            (value.is_boolean(), "true or false")
+        }
+        "limit" => (value.is_i64() || value.is_u64(), "an integer"),
+        _ => (value.is_string(), "a text"),
+    };
+    match has_type {
+        true => Ok(()),
+        false => Err(Problem::bad_request(format!("field {name:?} must be {must_be}"))),
+    }
+}
+
 /// The id of a configuration document, from the path.
 ///
 /// # Errors
 /// 400 if it is longer than 256 bytes or has control characters.
-pub fn configured_id(request: &ApiGatewayV2httpRequest) -> Result<&str, Problem> {
-    let id = request.path_parameters.get("id").map(String::as_str).unwrap_or_default();
+pub fn configured_id(request: &Request) -> Result<&str, Problem> {
+    let id = request.path_id();
     if (1..=NAME_BYTES).contains(&id.len()) && !id.chars().any(char::is_control) && id.trim() == id
     {
         return Ok(id);
@@ -197,7 +291,7 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// 400 if it is empty, longer than 255 characters, or not printable ASCII.
-    pub fn read(request: &ApiGatewayV2httpRequest) -> Result<Option<Self>, Problem> {
+    pub fn read(request: &Request) -> Result<Option<Self>, Problem> {
         let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
         match value.to_str().map(str::trim) {
             // Two headers of the same name arrive joined by a comma, which would be a third key.
@@ -213,6 +307,13 @@ impl IdempotencyKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id of what a request of this caller with this key creates. `what` is a word for its
+    /// kind: the same key may be used for things of different kinds. A key has no comma, so no two
+    /// kinds share an id.
+    pub fn id_of(&self, what: &str, tenant: &Tenant, caller: &Caller) -> EventId {
+        EventId::hash_of(tenant, &caller.sub, &format!("{what},{}", self.0))
+    }
 }
 
 /// The query parameters of a request. Each occurs once.
@@ -225,27 +326,39 @@ impl Parameters {
     /// # Errors
     /// 400 for a parameter that is not in `known` or occurs twice, so that a misspelt parameter is
     /// not ignored in favour of its default.
-    pub fn read(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
-        let query = request.raw_query_string.as_deref().unwrap_or_default();
+    pub fn read(request: &Request, known: &[&str]) -> Result<Self, Problem> {
+        let parameters = Self::from_query(request)?;
+        parameters.refuse_others(known)?;
+        Ok(parameters)
+    }
+
+    /// # Errors
+    /// 400 for a parameter that is not in `known`.
+    pub fn refuse_others(&self, known: &[&str]) -> Result<(), Problem> {
+        let Some((name, _)) = self.all().find(|(name, _)| !known.contains(name)) else {
+            return Ok(());
+        };
+        let known = if known.is_empty() {
+            "none are".to_owned()
+        } else {
+            format!("known are {}", known.join(", "))
+        };
+        Err(Problem::bad_request(format!("unknown query parameter {name:?}; {known}")))
+    }
+
+    /// Parses the query string, whatever parameters it has.
+    ///
+    /// # Errors
+    /// 400 for a parameter that occurs twice.
+    pub fn from_query(request: &Request) -> Result<Self, Problem> {
+        let query = &request.query;
         // Invalid percent-encoding is decoded to the replacement character, which would search for
         // a different text.
         let is_replaced = |text: &str| text.contains('\u{fffd}');
-        if form_urlencoded::parse(query.as_bytes())
-            .any(|(name, value)| is_replaced(&name) || is_replaced(&value))
-        {
-            return Err(Problem::bad_request("the query string is not percent-coded UTF-8"));
-        }
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if !known.contains(&&*name) {
-                let known = if known.is_empty() {
-                    "none are".to_owned()
-                } else {
-                    format!("known are {}", known.join(", "))
-                };
-                return Err(Problem::bad_request(format!(
-                    "unknown query parameter {name:?}; {known}"
-                )));
+            if is_replaced(&name) || is_replaced(&value) {
+                return Err(Problem::bad_request("the query string is not percent-coded UTF-8"));
             }
             if parameters.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::bad_request(format!(
@@ -257,15 +370,25 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
-    /// Parses the same parameters from a JSON body: an object with texts, numbers or booleans.
-    ///
-    /// # Errors
-    /// 400, 413 or 415.
-    pub fn from_body(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
-        Self::from_members(json_members(request)?, known)
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Parses the same parameters from the members of a JSON body.
+    /// Parses the same parameters from a JSON body.
+    ///
+    /// # Errors
+    /// 400 for a body that is no object, an unknown member or a value of another type.
+    pub fn from_json(json: &str, known: &[&str]) -> Result<Self, Problem> {
+        let members = members(json)?;
+        members
+            .iter()
+            .filter(|(name, _)| known.contains(&name.as_str()))
+            .try_for_each(|(name, value)| require_type(name, value))?;
+        Self::from_members(members, known)
+    }
+
+    /// Parses the same parameters from the members of an object whose types are checked with
+    /// [`require_type`], or that was stored before they were.
     ///
     /// # Errors
     /// 400 for an unknown member or a value of another type.

@@ -1,24 +1,31 @@
-//! The table of a function's routes. A row has the method and the path as in the template, the
-//! permission that a caller needs, and the handler.
+//! The table of a function's routes. A row has an operation's name, the method and the path as in
+//! the template, the permission that a caller needs, and the handler with what it takes and gives.
 
 use std::pin::Pin;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use http::Method;
+use axum::response::Response;
+pub use http::Method;
 
-use crate::{authorization, problem::Problem};
+#[cfg(feature = "description")]
+use crate::description::Operation;
+use crate::{authorization, input::Input, output::Output, problem::Problem};
 use shared_domain::identity::caller::{Caller, Permission};
 
 /// What a handler returns, boxed so that all handlers of a table have one type.
-pub type Answer<'c> = Pin<Box<dyn Future<Output = Result<ApiGatewayV2httpResponse, Problem>> + 'c>>;
+pub type Answer<'c> = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'c>>;
 
 #[derive(Clone, Debug)]
 pub struct Route<H> {
+    /// The operation's name in the API's description, and in clients that are made from it.
+    pub name: &'static str,
+    /// What the operation does, for readers of the API's description.
+    pub about: &'static str,
     pub method: Method,
     /// The path, with its parameters in braces: `/v1/events/{id}`.
     pub path: &'static str,
     pub needs: Needs,
     pub handler: H,
+    pub description: Description,
 }
 
 /// What a route requires of its caller.
@@ -30,6 +37,10 @@ pub enum Needs {
     /// One of two permissions. A caller with neither is told to ask for the first.
     Either(Permission, Permission),
 }
+
+pub const READ: Needs = Needs::Permission(Permission::Read);
+pub const OPERATE: Needs = Needs::Permission(Permission::Operate);
+pub const ADMIN: Needs = Needs::Permission(Permission::Admin);
 
 impl Needs {
     /// # Errors
@@ -46,42 +57,64 @@ impl Needs {
 }
 
 impl<H> Route<H> {
-    /// A route that reads.
-    pub const fn get(path: &'static str, permission: Permission, handler: H) -> Self {
-        Self { method: Method::GET, path, needs: Needs::Permission(permission), handler }
-    }
-
-    /// A route that runs a command, or a query that is too long for a URL.
-    pub const fn post(path: &'static str, permission: Permission, handler: H) -> Self {
-        Self { method: Method::POST, path, needs: Needs::Permission(permission), handler }
-    }
-
-    /// A route that stores a document.
-    pub const fn put(path: &'static str, permission: Permission, handler: H) -> Self {
-        Self { method: Method::PUT, path, needs: Needs::Permission(permission), handler }
-    }
-
-    /// A route that deletes a document.
-    pub const fn delete(path: &'static str, permission: Permission, handler: H) -> Self {
-        Self { method: Method::DELETE, path, needs: Needs::Permission(permission), handler }
-    }
-
     /// The route as the gateway writes it: `GET /v1/events/{id}`.
     pub fn key(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 }
 
-/// The row for a request.
+/// How a route describes itself. Deployed functions never do, so they do not hold the code for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    #[cfg(feature = "description")]
+    describe: fn(&mut Operation<'_>),
+}
+
+impl Description {
+    /// Of a handler that takes `I` and gives `O`.
+    pub const fn of<I: Input, O: Output>() -> Self {
+        Self {
+            #[cfg(feature = "description")]
+            describe: |operation| {
+                I::describe(operation);
+                O::describe(operation);
+            },
+        }
+    }
+
+    #[cfg(feature = "description")]
+    pub fn describe(self, operation: &mut Operation<'_>) {
+        (self.describe)(operation);
+    }
+}
+
+/// A table of routes. A row is
 ///
-/// # Errors
-/// 500 if the template sends a route to this function that its table does not have.
-pub fn find<'r, H>(
-    routes: &'r [Route<H>],
-    request: &ApiGatewayV2httpRequest,
-) -> Result<&'r Route<H>, Problem> {
-    let key = request.request_context.route_key.as_deref().unwrap_or_default();
-    routes.iter().find(|route| route.key() == key).ok_or_else(|| {
-        Problem::internal(&format!("no handler for route {key:?}, which the template sends here"))
-    })
+/// ```text
+/// /// Lists windows, newest first.
+/// list_windows: GET "/v1/windows" (READ) windows::list as fn(Query<WindowQuery>) -> List<WindowAnswer>;
+/// ```
+///
+/// A handler is an async function of the call and its input. A call has a field `request`.
+#[macro_export]
+macro_rules! routes {
+    ($(
+        $(#[doc = $about:literal])*
+        $name:ident: $method:ident $path:literal ($needs:expr)
+        $handler:path as fn($input:ty) -> $output:ty;
+    )*) => {
+        &[$($crate::route::Route {
+            name: stringify!($name),
+            about: concat!($($about, "\n"),*),
+            method: $crate::route::Method::$method,
+            path: $path,
+            needs: $needs,
+            handler: |call| Box::pin(async move {
+                let input = <$input as $crate::input::Input>::read(call.request)?;
+                let output: $output = $handler(call, input).await?;
+                Ok($crate::output::Output::respond(output, call.request))
+            }),
+            description: $crate::route::Description::of::<$input, $output>(),
+        }),*]
+    };
 }

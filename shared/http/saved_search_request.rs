@@ -1,8 +1,14 @@
 //! Parses a saved search, and builds the export that one of its runs makes.
 
+mod schema;
+
 use serde_json::{Map, Value, json};
 
-use crate::{export_request::read_export, problem::Problem, request::Parameters};
+use crate::{
+    export_request::{read_export, require_types},
+    problem::Problem,
+    request::Parameters,
+};
 use shared_domain::{
     configuration::alert_channel::Channel,
     exports::{
@@ -23,12 +29,12 @@ use shared_domain::{
 };
 use shared_storage::TenantScope;
 
+pub use schema::SavedSearchRequest;
+
 /// Most recipients. A tenant has at most this many channels.
 const MOST_RECIPIENTS: usize = 10;
 /// The members of a saved search that are not members of an export.
 const OWN: [&str; 4] = ["name", "range", "schedule", "recipients"];
-/// Members of an export that are true or false.
-const FLAGS: [&str; 3] = ["include_service", "gzip", "jsonl"];
 
 /// Parses a saved search, which `owner` owns. It is checked by building an export from it now.
 ///
@@ -40,6 +46,7 @@ pub fn read_saved_search(
     owner: Actor,
 ) -> Result<Saved, Problem> {
     let own: Map<_, _> = OWN.into_iter().filter_map(|name| members.remove_entry(name)).collect();
+    require_types(&members)?;
     members.entry("tz").or_insert_with(|| scope.settings.zone.clone().into());
     let read = read_members(own, "", |mut fields| {
         let name = fields.required_text("name", NAME_BYTES);
@@ -54,9 +61,9 @@ pub fn read_saved_search(
         fields.refuse_others();
         Some(Saved { name: name?, asked: members, range, schedule, recipients, owner })
     });
-    let mut saved =
+    let saved =
         read.map_err(|errors| Problem::invalid("the saved search was not stored", errors))?;
-    let asked = export_at(&saved, scope, scope.now, Cause::Asked)?;
+    export_at(&saved, scope, scope.now, Cause::Asked)?;
     if let (Some(range), Some(next)) = (saved.range, saved.next_run(scope.now))
         && range.resolve(next, &zone_of(&saved)?).0 >= next
     {
@@ -65,12 +72,6 @@ pub fn read_saved_search(
         );
         let errors = vec![FieldError::new("/range", detail)];
         return Err(Problem::invalid("the saved search was not stored", errors));
-    }
-    // Store these as booleans, in whichever form they were sent.
-    for (name, flag) in FLAGS.into_iter().zip([asked.include_service, asked.gzip, asked.jsonl]) {
-        if let Some(written) = saved.asked.get_mut(name) {
-            *written = flag.into();
-        }
     }
     Ok(saved)
 }

@@ -1,6 +1,8 @@
 //! Parses the parameters of a search: time range, filter and words. Listing, search and export
 //! share this code, so that an exported file has the same events as the page.
 
+mod schema;
+
 use crate::{cursor::Binding, problem::Problem, request::Parameters};
 use shared_domain::{
     time::{
@@ -13,6 +15,9 @@ use shared_domain::{
     },
 };
 use shared_storage::TenantScope;
+
+pub(crate) use schema::search_members;
+pub use schema::{EventCountRequest, EventSearchRequest};
 
 /// The time range from `since`, `until`, `tz`, `order` and `cursor`.
 ///

@@ -223,11 +223,12 @@ impl<'t> Follower<'t> {
         self.refresh_all(accesses).await?;
         // The access records of this batch and of earlier ones have already explained most of them.
         self.follow_log_ons(&computers).await?;
-        let judged = uses.iter().map(|recorded| self.judge_use(recorded));
+        let judged: Vec<_> = uses.iter().map(|recorded| self.judge_use(recorded)).collect();
         stream::iter(judged).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
-        let refreshed = findings
+        let refreshed: Vec<_> = findings
             .into_iter()
-            .map(|(id, events)| async move { self.refresh_finding(&id, events).await });
+            .map(|(id, events)| async move { self.refresh_finding(&id, events).await })
+            .collect();
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         Ok(())
     }

@@ -210,10 +210,14 @@ async fn under_way(
         };
         return Ok(jobs.into_iter().filter(is_under_way).map(holder).collect());
     }
-    let reads = taken.holders.iter().map(async |holder| {
-        let job = export(scope, &holder.id).await?;
-        Ok::<_, ReadError>(job.filter(is_under_way).map(|_| holder.clone()))
-    });
+    let reads: Vec<_> = taken
+        .holders
+        .iter()
+        .map(|holder| async move {
+            let job = export(scope, &holder.id).await?;
+            Ok::<_, ReadError>(job.filter(is_under_way).map(|_| holder.clone()))
+        })
+        .collect();
     let held: Vec<Option<Holder>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
     Ok(held.into_iter().flatten().collect())
 }

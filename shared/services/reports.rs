@@ -26,7 +26,7 @@ use shared_domain::{
         search::Order,
     },
 };
-use shared_storage::{ReadError, TenantScope, projections::Kind};
+use shared_storage::{ReadError, TenantScope, keys, projections::Kind};
 
 use access_rows::Accesses;
 use event_rows::{Head, is_about, next_of};
@@ -132,7 +132,7 @@ impl<'t> Rows<'t> {
                     let row = recorded
                         .filter(|it| is_about(query, it))
                         .map(|it| event_rows::row(query, it));
-                    self.ready.push_back((row, format!("{at}#{key}")));
+                    self.ready.push_back((row, keys::list_place(at, &key)));
                 }
                 Ok(true)
             }

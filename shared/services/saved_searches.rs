@@ -27,7 +27,6 @@ use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
     attributes::{number, text},
-    capacity::Full,
     event_item::{Damaged, Item},
     keys,
     partitions::Partition,
@@ -79,19 +78,16 @@ pub async fn begin_run(
     scope: &TenantScope<'_>,
     origin: Origin,
     job: &Job,
-) -> Result<Result<Box<StoredJob>, Full>, ReadError> {
+    key: Option<&JobKey>,
+) -> Result<Begun, ReadError> {
     let run = Run { origin, export: Some(job.id.clone()), error: None };
     let mut pauses = Pauses::until(scope.deadline);
     loop {
         let with = vec![run_kept(scope, &run)?];
-        match export_jobs::begin_export_with(scope, job, None, scope.now, with).await? {
-            Some(Begun::New(stored) | Begun::Same(stored)) => return Ok(Ok(stored)),
-            Some(Begun::Full(full)) => return Ok(Err(full)),
-            // Another export was started at the same moment. Without an idempotency key there is no
-            // other request of the same key.
-            Some(Begun::Other) | None => {
-                pauses.after_conflict("the number of exports under way").await?
-            }
+        match export_jobs::begin_export_with(scope, job, key, scope.now, with).await? {
+            Some(begun) => return Ok(begun),
+            // Another export was started at the same moment.
+            None => pauses.after_conflict("the number of exports under way").await?,
         }
     }
 }
@@ -182,7 +178,7 @@ pub async fn saved_runs(
         .in_order(Order::Descending)
         .at_most(TOGETHER);
     let page = scope.page(&partition, before).await?;
-    let read = async |item: Item| {
+    let read = |item: Item| async move {
         let (place, run) = read_run(&item)?;
         let job = match &run.export {
             Some(export) => export_jobs::export(scope, export).await?,
@@ -190,7 +186,8 @@ pub async fn saved_runs(
         };
         Ok::<_, ReadError>((place, run, job))
     };
-    let runs = stream::iter(page.items).map(read).buffered(AT_ONCE).try_collect().await?;
+    let reads: Vec<_> = page.items.into_iter().map(read).collect();
+    let runs = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
     Ok((runs, page.next.is_some()))
 }
 

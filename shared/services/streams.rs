@@ -16,7 +16,7 @@ use shared_domain::{
     findings::{checkpoints, rules},
     streams::{
         progress::{Progress, Test, TestState},
-        stream::{self, Answered, Stream},
+        stream::{self, Stream, StreamAnswer},
     },
     time::timestamp::Instant,
     trail::{
@@ -50,7 +50,7 @@ pub struct StreamContent {
     #[serde(default, with = "json")]
     pub progress: Progress,
     /// Number of changes of the configuration.
-    generation: u64,
+    pub generation: u64,
 }
 
 impl Content for StreamContent {
@@ -145,11 +145,11 @@ pub async fn streams(
 pub async fn answered_stream(
     scope: &TenantScope<'_>,
     stored: &StoredStream,
-) -> Result<Option<Answered>, ReadError> {
+) -> Result<Option<StreamAnswer>, ReadError> {
     let Some(stream) = &stored.stream else { return Ok(None) };
     let progress = stored.progress.clone().of(stream);
     let oldest = scope.recorded_after(&progress.after(stream), &wants(stored)?).await?;
-    Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at(), oldest, scope.now)))
+    Ok(Some(StreamAnswer::new(&stored.id, stream, progress, stored.due_at(), oldest, scope.now)))
 }
 
 /// The streams that are due as soon as an event is recorded.

@@ -99,19 +99,18 @@ fn queued(at: Instant) -> Queued {
     Queued { queue: keys::WINDOW_ORDERS_DUE.to_owned(), at }
 }
 
-/// Stores an order, due at once.
+/// Stores an order, due at once, unless there is one with its id: an attempt of this call that got no
+/// answer may have stored it, or another request with the same idempotency key. Returns whether it
+/// was stored now.
 ///
 /// # Errors
 /// After an error, the change may or may not be stored.
-pub async fn store_order(scope: &TenantScope<'_>, order: &EndOrder) -> Result<(), ReadError> {
+pub async fn store_order(scope: &TenantScope<'_>, order: &EndOrder) -> Result<bool, ReadError> {
     let content = OrderContent { order: order.clone(), progress: OrderProgress::default() };
     let (pk, due) = (keys::window_orders(&scope.tenant), queued(order.created_at));
     let stored = Leased::new(pk, &scope.tenant, &order.id, content, Some(due));
     let insertion = stored.insertion(Some(export_jobs::kept_until(scope)))?;
-    // If an earlier attempt got no answer, it may have stored the order: no other order has this
-    // id.
-    scope.database.alone(insertion, scope.deadline, &mut false).await?;
-    Ok(())
+    Ok(scope.database.alone(insertion, scope.deadline, &mut false).await?)
 }
 
 pub async fn order(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredOrder>, ReadError> {

@@ -77,6 +77,35 @@ pub struct Wanted {
     pub findings: Vec<(&'static str, String)>,
     /// Another event about the change: action, reason and details.
     pub also: Option<(ConfigurationAction, String, Value)>,
+    /// What must be true of the document for it to be changed.
+    pub only_if: Precondition,
+}
+
+/// What must be true of a document for a request to change it (RFC 9110, section 13).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    #[default]
+    None,
+    /// There is no such document.
+    IsNew,
+    /// There is such a document.
+    Exists,
+    /// It has one of these versions.
+    HasVersion(Vec<u64>),
+}
+
+impl Precondition {
+    /// `has_default`: there always is a document, whose version is 0 before its first change.
+    fn holds(&self, there: Option<&StoredDocument>, has_default: bool) -> bool {
+        let exists = has_default || there.is_some_and(|there| there.content.is_some());
+        let version = there.map_or(0, |there| there.generation);
+        match self {
+            Self::None => true,
+            Self::IsNew => !exists,
+            Self::Exists => exists,
+            Self::HasVersion(versions) => exists && versions.contains(&version),
+        }
+    }
 }
 
 impl Wanted {
@@ -118,6 +147,10 @@ pub enum DocumentOutcome {
     Taken(OtherName, String),
     /// The tenant or the caller has reached the limit.
     Full(Full),
+    /// The precondition does not hold. Whether there is such a document.
+    NotAsExpected {
+        exists: bool,
+    },
 }
 
 impl StoredDocument {
@@ -241,6 +274,11 @@ impl TenantScope<'_> {
             if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref()
             {
                 return Ok((DocumentOutcome::Unchanged, there));
+            }
+            // After the comparison: a repeated request whose first attempt was stored succeeds.
+            if !wanted.only_if.holds(before.as_ref(), wanted.unconfigured.is_some()) {
+                let exists = before.as_ref().is_some_and(|before| before.content.is_some());
+                return Ok((DocumentOutcome::NotAsExpected { exists }, there));
             }
             let had = before.as_ref().map(|before| before.aliases.as_slice()).unwrap_or_default();
             for name in wanted.other_names.iter().filter(|name| !had.contains(&name.key())) {

@@ -140,11 +140,14 @@ impl Database {
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
         let new: Vec<_> = markers.into_iter().filter(|marker| !self.days.has(marker)).collect();
-        let writes = new.iter().map(|[pk, sk]| async move {
-            let item = vec![("pk", text(pk)), ("sk", text(sk))];
-            // It exists, whoever wrote it first.
-            self.alone(Change::Insert(item), deadline, &mut false).await
-        });
+        let writes: Vec<_> = new
+            .iter()
+            .map(|[pk, sk]| async move {
+                let item = vec![("pk", text(pk)), ("sk", text(sk))];
+                // It exists, whoever wrote it first.
+                self.alone(Change::Insert(item), deadline, &mut false).await
+            })
+            .collect();
         futures::future::try_join_all(writes).await?;
         for marker in new {
             self.days.remember(marker);

@@ -212,6 +212,22 @@ pub fn account(account: &str) -> String {
     format!("{account}#")
 }
 
+/// The key of the open window of an account in a directory.
+pub fn open_window(account: &str, directory: &str) -> String {
+    format!("{}{directory}", self::account(account))
+}
+
+/// The same for the account's id in the directory. Ids are case-sensitive, and no name has this
+/// form.
+pub fn open_window_by_id(id: &str, directory: &str) -> String {
+    format!("{}#id", open_window(id, directory))
+}
+
+/// The same for a name that several windows may share.
+pub fn open_window_by_shared_name(name: &str, directory: &str, window: &str) -> String {
+    format!("{}#{window}", open_window(name, directory))
+}
+
 /// The partition that lists windows that are neither closed nor overdue, by id.
 pub fn live_windows(tenant: &Tenant) -> String {
     format!("window_live#{tenant}")
@@ -234,6 +250,11 @@ pub fn session_windows(tenant: &Tenant) -> String {
 /// The start of its keys for a session. The rest, a window's id, contains no `#`.
 pub fn session(session: &str) -> String {
     format!("{session}#")
+}
+
+/// The key of a session's open window.
+pub fn session_window(session: &str, window: &str) -> String {
+    format!("{}{window}", self::session(session))
 }
 
 /// The partition of a tenant's orders to end windows.
@@ -285,6 +306,17 @@ pub fn projections(kind: &str, tenant: &Tenant) -> String {
 /// The partition of a list of them.
 pub fn list(kind: &str, tenant: &Tenant, list: &str) -> String {
     format!("{kind}_list#{tenant}#{list}")
+}
+
+/// The place of a projection in a list.
+pub fn list_place(at: Instant, key: &str) -> String {
+    format!("{at}#{key}")
+}
+
+/// The time and the projection's key of a place in a list.
+pub fn read_list_place(place: &str) -> Option<(Instant, &str)> {
+    let (at, key) = place.split_once('#')?;
+    Some((at.parse().ok()?, key))
 }
 
 /// The partition of a review's items that were collected together.
@@ -445,52 +477,4 @@ pub fn first_of(
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use shared_domain::trail::position::{FeedPlace, Position};
-
-    fn tenants() -> impl Strategy<Value = Tenant> {
-        "[A-Za-z0-9_-]{1,64}".prop_map(|name| Tenant::new(&name).unwrap())
-    }
-
-    fn ids() -> impl Strategy<Value = EventId> {
-        "[A-Za-z0-9_-]{1,128}".prop_map(|id| EventId::new(&id).unwrap())
-    }
-
-    proptest! {
-        #[test]
-        fn keys_of_different_tenants_never_meet(a in tenants(), b in tenants(), value in "[#:a-z0-9]{0,20}", other in "[#:a-z0-9]{0,20}") {
-            prop_assume!(a != b);
-            prop_assert_ne!(involved(&a, Part::Id, &value), involved(&b, Part::Id, &other));
-            prop_assert_ne!(day(&a, 20_000), day(&b, 20_000));
-        }
-
-        #[test]
-        fn a_days_marker_is_that_of_its_partition(tenant in tenants(), day in -10_000i64..1_000_000) {
-            for (index, lane) in [(DayIndex::Occurred, Lane::Shown), (DayIndex::Recorded, Lane::Service)] {
-                let key = DayMarker { index, lane, day }.key(&tenant);
-                let partition = in_lane(&super::day(&tenant, day), lane);
-                let marker = marker_of_partition(&partition, index);
-                prop_assert_eq!(marker, Some(key.clone()));
-                prop_assert_eq!(day_of_marker(&key[1]), Some(day));
-            }
-        }
-
-        #[test]
-        fn an_event_key_is_read_back(tenant in tenants(), id in ids()) {
-            prop_assert_eq!(read_event(&event(&tenant, &id)), Some((tenant, id)));
-        }
-
-        #[test]
-        fn positions_sort_as_their_text(a in 0i64..4_000_000_000_000, b in 0i64..4_000_000_000_000, x in ids(), y in ids()) {
-            let (a, b) = (Position { at: Instant::from_millis(a), id: x }, Position { at: Instant::from_millis(b), id: y });
-            prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
-            for late in [None, Some(0), Some(u64::MAX)] {
-                let place = FeedPlace { position: a.clone(), late };
-                prop_assert_eq!(place.to_string().parse::<FeedPlace>(), Ok(place));
-            }
-            prop_assert_eq!(a.to_string().parse::<Position>(), Ok(a));
-        }
-    }
-}
+mod tests;

@@ -384,7 +384,7 @@ impl TenantScope<'_> {
     ) -> Result<(), ReadError> {
         let request = |place: &Place| {
             let pk = keys::list(kind.as_ref(), &self.tenant, &place.list);
-            let mut attributes = self::key(&pk, &format!("{}#{key}", place.at));
+            let mut attributes = self::key(&pk, &keys::list_place(place.at, key));
             attributes.extend(ttl.map(|ttl| ("ttl".to_owned(), number(ttl))));
             // The builders only fail without these values.
             #[allow(clippy::expect_used)]
@@ -446,8 +446,8 @@ impl TenantScope<'_> {
             .at_most(PLACES);
         let page = self.page(&partition, after).await?;
         let read = |item: Item| {
-            let (at, key) = item.text("sk")?.split_once('#')?;
-            Some((at.parse().ok()?, key.to_owned()))
+            let (at, key) = keys::read_list_place(item.text("sk")?)?;
+            Some((at, key.to_owned()))
         };
         Ok((page.items.into_iter().filter_map(read).collect(), page.next))
     }

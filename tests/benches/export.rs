@@ -163,7 +163,7 @@ pub async fn memory(scale: Scale, report: &mut Report) {
     // The stack stores jobs but does not process them.
     let functions = Functions::all().add(
         "export",
-        export::Export::new,
+        |variables, aws| Ok(export::Function::from(export::Export::new(variables, aws)?)),
         |function, event: LambdaEvent<Value>| async move {
             match event.payload.get("requestContext").is_some() {
                 true => export::handle(function, event).await,

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, afterEach } from "node:test";
 
@@ -20,10 +21,23 @@ after(() => browser.close());
 
 let opened = [];
 
+/** Records what the API answers to the page, as tests/src/answers.rs does for other tests. */
+async function record(response) {
+  const path = new URL(response.url()).pathname;
+  // Some tests answer in the place of the API; they do not number their answers.
+  if (!process.env.ANSWERS || !path.startsWith("/v1/") || !response.headers()["apigw-requestid"]) return;
+  // A response whose page is closed or was left has no body any more.
+  const body = await response.text().catch(() => null);
+  if (body === null || body.length > 65_536) return;
+  const line = { method: response.request().method(), path, status: response.status(), type: response.headers()["content-type"] ?? "", body };
+  appendFileSync(process.env.ANSWERS, `${JSON.stringify(line)}\n`);
+}
+
 /** The page at an address behind the `#`, signed in as one of the people whom the development issuer offers. */
 export async function open(person, hash = "#/", options = {}) {
   const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, timezoneId: "UTC", locale: "en-GB", acceptDownloads: true, ...options });
   context.setDefaultTimeout(PATIENCE);
+  context.on("response", record);
   const page = await context.newPage();
   const said = [];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(`${message.text()} ${message.location().url}`));

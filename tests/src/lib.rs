@@ -3,6 +3,7 @@
 // The harness stops a test with a panic, whose message says why.
 #![allow(clippy::expect_used, clippy::missing_panics_doc)]
 
+mod answers;
 pub mod between;
 pub mod directory;
 mod dynamodb_local;
@@ -278,11 +279,17 @@ impl Stack {
 
 /// Sends a request and reads the whole response.
 pub async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap_or_else(|error| panic!("no answer: {error:?}"));
+    let (client, request) = request.build_split();
+    let request = request.unwrap_or_else(|error| panic!("no request: {error:?}"));
+    let (method, url) = (request.method().clone(), request.url().clone());
+    let response =
+        client.execute(request).await.unwrap_or_else(|error| panic!("no answer: {error:?}"));
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.expect("a body of text");
     let body = serde_json::from_str(&text).unwrap_or_default();
-    Answer { status, headers, text, body }
+    let answer = Answer { status, headers, text, body };
+    answers::record(&method, &url, &answer);
+    answer
 }
 
 /// Reads the tenant's events with these ids directly from the table, without an index.

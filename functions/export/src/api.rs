@@ -1,23 +1,22 @@
 //! The API of export jobs: request, list and cancel jobs, and get links to their files.
 
-use shared::http::authorization;
-use shared::http::export_request;
-use shared::platform::random;
-use shared::services::export_jobs;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use http::{HeaderValue, header};
+use axum::response::Response;
+use http::Method;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use shared::{
     domain::{
         exports::{
-            export_files,
+            export_answer::{
+                ExportAnswer, ExportFileAnswer, ExportLinksAnswer, FileLinkAnswer,
+                ManifestLinkAnswer,
+            },
             export_job::{self, Asked, Job, PARAMETERS, State},
-            manifest,
+            manifest::ManifestAnswer,
         },
-        identity::caller::{Caller, Permission::Read},
+        identity::caller::Caller,
         json::object_reader::NAME_BYTES,
         trail::{
             actions::ExportAction,
@@ -25,95 +24,77 @@ use shared::{
         },
     },
     http::{
+        api::Api,
+        authorization,
+        export_request::{self, ExportRequest},
+        input::{EmptyBody, Id, OptionalBody, Query},
+        output::{Accepted, Json, List},
         pagination,
+        parameters::PageQuery,
         problem::Problem,
         reader::Reader,
-        request::{self, IdempotencyKey, Parameters},
-        route::{self, Answer, Route},
+        request::{self, IdempotencyKey, Parameters, Request},
     },
-    services::export_jobs::{Begun, JobContent, JobKey, Next, StoredJob},
+    platform::random,
+    services::export_jobs::{self, Begun, JobContent, JobKey, Next, StoredJob},
     storage::{ReadError, TenantScope, capacity::Full},
 };
 
-use crate::{Export, saved};
-
-pub struct Call<'c> {
-    pub(crate) function: &'c Export,
-    pub(crate) scope: TenantScope<'c>,
-    pub(crate) request: &'c ApiGatewayV2httpRequest,
-    pub(crate) caller: &'c Caller,
-}
-
-/// The handler of a route. The variant says what a call without permission leaves in the trail.
-#[derive(Clone, Copy, Debug)]
-pub enum Handler {
-    /// Nothing: the call only reads.
-    Reads(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
-    /// The attempt to start an export.
-    Begins(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
-    /// The attempt to use the export in the path.
-    Uses(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
-}
-
-use Handler::{Begins, Reads, Uses};
-
-#[rustfmt::skip]
-pub const ROUTES: &[Route<Handler>] = &[
-    Route::get("/v1/exports", Read, Reads(|it| Box::pin(list(it)))),
-    Route::get("/v1/exports/{id}", Read, Reads(|it| Box::pin(one(it)))),
-    Route::post("/v1/exports", Read, Begins(|it| Box::pin(create(it)))),
-    Route::post("/v1/exports/{id}/links", Read, Uses(|it| Box::pin(links(it)))),
-    Route::post("/v1/exports/{id}/cancel", Read, Uses(|it| Box::pin(cancel(it)))),
-    Route::post("/v1/saved/{id}/runs", Read, Begins(|it| Box::pin(saved::run(it)))),
-];
+use crate::{
+    Export,
+    routes::{Call, ExportRoute, ROUTES},
+};
 
 /// How long a link is valid.
 const LINK: Duration = Duration::from_secs(600);
 
-/// Handles one request. Every refusal is recorded.
-pub async fn answer(
+/// The API of this function.
+pub(crate) fn api(function: &Arc<Export>) -> Api {
+    Api::default().routes(function, ROUTES, |function, row, request| {
+        Box::pin(dispatch(function, row, request))
+    })
+}
+
+/// Calls the row's handler if the caller has the permission. An attempt to start or use an export
+/// without it is recorded.
+async fn dispatch(
     function: &Export,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+    row: &ExportRoute,
+    request: &Request,
+) -> Result<Response, Problem> {
     let caller = &function.access.caller(request)?;
-    let Route { needs, handler, .. } = route::find(ROUTES, request)?;
     let now = function.database.clock().now();
     let tenant = authorization::tenant(caller, request)?;
     let scope = function.database.scope(tenant, now, request::deadline()).await?;
     let call = Call { function, scope, request, caller };
-    let Err(problem) = needs.check(caller) else {
-        let (Reads(answer) | Begins(answer) | Uses(answer)) = handler;
-        return answer(&call).await;
-    };
-    match handler {
-        Reads(_) => {}
-        Begins(_) => record_refusal(&call, None).await,
-        Uses(_) => {
-            let id = request.path_parameters.get("id").filter(|id| id.len() <= NAME_BYTES);
-            record_refusal(&call, id.cloned()).await;
-        }
+    let Err(problem) = row.needs.check(caller) else { return (row.handler)(&call).await };
+    if row.method != Method::GET {
+        // The id in the path is that of a saved search, where it is not an export's.
+        let export = request
+            .path_parameters
+            .get("id")
+            .filter(|id| row.path.starts_with("/v1/exports/") && id.len() <= NAME_BYTES);
+        record_refusal(&call, export.cloned()).await;
     }
     Err(problem)
 }
 
 /// Records that the caller of a route has no permission.
 async fn record_refusal(Call { scope, request, caller, .. }: &Call<'_>, export: Option<String>) {
-    let route = request.request_context.route_key.as_deref().unwrap_or_default();
-    let reason = format!("FORBIDDEN: {route} without the permission audit:read");
+    let reason = format!("FORBIDDEN: {} without the permission audit:read", request.route);
     refused(scope, request, caller, export, &reason, None).await;
 }
 
 /// Records a refusal, about an existing export or the request for a new one.
 async fn refused(
     scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    request: &Request,
     caller: &Caller,
     export: Option<String>,
     reason: &str,
     asked: Option<&Asked>,
 ) {
-    let about = request.request_context.request_id.as_deref().unwrap_or_default();
-    let id = EventId::of_service(&scope.tenant, ExportAction::Failed, &["refused", about]);
+    let id = EventId::of_service(&scope.tenant, ExportAction::Failed, &["refused", &request.id]);
     let mut event =
         Event::of_service(id, &scope.tenant, ExportAction::Failed, scope.now, caller.actor());
     let name = asked.map(|asked| asked.file_name.clone());
@@ -127,30 +108,19 @@ async fn refused(
     }
 }
 
-/// # Errors
-/// 400 for a body that is not empty: nothing that is sent may be ignored.
-pub(crate) fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> {
-    Parameters::read(request, &[])?;
-    match String::from_utf8_lossy(&request::body(request)?).trim() {
-        "" | "{}" => Ok(()),
-        _ => Err(Problem::bad_request("this call takes no body; send none")),
-    }
-}
-
 /// `POST /v1/exports`: requests an export.
-async fn create(
+pub(crate) async fn create(
     Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
-    let key = IdempotencyKey::read(request)?;
-    let mut members = if request::body(request)?.is_empty() {
-        Map::new()
-    } else {
-        request::json_members(request)?
+    (key, body): (Option<IdempotencyKey>, OptionalBody<ExportRequest>),
+) -> Result<Accepted<ExportAnswer>, Problem> {
+    let mut members = match body.json() {
+        Some(json) => request::members(json)?,
+        None => Map::new(),
     };
     // The request as it was sent, because defaults may change before it is sent again.
     let digest =
         Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
+    export_request::require_types(&members)?;
     let (columns, report) = (members.remove("columns"), members.remove("report"));
     let known: Vec<_> = PARAMETERS.into_iter().chain(["columns", "report"]).collect();
     let asked = export_request::read_export(
@@ -188,14 +158,17 @@ async fn create(
             return Err(Problem::conflict(detail, Vec::new()));
         }
     };
-    Ok(begun(&stored.job.id, &export_job::answered(&stored.job, &stored.progress, scope.now)))
+    Ok(Accepted {
+        body: ExportAnswer::new(&stored.job, &stored.progress, scope.now),
+        location: Some(format!("/v1/exports/{}", stored.job.id)),
+    })
 }
 
 /// The response if a limit of concurrent exports is reached, which is recorded: 429 for the
 /// tenant's limit, 409 for the caller's.
 pub(crate) async fn no_place(
     scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    request: &Request,
     caller: &Caller,
     asked: &Asked,
     full: Full,
@@ -216,55 +189,45 @@ pub(crate) async fn no_place(
     }
 }
 
-/// The response for a new job, with its location.
-pub(crate) fn begun(job: &str, body: &Value) -> ApiGatewayV2httpResponse {
-    let mut response = request::json(202, body);
-    let location = HeaderValue::try_from(format!("/v1/exports/{job}"));
-    response.headers.extend(location.ok().map(|location| (header::LOCATION, location)));
-    response
-}
-
 /// `GET /v1/exports`: jobs, the newest first.
-async fn list(
-    Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub(crate) async fn list(
+    Call { function, scope, caller, .. }: &Call<'_>,
+    parameters: Query<PageQuery>,
+) -> Result<List<ExportAnswer>, Problem> {
     let key = function.key.read(scope.deadline).await.map_err(ReadError::from)?;
-    let parameters = Parameters::read(request, &["limit", "cursor"])?;
-    let read = async |before: Option<&str>| {
-        let (jobs, goes_on) = export_jobs::exports(scope, before).await?;
+    let read = |before: Option<String>| async move {
+        let (jobs, goes_on) = export_jobs::exports(scope, before.as_deref()).await?;
         let read = |stored: StoredJob| {
-            let answered = export_job::answered(&stored.job, &stored.progress, scope.now);
+            let answered = ExportAnswer::new(&stored.job, &stored.progress, scope.now);
             (stored.content.job.id, Some(answered))
         };
         Ok::<_, Problem>((jobs.into_iter().map(read).collect(), goes_on))
     };
-    pagination::list(scope, &Reader { caller, key }, &parameters, "exports", read).await
+    pagination::list(scope, &Reader { caller, key }, &parameters, read).await
 }
 
 /// `GET /v1/exports/{id}`: one job.
-async fn one(Call { scope, request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
-    let JobContent { job, progress } = named(scope, request).await?.content;
-    Ok(request::json(200, &export_job::answered(&job, &progress, scope.now)))
+pub(crate) async fn one(
+    Call { scope, .. }: &Call<'_>,
+    id: Id,
+) -> Result<Json<ExportAnswer>, Problem> {
+    let JobContent { job, progress } = named(scope, &id).await?.content;
+    Ok(Json(ExportAnswer::new(&job, &progress, scope.now)))
 }
 
 /// The job in the path.
-async fn named(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<StoredJob, Problem> {
+async fn named(scope: &TenantScope<'_>, id: &Id) -> Result<StoredJob, Problem> {
     let missing = || Problem::not_found("no export with this id is in the tenant's trail");
-    let id = request::configured_id(request).map_err(|_| missing())?;
-    export_jobs::export(scope, id).await?.ok_or_else(missing)
+    export_jobs::export(scope, id.or(missing)?).await?.ok_or_else(missing)
 }
 
 /// `POST /v1/exports/{id}/links`: links to the files. The recipient is recorded before the links
 /// are returned.
-async fn links(
+pub(crate) async fn links(
     Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    no_body(request)?;
-    let JobContent { job, progress } = named(scope, request).await?.content;
+    (id, EmptyBody): (Id, EmptyBody),
+) -> Result<Json<ExportLinksAnswer>, Problem> {
+    let JobContent { job, progress } = named(scope, &id).await?.content;
     // Links are valid for whole seconds.
     let state = export_job::shown_state(&progress, scope.now.plus(Duration::from_secs(1)));
     let (State::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
@@ -282,9 +245,8 @@ async fn links(
         });
     };
 
-    let about = request.request_context.request_id.as_deref().unwrap_or_default();
     let mut event =
-        export_jobs::export_event(scope, &job, ExportAction::LinkMinted, &[about], scope.now);
+        export_jobs::export_event(scope, &job, ExportAction::LinkMinted, &[&request.id], scope.now);
     event.actor = caller.actor();
     let expires_at = scope.now.plus(LINK).min(progress.expires_at.unwrap_or(scope.now));
     let told = [("files", json!(progress.place.files.len())), ("expires_at", json!(expires_at))];
@@ -299,8 +261,9 @@ async fn links(
 
     let valid_for =
         Duration::from_millis(u64::try_from(expires_at.millis() - scope.now.millis()).unwrap_or(0));
-    let link = async |key: &str, name: &str| {
-        let link = function.bucket.link(key, name, valid_for).await;
+    let bucket = &function.bucket;
+    let link = |key: String, name: String| async move {
+        let link = bucket.link(&key, &name, valid_for).await;
         link.map_err(|error| {
             tracing::error!(%error, "a link could not be signed: {error}");
             Problem::unavailable("the links could not be signed; ask again")
@@ -308,32 +271,32 @@ async fn links(
     };
     let mut files = Vec::with_capacity(progress.place.files.len());
     for file in &progress.place.files {
-        let mut described = export_files::described(file);
-        described["url"] = link(&file.key, &file.name).await?.into();
-        described["expires_at"] = json!(expires_at);
-        files.push(described);
+        let url = link(file.key.clone(), file.name.clone()).await?;
+        files.push(FileLinkAnswer { file: ExportFileAnswer::from(file), url, expires_at });
     }
     let sheet = job.sheet().map_err(|error| Problem::internal(&error))?;
-    let mut manifest = manifest::manifest(&scope.tenant, &job, &progress.place, &sheet);
     let name = job.manifest_name();
-    manifest["url"] = link(&manifest_file.key, &name).await?.into();
-    manifest["sha256"] = manifest_file.sha256.clone().into();
-    manifest["name"] = name.into();
-    manifest["expires_at"] = json!(expires_at);
-    Ok(request::json(200, &json!({"files": files, "manifest": manifest})))
+    let manifest = ManifestLinkAnswer {
+        manifest: ManifestAnswer::new(&scope.tenant, &job, &progress.place, &sheet),
+        url: link(manifest_file.key.clone(), name.clone()).await?,
+        sha256: manifest_file.sha256.clone(),
+        name,
+        expires_at,
+    };
+    Ok(Json(ExportLinksAnswer { files, manifest }))
 }
 
 /// `POST /v1/exports/{id}/cancel`: cancels a job. Repeating this has no effect.
-async fn cancel(
-    Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    no_body(request)?;
+pub(crate) async fn cancel(
+    Call { function, scope, caller, .. }: &Call<'_>,
+    (id, EmptyBody): (Id, EmptyBody),
+) -> Result<Json<ExportAnswer>, Problem> {
     loop {
-        let stored = named(scope, request).await?;
+        let stored = named(scope, &id).await?;
         let JobContent { job, progress } = &stored.content;
         let state = export_job::shown_state(progress, scope.now);
         if state == State::Canceled {
-            return Ok(request::json(200, &export_job::answered(job, progress, scope.now)));
+            return Ok(Json(ExportAnswer::new(job, progress, scope.now)));
         }
         if !state.is_under_way() {
             let detail = format!(
@@ -355,10 +318,7 @@ async fn cancel(
         {
             Some(canceled) => {
                 function.call_worker("", &scope.tenant, &canceled.job.id).await;
-                return Ok(request::json(
-                    200,
-                    &export_job::answered(&canceled.job, &canceled.progress, scope.now),
-                ));
+                return Ok(Json(ExportAnswer::new(&canceled.job, &canceled.progress, scope.now)));
             }
             // A run stored its progress at the same moment.
             None if tokio::time::Instant::now() < scope.deadline => {}

@@ -1,9 +1,10 @@
-//! Exports of the trail as files that an auditor can verify. In reading order: [`handle`], [`api`]
-//! (the HTTP API of jobs), [`queue`] (which jobs are due), [`saved`] (runs of saved searches, on
+//! Exports of the trail as files that an auditor can verify. In reading order: [`handle`], [`routes`],
+//! [`api`] (the HTTP API of jobs), [`queue`] (which jobs are due), [`saved`] (runs of saved searches, on
 //! request and by schedule), [`work`] (one job), [`writing`] (one file).
 
 pub mod api;
 pub mod queue;
+pub mod routes;
 pub mod saved;
 pub mod work;
 pub mod writing;
@@ -13,13 +14,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_types::SdkConfig;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::{
     domain::trail::event::Tenant,
-    http::authorization::Access,
+    http::{api::Api, authorization::Access},
     platform::{
         aws_client::Aws,
         clock::Clock,
@@ -30,6 +30,20 @@ use shared::{
     storage::Database,
 };
 use tokio::time::Instant as Deadline;
+
+/// Handles requests of the API, and works on jobs.
+#[derive(Debug)]
+pub struct Function {
+    api: Arc<Api>,
+    export: Arc<Export>,
+}
+
+impl From<Export> for Function {
+    fn from(export: Export) -> Self {
+        let export = Arc::new(export);
+        Self { api: Arc::new(api::api(&export)), export }
+    }
+}
 
 #[derive(Debug)]
 pub struct Export {
@@ -99,27 +113,25 @@ impl Export {
 ///
 /// # Errors
 /// The storage did not answer a worker. The next run continues where this one stopped.
-pub async fn handle(function: Arc<Export>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+pub async fn handle(function: Arc<Function>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let LambdaEvent { payload, context, .. } = event;
     if payload.get("requestContext").is_some() {
-        let request: ApiGatewayV2httpRequest = serde_json::from_value(payload)?;
-        // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-        let answer =
-            shared::http::request::answer(Box::pin(api::answer(&function, &request)).await);
-        return Ok(serde_json::to_value(answer)?);
+        let event = LambdaEvent::new(serde_json::from_value(payload)?, context);
+        return Ok(serde_json::to_value(function.api.clone().handle(event).await?)?);
     }
+    let function = &function.export;
     let end = end_of(&context);
     if let Some(export) = payload.get("export") {
         let tenant =
             export["tenant"].as_str().and_then(Tenant::new).ok_or("the event names no tenant")?;
         let id = export["id"].as_str().ok_or("the event names no export")?;
-        let outcome = Box::pin(work::work(&function, &tenant, id, end)).await?;
+        let outcome = Box::pin(work::work(function, &tenant, id, end)).await?;
         if outcome == work::Outcome::Suspended {
             function.call_worker(&context.env_config.function_name, &tenant, id).await;
         }
         return Ok(json!({"export": id, "outcome": format!("{outcome:?}")}));
     }
-    let called = Box::pin(queue::run(&function, &context.env_config.function_name, end)).await?;
+    let called = Box::pin(queue::run(function, &context.env_config.function_name, end)).await?;
     Ok(json!({"called": called}))
 }
 

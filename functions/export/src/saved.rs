@@ -1,33 +1,34 @@
 //! Runs of saved searches, on request and by schedule. Each is an ordinary export.
 
-use shared::http::saved_search_request;
-use shared::platform::random;
-use shared::services::saved_searches;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
     domain::{
         configuration::document::Document,
         exports::{
             export_job::{Asked, Job},
-            saved_search::{Cause, Origin, Run, Saved},
+            saved_search::{Cause, Origin, Run, RunAnswer, Saved},
         },
         trail::event::Actor,
     },
-    http::{problem::Problem, request},
+    http::{
+        input::{EmptyBody, Id},
+        output::Accepted,
+        problem::Problem,
+        request::IdempotencyKey,
+        saved_search_request,
+    },
+    platform::random,
     services::{
         documents,
-        saved_searches::{DueBegun, DueRun, recorder},
+        export_jobs::{Begun, JobKey},
+        saved_searches::{self, DueBegun, DueRun, recorder},
     },
     storage::{ReadError, TenantScope, lease::Due},
 };
 use tokio::time::Instant as Deadline;
 
-use crate::{
-    Export,
-    api::{Call, begun, no_body, no_place},
-};
+use crate::{Export, api::no_place, routes::Call};
 
 /// Missed runs of one saved search that are made up for at a time. Further ones follow a minute
 /// later, so that a schedule that has not run for a year does not take all workers.
@@ -41,10 +42,10 @@ const TIME: Duration = Duration::from_secs(20);
 /// 400 for a body; 404; 409 where what is saved cannot be asked for any more; 429 where the tenant has as many exports under way as it may; 503.
 pub async fn run(
     Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    no_body(request)?;
+    (id, (key, EmptyBody)): (Id, (Option<IdempotencyKey>, EmptyBody)),
+) -> Result<Accepted<RunAnswer>, Problem> {
     let missing = || Problem::not_found(Saved::KIND.missing());
-    let id = request::configured_id(request).map_err(|_| missing())?;
+    let id = id.or(missing)?;
     let saved = documents::get::<Saved>(scope, id).await?.ok_or_else(missing)?.document;
     let asked = saved_search_request::export_at(&saved, scope, scope.now, Cause::Asked).map_err(
         |problem| match problem.status {
@@ -61,13 +62,29 @@ pub async fn run(
         recorded_by: caller.recorded_by(),
         ..job(scope, asked, &origin)
     };
-    let stored = match saved_searches::begin_run(scope, origin.clone(), &job).await? {
-        Ok(stored) => stored,
-        Err(full) => return Err(no_place(scope, request, caller, &job.asked, full).await),
+    let key = key.map(|key| JobKey {
+        name: key.id_of("run", &scope.tenant, caller).to_string(),
+        digest: id.to_owned(),
+    });
+    let begun = saved_searches::begin_run(scope, origin.clone(), &job, key.as_ref()).await?;
+    let stored = match begun {
+        Begun::New(stored) => {
+            function.call_worker("", &scope.tenant, &stored.job.id).await;
+            stored
+        }
+        Begun::Same(stored) => stored,
+        Begun::Full(full) => return Err(no_place(scope, request, caller, &job.asked, full).await),
+        Begun::Other => {
+            let detail = "this Idempotency-Key was given for the run of another saved search; use another key";
+            return Err(Problem::conflict(detail, Vec::new()));
+        }
     };
-    function.call_worker("", &scope.tenant, &job.id).await;
-    let run = Run { origin, export: Some(job.id.clone()), error: None };
-    Ok(begun(&job.id, &run.answered(Some((&stored.job, &stored.progress)), scope.now)))
+    let origin = stored.job.saved.clone().unwrap_or(origin);
+    let run = Run { origin, export: Some(stored.job.id.clone()), error: None };
+    Ok(Accepted {
+        body: run.answered(Some((&stored.job, &stored.progress)), scope.now),
+        location: Some(format!("/v1/exports/{}", stored.job.id)),
+    })
 }
 
 /// Starts the due runs of a saved search, the earliest first. Errors are logged and do not block

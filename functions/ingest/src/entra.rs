@@ -1,11 +1,10 @@
 //! `POST /v1/events?format=entra`: imports objects that were exported from Microsoft Graph. One
 //! object becomes one or more events, or an access package or organisation of the tenant.
 
-use shared::services::documents;
 use std::collections::HashMap;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use futures::{StreamExt, stream};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     domain::{
@@ -17,7 +16,8 @@ use shared::{
             event_validation::Intake,
         },
     },
-    http::{problem::Problem, request},
+    http::problem::Problem,
+    services::documents,
     storage::{ReadError, TenantScope, documents::DocumentOutcome},
 };
 
@@ -28,9 +28,10 @@ use crate::{
 
 /// The outcome of one object. If an object becomes several events, the last variant in this order
 /// wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Status {
+#[schemars(rename = "ImportStatus")]
+pub enum Status {
     /// All of it was stored before.
     Duplicate,
     /// At least one part of it is new and is stored now.
@@ -43,23 +44,26 @@ enum Status {
     Unavailable,
 }
 
-/// The result of one object in the response.
-#[derive(Debug, Serialize)]
-struct Imported {
-    index: usize,
+/// The outcome of one object.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ImportResult")]
+pub struct Imported {
+    /// The place of the object in the request, from 0.
+    pub index: usize,
     /// The id of the first event, or of the package or organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    pub id: Option<String>,
     /// The ids of all events of the object, earliest first.
-    ids: Vec<EventId>,
-    status: Status,
+    pub ids: Vec<EventId>,
+    pub status: Status,
     /// The current version of the package or organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
+    pub version: Option<u64>,
+    /// True if the object may be sent again as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    retryable: Option<bool>,
+    pub retryable: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
+    pub errors: Vec<FieldError>,
 }
 
 impl Imported {
@@ -93,7 +97,7 @@ pub async fn import(
     scope: &TenantScope<'_>,
     caller: &Caller,
     objects: &[&str],
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<ImportResults, Problem> {
     let intake = Intake {
         tenant: &scope.tenant,
         now: scope.now,
@@ -146,9 +150,12 @@ pub async fn import(
                 entry.version = Some(version);
             }
             // An import does not count packages and organisations, so `Full` changes nothing here.
-            Ok((DocumentOutcome::Unchanged | DocumentOutcome::Full(_), version)) => {
-                entry.version = Some(version)
-            }
+            Ok((
+                DocumentOutcome::Unchanged
+                | DocumentOutcome::Full(_)
+                | DocumentOutcome::NotAsExpected { .. },
+                version,
+            )) => entry.version = Some(version),
             Ok((DocumentOutcome::Taken(name, other), _)) => {
                 let detail = format!(
                     "{:?} is the name of the package {other:?}; rename or delete that one first",
@@ -212,28 +219,31 @@ async fn configure(
         by_id.entry(key).or_default().push((index, told));
     }
     let is_admin = caller.may(Permission::Admin);
-    let one_id = by_id.into_iter().map(|((_, id), documents)| async move {
-        let mut results = Vec::with_capacity(documents.len());
-        for (index, told) in documents {
-            let result = match &told {
-                Told::Package(package) => {
-                    let import = |there, is_reserved| {
-                        allowed(there, is_reserved && !is_admin, |it| package.onto(it))
-                    };
-                    documents::import(scope, &id, caller, import).await
-                }
-                Told::Organisation(organisation) => {
-                    let import = |there, is_reserved| {
-                        allowed(there, is_reserved && !is_admin, |it| organisation.onto(it))
-                    };
-                    documents::import(scope, &id, caller, import).await
-                }
-                Told::Events(_) => continue,
-            };
-            results.push((index, id.clone(), result));
-        }
-        results
-    });
+    let one_id: Vec<_> = by_id
+        .into_iter()
+        .map(|((_, id), documents)| async move {
+            let mut results = Vec::with_capacity(documents.len());
+            for (index, told) in documents {
+                let result = match &told {
+                    Told::Package(package) => {
+                        let import = |there, is_reserved| {
+                            allowed(there, is_reserved && !is_admin, |it| package.onto(it))
+                        };
+                        documents::import(scope, &id, caller, import).await
+                    }
+                    Told::Organisation(organisation) => {
+                        let import = |there, is_reserved| {
+                            allowed(there, is_reserved && !is_admin, |it| organisation.onto(it))
+                        };
+                        documents::import(scope, &id, caller, import).await
+                    }
+                    Told::Events(_) => continue,
+                };
+                results.push((index, id.clone(), result));
+            }
+            results
+        })
+        .collect();
     let results: Vec<_> = stream::iter(one_id).buffer_unordered(AT_ONCE).collect().await;
     results.into_iter().flatten().collect()
 }
@@ -251,16 +261,7 @@ fn allowed<T: Clone + PartialEq>(
     Ok(after)
 }
 
-fn answer(mut imported: Vec<Imported>) -> ApiGatewayV2httpResponse {
-    #[derive(Serialize)]
-    struct Answer<'i> {
-        created: usize,
-        duplicate: usize,
-        conflict: usize,
-        invalid: usize,
-        unavailable: usize,
-        results: &'i [Imported],
-    }
+fn answer(mut imported: Vec<Imported>) -> ImportResults {
     let mut space = Space::default();
     for entry in &mut imported {
         entry.retryable = (entry.status == Status::Unavailable).then_some(true);
@@ -270,8 +271,17 @@ fn answer(mut imported: Vec<Imported>) -> ApiGatewayV2httpResponse {
     let (created, duplicate, conflict) =
         (count(Status::Created), count(Status::Duplicate), count(Status::Conflict));
     let (invalid, unavailable) = (count(Status::Invalid), count(Status::Unavailable));
-    request::json(
-        200,
-        &Answer { created, duplicate, conflict, invalid, unavailable, results: &imported },
-    )
+    ImportResults { created, duplicate, conflict, invalid, unavailable, results: imported }
+}
+
+/// What became of imported objects.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ImportResults {
+    pub created: usize,
+    pub duplicate: usize,
+    pub conflict: usize,
+    pub invalid: usize,
+    pub unavailable: usize,
+    /// The outcome of each object, in the order of the request.
+    pub results: Vec<Imported>,
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/events`: validates events and stores them in the trail. In reading order: [`handle`],
+//! `POST /v1/events`: validates events and stores them in the trail. In reading order: [`api`], [`routes`],
 //! [`request_body`] (parsing), [`outcome`] (responses), [`entra`] (import from Microsoft Graph).
 //!
 //! An event is acknowledged only after it is stored. An invalid event does not stop the others.
@@ -6,20 +6,12 @@
 pub mod entra;
 pub mod outcome;
 pub mod request_body;
+pub mod routes;
 
-use shared::http::authorization;
-use shared::platform::clock;
-use shared::platform::environment;
-use shared::platform::random;
-use shared::services::id_conflicts;
-use shared::services::windows;
 use std::{collections::HashSet, sync::Arc};
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_types::SdkConfig;
 use futures::{StreamExt, stream};
-use http::Method;
-use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::{
         configuration::application::{Application, Place},
@@ -40,23 +32,32 @@ use shared::{
         },
     },
     http::{
-        authorization::Access,
+        api::Api,
+        authorization::{self, Access},
         problem::Problem,
         refusals,
-        request::{self, IdempotencyKey},
-        route::{self, Answer, Needs, Route},
+        request::{self, IdempotencyKey, Request},
+        route::Answer,
     },
     platform::{
+        clock,
         deployment_key::DeploymentKey,
         disable_trigger::Sweep,
-        environment::{ConfigError, Variables},
+        environment::{self, ConfigError, Variables},
+        random,
     },
-    services::{documents, windows::Recording},
+    services::{
+        documents, id_conflicts,
+        windows::{self, Recording},
+    },
     storage::{Database, ReadError, TenantScope, insert_events::Insertion},
 };
-use tokio::time::Instant as Deadline;
 
-use crate::{outcome::Outcome, request_body::Body};
+use crate::{
+    outcome::{EventsAnswer, Outcome},
+    request_body::{Body, EventsInput, Format},
+    routes::{Call, IngestRoute, ROUTES},
+};
 
 /// Sequences of events that are stored in parallel.
 const AT_ONCE: usize = 8;
@@ -83,56 +84,38 @@ impl Ingest {
     }
 }
 
-/// Handles one request. An error becomes a problem document, so this never returns `Err`.
-pub async fn handle(
-    function: Arc<Ingest>,
-    event: LambdaEvent<ApiGatewayV2httpRequest>,
-) -> Result<ApiGatewayV2httpResponse, Error> {
-    // Boxed: the SDK's futures nest too deeply for the compiler to lay out in one piece.
-    Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
+/// The API of this function.
+///
+/// # Errors
+/// A variable is missing or invalid.
+pub fn api(variables: &Variables, aws: &SdkConfig) -> Result<Api, ConfigError> {
+    let function = Arc::new(Ingest::new(variables, aws)?);
+    Ok(Api::default().routes(&function, ROUTES, dispatch))
 }
 
-type Handler =
-    for<'c> fn(&'c Ingest, &'c ApiGatewayV2httpRequest, &'c Caller, Deadline) -> Answer<'c>;
-
-pub const ROUTES: &[Route<Handler>] = &[Route {
-    method: Method::POST,
-    path: "/v1/events",
-    needs: Needs::Either(Permission::Write, Permission::OwnEvents),
-    handler: |function, request, caller, deadline| {
-        Box::pin(post_events(function, request, caller, deadline))
-    },
-}];
-
-async fn answer(
-    function: &Ingest,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let deadline = request::deadline();
-    let caller = function.access.caller(request)?;
-    let row = route::find(ROUTES, request)?;
-    row.needs.check(&caller)?;
-    (row.handler)(function, request, &caller, deadline).await
+fn dispatch<'r>(
+    function: &'r Ingest,
+    row: &'static IngestRoute,
+    request: &'r Request,
+) -> Answer<'r> {
+    Box::pin(async move {
+        let deadline = request::deadline();
+        let caller = &function.access.caller(request)?;
+        row.needs.check(caller)?;
+        (row.handler)(&Call { function, request, caller, deadline }).await
+    })
 }
 
-async fn post_events(
-    function: &Ingest,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    deadline: Deadline,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub(crate) async fn post_events(
+    call: &Call<'_>,
+    (key, input): (Option<IdempotencyKey>, EventsInput),
+) -> Result<EventsAnswer, Problem> {
+    let Call { function, request, caller, deadline } = *call;
     let tenant = authorization::tenant(caller, request)?;
-    let parameters = request::Parameters::read(request, &["format"])?;
-    let key = IdempotencyKey::read(request)?;
     let bytes = request::body(request)?;
-    if let Some(format) = parameters.get("format") {
-        if format != "entra" {
-            return Err(Problem::bad_request(format!(
-                "\"format\": {format:?} must be entra, or left out"
-            )));
-        }
+    if let Some(Format::Entra) = input.format {
         authorization::require(caller, Permission::Write)?;
-        let objects = request_body::objects(request::media_type(request).as_deref(), &bytes)?;
+        let objects = request_body::objects(request::media_type(request).as_deref(), bytes)?;
         let scope = function.database.scope(tenant, clock::now(), deadline).await?;
         let imported = entra::import(function, &scope, caller, &objects).await;
         if let Err(problem) = &imported
@@ -140,9 +123,9 @@ async fn post_events(
         {
             refusals::record(&scope, request, caller, problem).await?;
         }
-        return imported;
+        return imported.map(EventsAnswer::Imported);
     }
-    let body = Body::read(request::media_type(request).as_deref(), &bytes)?;
+    let body = Body::read(request::media_type(request).as_deref(), bytes)?;
 
     let scope = function.database.scope(tenant, clock::now(), deadline).await?;
     let sender = Sender::of(caller);
@@ -181,7 +164,7 @@ async fn post_events(
         .collect();
     Ok(match body {
         Body::One(_) => outcome::answer_one(outcomes)?,
-        Body::Many(_) => outcome::answer_many(&outcomes),
+        Body::Many(_) => EventsAnswer::Several(outcome::answer_many(outcomes)),
     })
 }
 
@@ -270,18 +253,22 @@ async fn store(
         outcomes[place] = Outcome::of(insertion, id, &is_same);
     }
     let mut changed = Vec::new();
-    let recordings = in_sequences(sequence).into_iter().map(|sequence| async move {
-        let mut recordings = Vec::with_capacity(sequence.len());
-        for (place, event) in sequence {
-            let id = event.id.clone();
-            recordings.push((
-                place,
-                id,
-                windows::record(scope, event, by, function.place, sender == Sender::Device).await,
-            ));
-        }
-        recordings
-    });
+    let recordings: Vec<_> = in_sequences(sequence)
+        .into_iter()
+        .map(|sequence| async move {
+            let mut recordings = Vec::with_capacity(sequence.len());
+            for (place, event) in sequence {
+                let id = event.id.clone();
+                recordings.push((
+                    place,
+                    id,
+                    windows::record(scope, event, by, function.place, sender == Sender::Device)
+                        .await,
+                ));
+            }
+            recordings
+        })
+        .collect();
     let recordings: Vec<_> = stream::iter(recordings).buffer_unordered(AT_ONCE).collect().await;
     for (place, id, (recording, windows)) in recordings.into_iter().flatten() {
         if let Recording::Judged(insertion) = &recording {

@@ -1,10 +1,8 @@
 //! The Lambda binary.
 
+use shared::{http::api::Api, platform::lambda::serve};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::platform::lambda::serve(
-        |variables| ingest::Ingest::new(variables, &variables.aws()?),
-        ingest::handle,
-    )
-    .await
+    serve(|variables| ingest::api(variables, &variables.aws()?), Api::handle).await
 }

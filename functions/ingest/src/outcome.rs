@@ -2,19 +2,27 @@
 
 use std::borrow::Cow;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
     domain::{
         json::strict_json::FieldError,
-        trail::event::{AnsweredWindow, Event, EventId, Recorded},
+        trail::event::{Event, EventId, EventWindow, Recorded},
     },
-    http::{problem::Problem, request},
+    http::{
+        description::Operation,
+        output::Output,
+        problem::Problem,
+        request::{self, Request},
+    },
     services::windows::Recording,
     storage::insert_events::Insertion,
 };
 use strum::IntoStaticStr;
+
+use crate::entra::ImportResults;
 
 /// The outcome of one event.
 #[derive(Debug, IntoStaticStr)]
@@ -79,7 +87,7 @@ impl Outcome {
         }
     }
 
-    fn window(&self) -> Option<AnsweredWindow<'_>> {
+    fn window(&self) -> Option<EventWindow> {
         match self {
             Self::Created(recorded) | Self::Duplicate(recorded) => recorded.window(),
             Self::Conflict(..) | Self::Invalid(_) | Self::Unavailable(_) => None,
@@ -130,10 +138,10 @@ fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
 ///
 /// # Errors
 /// 409, 422 or 503, depending on the outcome.
-pub fn answer_one(outcomes: Vec<Outcome>) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub fn answer_one(outcomes: Vec<Outcome>) -> Result<EventsAnswer, Problem> {
     match outcomes.into_iter().next().unwrap_or(Outcome::lost()) {
-        Outcome::Created(recorded) => Ok(request::json(201, &recorded)),
-        Outcome::Duplicate(recorded) => Ok(request::json(200, &recorded)),
+        Outcome::Created(recorded) => Ok(EventsAnswer::Created(recorded)),
+        Outcome::Duplicate(recorded) => Ok(EventsAnswer::Duplicate(recorded)),
         Outcome::Conflict(id, errors) => {
             let detail = format!(
                 "another event has the id {id}; the trail keeps that one. A new event needs a new id"
@@ -182,54 +190,97 @@ impl Space {
     }
 }
 
-/// The response to a list: the outcome of each event, in the order of the request. Errors beyond
-/// the size limit are left out; outcomes never are.
-pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
-    #[derive(Serialize)]
-    struct Answer<'o> {
-        created: usize,
-        duplicate: usize,
-        conflict: usize,
-        invalid: usize,
-        unavailable: usize,
-        results: Vec<OneResult<'o>>,
-    }
-    #[derive(Serialize)]
-    struct OneResult<'o> {
-        index: usize,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<&'o EventId>,
-        status: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        window: Option<AnsweredWindow<'o>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        retryable: Option<bool>,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        errors: Cow<'o, [FieldError]>,
-    }
+/// What became of several events.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EventResults {
+    /// How many events were stored now.
+    pub created: usize,
+    /// How many were stored before.
+    pub duplicate: usize,
+    /// How many have the id of another event.
+    pub conflict: usize,
+    pub invalid: usize,
+    /// How many the storage did not confirm. Send them again.
+    pub unavailable: usize,
+    /// The outcome of each event, in the order of the request.
+    pub results: Vec<EventResult>,
+}
+
+/// The outcome of one event.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EventResult {
+    /// The place of the event in the request, from 0.
+    pub index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<EventId>,
+    #[schemars(extend("enum" = ["created", "duplicate", "conflict", "invalid", "unavailable"]))]
+    pub status: &'static str,
+    /// The window that the event opened or asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<EventWindow>,
+    /// True if the event may be sent again as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retryable: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// The response to a list. Errors beyond the size limit are left out; outcomes never are.
+pub fn answer_many(outcomes: Vec<Outcome>) -> EventResults {
     let count = |word| outcomes.iter().filter(|outcome| outcome.word() == word).count();
+    let (created, duplicate, conflict) = (count("created"), count("duplicate"), count("conflict"));
+    let (invalid, unavailable) = (count("invalid"), count("unavailable"));
     let mut space = Space::default();
-    let results = outcomes
-        .iter()
-        .enumerate()
-        .map(|(index, outcome)| OneResult {
-            index,
-            id: outcome.id(),
-            status: outcome.word(),
-            window: outcome.window(),
-            retryable: matches!(outcome, Outcome::Unavailable(_)).then_some(true),
-            errors: space.for_errors(outcome.errors()),
-        })
-        .collect();
-    request::json(
-        200,
-        &Answer {
-            created: count("created"),
-            duplicate: count("duplicate"),
-            conflict: count("conflict"),
-            invalid: count("invalid"),
-            unavailable: count("unavailable"),
-            results,
-        },
-    )
+    let result = |(index, outcome): (usize, &Outcome)| EventResult {
+        index,
+        id: outcome.id().cloned(),
+        status: outcome.word(),
+        window: outcome.window(),
+        retryable: matches!(outcome, Outcome::Unavailable(_)).then_some(true),
+        errors: space.for_errors(outcome.errors()).into_owned(),
+    };
+    let results = outcomes.iter().enumerate().map(result).collect();
+    EventResults { created, duplicate, conflict, invalid, unavailable, results }
+}
+
+/// The answer to `POST /v1/events`.
+#[derive(Debug)]
+pub enum EventsAnswer {
+    /// 201: one event, stored now.
+    Created(Box<Recorded>),
+    /// 200: one event, stored before.
+    Duplicate(Box<Recorded>),
+    /// 200: the outcomes of several events.
+    Several(EventResults),
+    /// 200: the outcomes of imported objects.
+    Imported(ImportResults),
+}
+
+impl Output for EventsAnswer {
+    fn respond(self, _: &Request) -> Response {
+        match self {
+            Self::Created(recorded) => request::json(201, &recorded),
+            Self::Duplicate(recorded) => request::json(200, &recorded),
+            Self::Several(results) => request::json(200, &results),
+            Self::Imported(results) => request::json(200, &results),
+        }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<Recorded>(201, "The event is stored.");
+        operation.answer::<EventsFound>(
+            200,
+            "One event that was stored before, or the outcome of each event or imported object.",
+        );
+    }
+}
+
+/// The answers with status 200.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum EventsFound {
+    Several(EventResults),
+    Imported(ImportResults),
+    Duplicate(Box<Recorded>),
 }

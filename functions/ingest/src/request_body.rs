@@ -2,9 +2,21 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use schemars::JsonSchema;
+use serde::{
+    Deserialize,
+    de::{Deserializer, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
-use shared::http::problem::Problem;
+use shared::{
+    domain::trail::event_schema::EventsRequest,
+    http::{
+        description::Operation,
+        input::{Input, Query},
+        problem::Problem,
+        request::Request,
+    },
+};
 
 pub const MAX_EVENTS: usize = 500;
 /// Most objects of Microsoft Graph in one request: the size of Graph's largest page.
@@ -14,6 +26,44 @@ pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
+
+/// The form of the objects in a body.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Objects of Microsoft Graph: requests, assignments, packages, organisations, audit records.
+    Entra,
+}
+
+/// The parameters of `POST /v1/events`.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct EventsQuery {
+    /// The form of the objects, if they are not events of this service.
+    format: Option<Format>,
+}
+
+/// What a request to record events is made of, beside its body.
+#[derive(Debug)]
+pub struct EventsInput {
+    pub format: Option<Format>,
+}
+
+impl Input for EventsInput {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        let Query { values: EventsQuery { format }, .. } = Query::read(request)?;
+        Ok(Self { format })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.query_parameters::<EventsQuery>();
+        operation.body_as::<EventsRequest>(JSON, true);
+        operation.body_as::<EventLines>(NDJSON, true);
+    }
+}
+
+/// Events as JSON Lines: one event a line.
+#[derive(JsonSchema)]
+struct EventLines(#[allow(dead_code, reason = "only its schema is used")] String);
 
 /// The events of a request, as texts that are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]

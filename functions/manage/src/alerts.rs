@@ -1,16 +1,14 @@
 //! Alerts: a test message to a channel.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use http::{HeaderValue, header};
 use serde_json::json;
-use shared::services::alert_outbox::{self, AlertContent};
 use shared::{
     domain::{
-        alerts::alert,
-        configuration::alert_channel::WORD_BYTES,
+        alerts::alert::AlertAnswer,
+        configuration::alert_channel::{TestAlertRequest, WORD_BYTES},
         json::{object_reader, strict_json::FieldError},
     },
-    http::{problem::Problem, request},
+    http::{input::Body, output::Accepted, problem::Problem},
+    services::alert_outbox::{self, AlertContent},
 };
 
 use crate::{Manage, routes::Call};
@@ -20,15 +18,18 @@ use crate::{Manage, routes::Call};
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
 pub async fn test(
-    Call { function: Manage { aws, watch, .. }, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let refused = |errors| Problem::invalid("no test message was queued", errors);
-    let wanted = object_reader::read_object(&request::json_body(request)?, "", |mut fields| {
-        let channel = fields.required_text("channel", WORD_BYTES);
-        fields.refuse_others();
-        channel
-    });
-    let wanted = wanted.map_err(refused)?;
+    Call { function: Manage { aws, watch, .. }, scope, caller, .. }: &Call<'_>,
+    body: Body<TestAlertRequest>,
+) -> Result<Accepted<AlertAnswer>, Problem> {
+    let refusal = "no test message was queued";
+    let refused = |errors| Problem::invalid(refusal, errors);
+    let wanted = body.read_with(refusal, |json| {
+        object_reader::read_object(json, "", |mut fields| {
+            let channel = fields.required_text("channel", WORD_BYTES);
+            fields.refuse_others();
+            channel
+        })
+    })?;
     let channels = &scope.settings.alerts;
     let Some(channel) = channels.iter().find(|channel| channel.id == wanted) else {
         let known: Vec<_> = channels.iter().map(|channel| channel.id.as_str()).collect();
@@ -45,9 +46,7 @@ pub async fn test(
     if let Err(error) = aws.invoke(watch, &json!({"alerts": true})).await {
         tracing::warn!(%error, "a test message is not sent at once, the schedule will: {error}");
     }
-    let location = HeaderValue::from_str(&format!("/v1/alerts/{}", queued.alert.id));
+    let location = Some(format!("/v1/alerts/{}", queued.alert.id));
     let AlertContent { alert, progress } = queued.content;
-    let mut answer = request::json(202, &alert::answered(alert, progress));
-    answer.headers.extend(location.map(|location| (header::LOCATION, location)));
-    Ok(answer)
+    Ok(Accepted { body: AlertAnswer::new(alert, progress), location })
 }

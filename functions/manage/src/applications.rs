@@ -1,21 +1,29 @@
 //! Applications: the directories of accounts and the limits of access windows. A `PUT` checks the
 //! name of the secret, and a `DELETE` ends the open windows.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
     domain::{
-        configuration::application::Application, json::strict_json::FieldError,
+        configuration::{
+            application::{Application, ApplicationRequest},
+            document::Configured,
+        },
+        json::strict_json::FieldError,
         windows::window_commands::OrderScope,
     },
-    http::{problem::Problem, request},
+    http::{
+        input::{Body, Id},
+        output::{NoContent, Stored},
+        problem::Problem,
+    },
+    platform::random,
     storage::documents::{StoredDocument, Wanted},
 };
 
 use crate::{
     Manage,
-    configured::{missing, read, refused, store},
+    configured::{configure, missing, read, refused, store},
     routes::Call,
-    windows,
+    windows::{self, Order},
 };
 
 /// `PUT /v1/applications/{id}`: replaces the application. Open windows keep the directory with
@@ -23,9 +31,12 @@ use crate::{
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another application has the name; 503.
-pub async fn put(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn put(
+    call: &Call<'_>,
+    (id, body): (Id, Body<ApplicationRequest>),
+) -> Result<Stored<Configured<Application>>, Problem> {
     let Call { function: Manage { foresight, database, .. }, scope, .. } = call;
-    let (id, application) = read::<Application>(call)?;
+    let application: Application = read(call, &id, &body)?;
     if let Some((pointer, secret, url)) = application.directory.secret()
         && let Some(detail) = foresight.refuses(&scope.tenant, secret, Some(url))
     {
@@ -33,7 +44,7 @@ pub async fn put(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     }
     // Stored first, so that reconciliation covers the directory from its first window on.
     shared::services::windows::remember(database, &scope.tenant, scope.deadline).await?;
-    store(call, id, application).await
+    store(call, &id, application).await
 }
 
 /// `DELETE /v1/applications/{id}`: deletes the application and orders the end of its open windows.
@@ -41,17 +52,22 @@ pub async fn put(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
 ///
 /// # Errors
 /// 404; 503, also where the order was not stored.
-pub async fn delete(
-    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request)?;
+pub async fn delete(call: &Call<'_>, id: Id) -> Result<NoContent, Problem> {
+    let Call { function: Manage { sweep, .. }, scope, caller, .. } = call;
+    let id = id.checked()?;
     let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
         let before: Option<Application> = there.ok_or_else(missing::<Application>)?.read()?;
         Ok(Wanted::deleted(id, before.as_ref()))
     };
-    scope.configure::<Application, _>(id, caller, want).await?;
+    configure::<Application>(call, id, want).await?;
     let reason = format!("the application {id} was deleted");
-    let order_scope = OrderScope::Application(id.to_owned());
-    windows::order_to_end(scope, caller, sweep, order_scope, caller.actor(), reason, None).await?;
-    Ok(request::no_content())
+    let order = Order {
+        id: random::event_id().to_string(),
+        scope: OrderScope::Application(id.to_owned()),
+        actor: caller.actor(),
+        reason,
+        count: None,
+    };
+    windows::order_to_end(scope, caller, sweep, order).await?;
+    Ok(NoContent)
 }

@@ -1,14 +1,17 @@
 //! Stores and deletes configured documents of any kind.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
     domain::{
         configuration::document::{Configured, Document, OtherName, PutDocument},
         json::strict_json::FieldError,
     },
-    http::{problem::Problem, request},
+    http::{
+        input::{Body, Id},
+        output::{NoContent, Stored},
+        problem::Problem,
+    },
     services::documents,
-    storage::documents::{DocumentOutcome, Due, StoredDocument, Wanted},
+    storage::documents::{DocumentOutcome, Due, Precondition, StoredDocument, Wanted},
 };
 
 use crate::routes::Call;
@@ -18,20 +21,23 @@ use crate::routes::Call;
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another document has one of its names;
 /// 503.
-pub async fn put<T: PutDocument>(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (id, document) = read::<T>(call)?;
-    store(call, id, document).await
+pub async fn put<T: PutDocument>(
+    call: &Call<'_>,
+    (id, body): (Id, Body<T::Request>),
+) -> Result<Stored<Configured<T>>, Problem> {
+    store(call, &id, read(call, &id, &body)?).await
 }
 
-/// The id in the path of a `PUT`, and the document in its body.
+/// The document in the body of a `PUT`.
 ///
 /// # Errors
-/// 400, 415 and 422 for what is wrong with them.
-pub fn read<'c, T: PutDocument>(call: &Call<'c>) -> Result<(&'c str, T), Problem> {
-    let Call { function, request, .. } = *call;
-    let id = request::configured_id(request)?;
-    let document = T::from_body(&request::json_body(request)?, id, function.place);
-    Ok((id, document.map_err(refused::<T>)?))
+/// 400 and 422 for what is wrong with it or its id.
+pub fn read<T: PutDocument>(
+    call: &Call<'_>,
+    id: &Id,
+    body: &Body<T::Request>,
+) -> Result<T, Problem> {
+    T::from_body(body.json(), id.checked()?, call.function.place).map_err(refused::<T>)
 }
 
 /// 422: the errors of a document.
@@ -49,24 +55,62 @@ pub fn missing<T: Document>() -> Problem {
 /// # Errors
 /// 409 where another document has one of its names; 503.
 pub async fn store<T: Document>(
-    Call { scope, caller, .. }: &Call<'_>,
-    id: &str,
+    call: &Call<'_>,
+    id: &Id,
     document: T,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<Stored<Configured<T>>, Problem> {
+    let id = id.checked()?;
     let want = |_: Option<&StoredDocument>| Ok::<_, Problem>(Wanted::stored(id, &document)?);
-    let (outcome, version) = scope.configure::<T, _>(id, caller, want).await?;
-    Ok(request::json(status::<T>(outcome)?, &Configured::new(id, version, document)))
+    let (outcome, version) = configure::<T>(call, id, want).await?;
+    let is_new = is_new::<T>(outcome)?;
+    let body = Configured::new(id, version, document);
+    Ok(Stored { body, is_new, version })
 }
 
-/// The status of the response to a `PUT`.
+/// Changes a document to what `want` returns, if it is in the state that the request expects.
+/// Returns the document's version too.
+///
+/// # Errors
+/// 412 if it is not; the error of `want`; 503.
+pub async fn configure<T: Document>(
+    Call { scope, caller, precondition, .. }: &Call<'_>,
+    id: &str,
+    mut want: impl FnMut(Option<&StoredDocument>) -> Result<Wanted, Problem>,
+) -> Result<(DocumentOutcome, u64), Problem> {
+    let want = |there: Option<&StoredDocument>| {
+        Ok::<_, Problem>(Wanted { only_if: precondition.clone(), ..want(there)? })
+    };
+    let (outcome, version) = scope.configure::<T, _>(id, caller, want).await?;
+    if let DocumentOutcome::NotAsExpected { exists } = outcome {
+        let noun = T::KIND.noun;
+        return Err(Problem::precondition_failed(match precondition {
+            Precondition::IsNew => format!(
+                "version {version} is stored here already; leave If-None-Match out to change it"
+            ),
+            _ if !exists => {
+                format!("there is no {noun} with this id; leave If-Match out to create one")
+            }
+            _ => format!(
+                "the {noun} changed since you read it: its version is {version} now. Read it again, and make your change to that"
+            ),
+        }));
+    }
+    Ok((outcome, version))
+}
+
+/// Whether a `PUT` created the document.
 ///
 /// # Errors
 /// 409 where another document has one of its names.
-pub fn status<T: Document>(outcome: DocumentOutcome) -> Result<u16, Problem> {
+pub fn is_new<T: Document>(outcome: DocumentOutcome) -> Result<bool, Problem> {
     match outcome {
-        DocumentOutcome::Created => Ok(201),
-        // Handlers of kinds with a maximum number handle `Full` before.
-        DocumentOutcome::Changed | DocumentOutcome::Unchanged | DocumentOutcome::Full(_) => Ok(200),
+        DocumentOutcome::Created => Ok(true),
+        // `Full` is handled by the handlers of kinds with a maximum number, `NotAsExpected` by
+        // `configure`.
+        DocumentOutcome::Changed
+        | DocumentOutcome::Unchanged
+        | DocumentOutcome::Full(_)
+        | DocumentOutcome::NotAsExpected { .. } => Ok(false),
         DocumentOutcome::Taken(OtherName { name, pointer, .. }, other) => {
             let (problem, detail) = T::taken(&name, &other);
             Err(Problem::conflict(problem, vec![FieldError::new(pointer, detail)]))
@@ -78,8 +122,8 @@ pub fn status<T: Document>(outcome: DocumentOutcome) -> Result<u16, Problem> {
 ///
 /// # Errors
 /// 404, 503.
-pub async fn delete<T: Document>(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
-    delete_if::<T>(call, request::configured_id(call.request)?, |_| Ok(())).await
+pub async fn delete<T: Document>(call: &Call<'_>, id: Id) -> Result<NoContent, Problem> {
+    delete_if::<T>(call, id.checked()?, |_| Ok(())).await
 }
 
 /// Deletes the document if `check` allows it.
@@ -87,10 +131,10 @@ pub async fn delete<T: Document>(call: &Call<'_>) -> Result<ApiGatewayV2httpResp
 /// # Errors
 /// The error of `check` about the document that is there; 404; 503.
 pub async fn delete_if<T: Document>(
-    Call { scope, caller, .. }: &Call<'_>,
+    call: &Call<'_>,
     id: &str,
     check: impl Fn(&T) -> Result<(), Problem>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<NoContent, Problem> {
     // The state before this request, even if an attempt without an answer has changed it.
     let mut is_first = true;
     let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
@@ -103,6 +147,6 @@ pub async fn delete_if<T: Document>(
         is_first = false;
         Ok(Wanted { due: Due::Never, ..Wanted::deleted(id, before.as_ref()) })
     };
-    scope.configure::<T, _>(id, caller, want).await?;
-    Ok(request::no_content())
+    configure::<T>(call, id, want).await?;
+    Ok(NoContent)
 }

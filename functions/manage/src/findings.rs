@@ -1,20 +1,26 @@
 //! Resolving findings, and rebuilding projections.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
-use shared::services::access_projection;
-use shared::services::finding_dispositions;
 use shared::{
     domain::{
-        findings::finding::{Finding, Said, State, Verdict},
+        findings::finding::{DispositionRequest, Finding, Said, State, Verdict},
         trail::{
             actions::FindingAction,
             event::{Event, EventId, Party, Session},
         },
     },
-    http::{problem::Problem, request},
+    http::{
+        input::{Body, EmptyBody, Id},
+        output::{Accepted, Json},
+        problem::Problem,
+    },
     platform::backoff::{Unavailable, contended},
-    services::finding_dispositions::Refusal,
+    services::{
+        access_projection,
+        finding_dispositions::{self, Refusal},
+    },
     storage::{ReadError, insert_events::Insertion, projections::Kind},
 };
 
@@ -28,13 +34,12 @@ const TRIES: usize = 5;
 /// # Errors
 /// 403 where nothing tells the caller from the people it is about; 404; 409 where it was withdrawn, or is about the caller; 422 for what is wrong with the request; 503.
 pub async fn disposition(
-    Call { scope, request, caller, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let said = Said::read(&request::json_body(request)?);
-    let said =
-        said.map_err(|errors| Problem::invalid("the finding was not dispositioned", errors))?;
+    Call { scope, caller, .. }: &Call<'_>,
+    (id, body): (Id, Body<DispositionRequest>),
+) -> Result<Json<Finding>, Problem> {
+    let said = body.read_with("the finding was not dispositioned", Said::read)?;
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
-    let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
+    let id = Some(id.as_str()).filter(|id| id.len() <= 256).ok_or_else(missing)?;
     for _ in 0..TRIES {
         // With the latest events from the trail, which the projection may not contain yet.
         let finding: Finding =
@@ -57,7 +62,7 @@ pub async fn disposition(
             && (last.disposition, &last.reason, &last.owner, &last.by)
                 == (said.disposition, &said.reason, &said.owner, &by)
         {
-            return Ok(request::json(200, &finding));
+            return Ok(Json(finding));
         }
         match finding_dispositions::disposition_refusal(scope, &finding, caller).await? {
             None => {}
@@ -65,12 +70,15 @@ pub async fn disposition(
             Some(Refusal::Unknown(why)) => return Err(Problem::forbidden(why)),
         }
         let number = finding.dispositions.len() + 1;
-        let about = [id.as_str(), &finding.raised.to_string(), &number.to_string()];
+        let about = [id, &finding.raised.to_string(), &number.to_string()];
         let event_id = EventId::of_service(&scope.tenant, FindingAction::Dispositioned, &about);
         let mut event =
             Event::of_service(event_id, &scope.tenant, FindingAction::Dispositioned, scope.now, by);
-        event.target =
-            Some(Party { kind: Some("finding".into()), id: Some(id.clone()), ..Party::default() });
+        event.target = Some(Party {
+            kind: Some("finding".into()),
+            id: Some(id.to_owned()),
+            ..Party::default()
+        });
         event.reason = Some(said.reason.clone());
         event.subject = finding.subject.clone();
         event.account = finding.account.clone();
@@ -87,7 +95,7 @@ pub async fn disposition(
         match scope.insert(vec![event], &caller.recorded_by()).await.pop() {
             Some(Insertion::Created(recorded) | Insertion::Duplicate(recorded)) => {
                 let finding = access_projection::follow_finding(scope, id, vec![recorded]).await?;
-                return finding.map(|finding| request::json(200, &finding)).ok_or_else(missing);
+                return finding.map(Json).ok_or_else(missing);
             }
             // Another person changed the finding at the same moment.
             Some(Insertion::Conflict(_, theirs)) => {
@@ -104,15 +112,23 @@ pub async fn disposition(
     Err(ReadError::from(contended(format!("finding {id:?}"))).into())
 }
 
+/// A rebuild that was begun in the background.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RebuildAnswer {
+    /// What is done.
+    pub detail: &'static str,
+}
+
 /// `POST /v1/projections/rebuild`: starts a rebuild of all projections of the tenant in the
 /// background.
 pub async fn rebuild(
     Call { function: Manage { aws, watch, .. }, scope, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+    EmptyBody: EmptyBody,
+) -> Result<Accepted<RebuildAnswer>, Problem> {
     let event = json!({"rebuild": {"tenant": scope.tenant}});
     aws.invoke(watch, &event)
         .await
         .map_err(|error| ReadError::from(Unavailable(error.to_string())))?;
     let how = "accesses, findings and figures are being computed anew from the first event on; nothing is told twice";
-    Ok(request::json(202, &json!({ "detail": how })))
+    Ok(Accepted { body: RebuildAnswer { detail: how }, location: None })
 }

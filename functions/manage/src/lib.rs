@@ -1,5 +1,5 @@
 //! The API for changes of settings, people, applications, packages, organisations, streams,
-//! windows, findings, reviews and saved searches. In reading order: [`handle`], [`routes`],
+//! windows, findings, reviews and saved searches. In reading order: [`api`], [`routes`],
 //! [`configured`] (documents of any kind), [`settings`], [`applications`], [`streams`],
 //! [`windows`], [`findings`], [`reviews`], [`saved`], [`alerts`] (test alerts).
 //!
@@ -17,33 +17,32 @@ pub mod settings;
 pub mod streams;
 pub mod windows;
 
-use shared::http::authorization;
-use shared::platform::clock;
-use shared::platform::environment;
 use std::sync::Arc;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_types::SdkConfig;
-use lambda_runtime::{Error, LambdaEvent};
+use axum::response::Response;
 use shared::{
     domain::configuration::application::Place,
     http::{
-        authorization::Access,
+        api::Api,
+        authorization::{self, Access},
+        precondition,
         problem::Problem,
         refusals,
-        request::{self, Parameters},
-        route::{self, Route},
+        request::{self, Request},
+        route::{Answer, Method},
     },
     platform::{
         aws_client::Aws,
+        clock,
         disable_trigger::Sweep,
-        environment::{ConfigError, Variables},
+        environment::{self, ConfigError, Variables},
         secrets::Foresight,
     },
-    storage::Database,
+    storage::{Database, documents::Precondition},
 };
 
-use crate::routes::{Call, Handler, ROUTES};
+use crate::routes::{Call, ManageRoute, ROUTES};
 
 #[derive(Debug)]
 pub struct Manage {
@@ -78,40 +77,46 @@ impl Manage {
     }
 }
 
-/// Handles one request. Errors become problem responses.
-pub async fn handle(
-    function: Arc<Manage>,
-    event: LambdaEvent<ApiGatewayV2httpRequest>,
-) -> Result<ApiGatewayV2httpResponse, Error> {
-    // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-    Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
+/// The API of this function.
+///
+/// # Errors
+/// A variable is missing or invalid.
+pub fn api(variables: &Variables, aws: &SdkConfig) -> Result<Api, ConfigError> {
+    let function = Arc::new(Manage::new(variables, aws)?);
+    Ok(Api::default().routes(&function, ROUTES, dispatch))
 }
 
-async fn answer(
-    function: &Manage,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (now, deadline) = (clock::now(), request::deadline());
-    let caller = &function.access.caller(request)?;
-    let row = route::find(ROUTES, request)?;
-    let tenant = authorization::tenant(caller, request)?;
-    let scope = function.database.scope(tenant, now, deadline).await?;
-    let call = Call { function, scope, request, caller };
-    let answered = change(row, &call).await;
-    if let Err(problem) = &answered
-        && problem.status == 403
-    {
-        refusals::record(&call.scope, request, caller, problem).await?;
-    }
-    answered
+/// Records calls that are refused for a missing permission.
+fn dispatch<'r>(
+    function: &'r Manage,
+    row: &'static ManageRoute,
+    request: &'r Request,
+) -> Answer<'r> {
+    Box::pin(async move {
+        let (now, deadline) = (clock::now(), request::deadline());
+        let caller = &function.access.caller(request)?;
+        let tenant = authorization::tenant(caller, request)?;
+        let scope = function.database.scope(tenant, now, deadline).await?;
+        let mut call =
+            Call { function, scope, request, caller, precondition: Precondition::default() };
+        let answered = change(row, &mut call).await;
+        if let Err(problem) = &answered
+            && problem.status == 403
+        {
+            refusals::record(&call.scope, request, caller, problem).await?;
+        }
+        answered
+    })
 }
 
 /// Calls the handler if the caller has the permission.
-async fn change(
-    row: &Route<Handler>,
-    call: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn change(row: &'static ManageRoute, call: &mut Call<'_>) -> Result<Response, Problem> {
     row.needs.check(call.caller)?;
-    Parameters::read(call.request, &[])?;
+    call.precondition = precondition::read(call.request)?;
+    if row.method == Method::POST && call.precondition != Precondition::None {
+        return Err(Problem::bad_request(
+            "this call takes no header If-Match or If-None-Match; only PUT and DELETE of a document do",
+        ));
+    }
     (row.handler)(call).await
 }

@@ -1,10 +1,8 @@
 //! The Lambda binary.
 
+use shared::{http::api::Api, platform::lambda::serve};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::platform::lambda::serve(
-        |variables| manage::Manage::new(variables, &variables.aws()?),
-        manage::handle,
-    )
-    .await
+    serve(|variables| manage::api(variables, &variables.aws()?), Api::handle).await
 }

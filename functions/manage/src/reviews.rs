@@ -1,24 +1,31 @@
 //! Opening reviews, deciding about their items, and signing them off. The reviewer is the caller.
 
-use shared::platform::random;
-use shared::services::reviews;
 use std::collections::HashSet;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use http::{HeaderValue, header};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use shared::{
     domain::{
         identity::caller::Caller,
         json::strict_json::FieldError,
         reviews::{
-            review::{self, Asked, MOST_DECISIONS, Review, Stage},
-            review_item::Said,
+            review::{
+                self, Asked, DecisionsRequest, MOST_DECISIONS, Review, ReviewRequest,
+                SignOffRequest, Stage,
+            },
+            review_answer::ReviewAnswer,
+            review_item::{Decided, Said},
         },
     },
-    http::{problem::Problem, request},
-    platform::backoff::Unavailable,
-    services::reviews::{Ended, Opened, Outcome},
+    http::{
+        input::{Body, Id, OptionalBody},
+        output::{Created, Json},
+        problem::Problem,
+        request::{self, IdempotencyKey},
+    },
+    platform::{backoff::Unavailable, random},
+    services::reviews::{self, Ended, Opened, Outcome},
     storage::{ReadError, TenantScope},
 };
 
@@ -27,19 +34,31 @@ use crate::routes::Call;
 /// Maximum number of items listed in a response.
 const MOST_NAMED: usize = 20;
 
-/// `POST /v1/reviews`: opens a review. A repeated request with the caller's id returns the same
-/// review.
+/// `POST /v1/reviews`: opens a review. A repeated request with the same id, or idempotency key, returns
+/// the same review.
 ///
 /// # Errors
 /// 409 where another review has the id; 422 for what is wrong with the request; 503.
 pub async fn open(
-    Call { scope, request, caller, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Call { scope, caller, .. }: &Call<'_>,
+    (key, body): (Option<IdempotencyKey>, Body<ReviewRequest>),
+) -> Result<Created<ReviewAnswer>, Problem> {
     let refused = |errors| Problem::invalid("the review was not opened", errors);
-    let body = request::json_body(request)?;
-    let (id, asked) = Asked::read(&body, &scope.settings.zone).map_err(refused)?;
+    let (id, asked) = Asked::read(body.json(), &scope.settings.zone).map_err(refused)?;
     let is_late = asked.due_at.is_some_and(|due| due <= scope.now);
-    let id = id.unwrap_or_else(|| random::event_id().to_string());
+    let id = match (id, key) {
+        (Some(id), None) => id,
+        (None, None) => random::event_id().to_string(),
+        // No caller can send such an id, so nobody else can take it.
+        (None, Some(key)) => {
+            format!("{}{}", review::KEYED, key.id_of("review", &scope.tenant, caller))
+        }
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request(
+                "give the header Idempotency-Key or the review's id, not both: each makes a repeated request find the same review",
+            ));
+        }
+    };
     // A review that was opened before its due time exists already and may be requested again later.
     if is_late && reviews::review(scope, &id).await?.is_none() {
         return Err(refused(vec![FieldError::new(
@@ -47,12 +66,12 @@ pub async fn open(
             "is over; a review is due some time after it is opened",
         )]));
     }
-    let review = Review::new(id, asked, review::sent(&body), caller, scope.now);
-    let (status, mut review) = match reviews::open_review(scope, review).await? {
-        Opened::New(review) => (201, *review),
-        Opened::Same(review) => (200, *review),
+    let review = Review::new(id, asked, review::sent(body.json()), caller, scope.now);
+    let (is_new, mut review) = match reviews::open_review(scope, review).await? {
+        Opened::New(review) => (true, *review),
+        Opened::Same(review) => (false, *review),
         Opened::Other => {
-            let detail = "another review has this id; give this one another, or send what that one was opened with";
+            let detail = "another review has this id, or was opened with this Idempotency-Key; give this one another, or send what that one was opened with";
             return Err(Problem::conflict(detail, Vec::new()));
         }
     };
@@ -67,20 +86,13 @@ pub async fn open(
             Err(error) => return Err(error.into()),
         }
     }
-    let mut response = request::json(status, &review.answered(scope.now));
-    let location = HeaderValue::try_from(format!("/v1/reviews/{}", review.id));
-    response.headers.extend(location.ok().map(|location| (header::LOCATION, location)));
-    Ok(response)
+    let location = format!("/v1/reviews/{}", review.id);
+    Ok(Created { body: review.answered(scope.now), is_new, location })
 }
 
 /// The review in the path, if the caller may review.
-async fn reviewed(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-) -> Result<Review, Problem> {
-    let id =
-        request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
+async fn reviewed(scope: &TenantScope<'_>, id: &Id, caller: &Caller) -> Result<Review, Problem> {
+    let id = Some(id.as_str()).filter(|id| review::is_id(id)).ok_or_else(missing)?;
     let review = reviews::review(scope, id).await?.ok_or_else(missing)?;
     match reviews::no_reviewer(scope, &review, caller).await? {
         Some(why) => Err(Problem::forbidden(why)),
@@ -98,11 +110,11 @@ fn missing() -> Problem {
 /// 403 where the review is for others; 404; 409 where it takes no decisions, or where the caller had a part in the item; 422 for what is
 /// wrong with the request; 503. Of several each has an outcome of its own.
 pub async fn decide(
-    Call { scope, request, caller, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let body = request::json_body(request)?;
-    let mut members = request::json_members(request)?;
-    let review = reviewed(scope, request, caller).await?;
+    Call { scope, caller, .. }: &Call<'_>,
+    (id, body): (Id, Body<DecisionsRequest>),
+) -> Result<Json<DecisionsAnswer>, Problem> {
+    let mut members = request::members(body.json())?;
+    let review = reviewed(scope, &id, caller).await?;
     match review.stage {
         Stage::Open => {}
         Stage::Opening => {
@@ -117,7 +129,7 @@ pub async fn decide(
         }
     }
     let Some(decisions) = members.remove("decisions") else {
-        return one(scope, &review, &body, caller).await;
+        return one(scope, &review, body.json(), caller).await.map(DecisionsAnswer::One).map(Json);
     };
     let refused = |pointer: &str, detail: String| {
         Problem::invalid("nothing was decided", vec![FieldError::new(pointer, detail)])
@@ -132,7 +144,65 @@ pub async fn decide(
         let detail = format!("has {} entries; 1 to {MOST_DECISIONS} may be given", decisions.len());
         return Err(refused("/decisions", detail));
     }
-    several(scope, &review, &decisions, caller).await
+    several(scope, &review, &decisions, caller).await.map(DecisionsAnswer::Several).map(Json)
+}
+
+/// What became of the decisions of a request.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum DecisionsAnswer {
+    One(DecisionAnswer),
+    Several(DecisionResults),
+}
+
+/// A stored decision.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DecisionAnswer {
+    /// The id of the item.
+    pub item: String,
+    pub decision: Option<Decided>,
+}
+
+/// The outcomes of several decisions: how many had each, and each in the order of the request.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct DecisionResults {
+    pub decided: u64,
+    pub unchanged: u64,
+    pub refused: u64,
+    pub invalid: u64,
+    pub unavailable: u64,
+    pub results: Vec<DecisionResult>,
+}
+
+/// The outcome of one decision.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DecisionResult {
+    /// The place of the decision in the request, from 0.
+    pub index: usize,
+    pub status: DecisionStatus,
+    /// The id of the item, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    /// The stored decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decided>,
+    /// Why the decision was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionStatus {
+    Decided,
+    /// The same decision was stored before.
+    Unchanged,
+    Refused,
+    Invalid,
+    /// The storage did not confirm the decision. Send it again.
+    Unavailable,
 }
 
 async fn one(
@@ -140,7 +210,7 @@ async fn one(
     review: &Review,
     body: &str,
     caller: &Caller,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<DecisionAnswer, Problem> {
     let refused = |errors| Problem::invalid("the item was not decided", errors);
     let said = Said::read(body).map_err(refused)?;
     let mut outcomes =
@@ -149,7 +219,7 @@ async fn one(
             .ok_or_else(missing)?;
     match outcomes.pop() {
         Some(Outcome::Decided(item) | Outcome::Unchanged(item)) => {
-            Ok(request::json(200, &json!({"item": item.id, "decision": item.decided})))
+            Ok(DecisionAnswer { item: item.id, decision: item.decided })
         }
         Some(Outcome::Refused(why)) => Err(Problem::conflict(why, Vec::new())),
         Some(Outcome::Missing) => Err(refused(vec![FieldError::new("/item", not_in_it(&said))])),
@@ -169,7 +239,7 @@ async fn several(
     review: &Review,
     decisions: &[Value],
     caller: &Caller,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<DecisionResults, Problem> {
     let mut named = HashSet::new();
     let read = |decision: &Value| {
         let said = Said::read(&decision.to_string())?;
@@ -186,35 +256,56 @@ async fn several(
         .await?
         .ok_or_else(missing)?
         .into_iter();
-    let mut results = Vec::with_capacity(read.len());
-    let mut counts =
-        json!({"decided": 0, "unchanged": 0, "refused": 0, "invalid": 0, "unavailable": 0});
+    let mut answer = DecisionResults::default();
     for (index, read) in read.into_iter().enumerate() {
-        let (status, mut result) = match read {
-            Err(errors) => ("invalid", json!({ "errors": errors })),
+        let result = match read {
+            Err(errors) => DecisionResult {
+                errors,
+                ..DecisionResult::of(index, None, DecisionStatus::Invalid)
+            },
             Ok(said) => {
-                let (status, mut result) = match outcomes.next() {
-                    Some(Outcome::Decided(item)) => ("decided", json!({"decision": item.decided})),
-                    Some(Outcome::Unchanged(item)) => {
-                        ("unchanged", json!({"decision": item.decided}))
+                let result = |status| DecisionResult::of(index, Some(said.item.clone()), status);
+                match outcomes.next() {
+                    Some(Outcome::Decided(item)) => {
+                        DecisionResult { decision: item.decided, ..result(DecisionStatus::Decided) }
                     }
-                    Some(Outcome::Refused(why)) => ("refused", json!({ "detail": why })),
-                    Some(Outcome::Missing) => {
-                        ("invalid", json!({"errors": [FieldError::new("/item", not_in_it(&said))]}))
+                    Some(Outcome::Unchanged(item)) => DecisionResult {
+                        decision: item.decided,
+                        ..result(DecisionStatus::Unchanged)
+                    },
+                    Some(Outcome::Refused(why)) => {
+                        DecisionResult { detail: Some(why), ..result(DecisionStatus::Refused) }
                     }
-                    Some(Outcome::Unavailable) | None => ("unavailable", json!({})),
-                };
-                result["item"] = said.item.into();
-                (status, result)
+                    Some(Outcome::Missing) => DecisionResult {
+                        errors: vec![FieldError::new("/item", not_in_it(&said))],
+                        ..result(DecisionStatus::Invalid)
+                    },
+                    Some(Outcome::Unavailable) | None => result(DecisionStatus::Unavailable),
+                }
             }
         };
-        counts[status] = (counts[status].as_u64().unwrap_or_default() + 1).into();
-        result["index"] = index.into();
-        result["status"] = status.into();
-        results.push(result);
+        *answer.count(result.status) += 1;
+        answer.results.push(result);
     }
-    counts["results"] = results.into();
-    Ok(request::json(200, &counts))
+    Ok(answer)
+}
+
+impl DecisionResults {
+    fn count(&mut self, status: DecisionStatus) -> &mut u64 {
+        match status {
+            DecisionStatus::Decided => &mut self.decided,
+            DecisionStatus::Unchanged => &mut self.unchanged,
+            DecisionStatus::Refused => &mut self.refused,
+            DecisionStatus::Invalid => &mut self.invalid,
+            DecisionStatus::Unavailable => &mut self.unavailable,
+        }
+    }
+}
+
+impl DecisionResult {
+    fn of(index: usize, item: Option<String>, status: DecisionStatus) -> Self {
+        Self { index, status, item, decision: None, detail: None, errors: Vec::new() }
+    }
 }
 
 /// `POST /v1/reviews/{id}/sign-off`: signs off a review in which every item has a decision.
@@ -223,24 +314,19 @@ async fn several(
 /// 403 where the review is for others; 404; 409 where items are still to be decided, or by others, or somebody else signed it off; 422 for what is wrong with
 /// the request; 503.
 pub async fn sign_off(
-    Call { scope, request, caller, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    // The body is optional.
-    let body = if request::body(request)?.is_empty() {
-        "{}".to_owned()
-    } else {
-        request::json_body(request)?
-    };
-    let reason = review::read_sign_off(&body);
+    Call { scope, caller, .. }: &Call<'_>,
+    (id, body): (Id, OptionalBody<SignOffRequest>),
+) -> Result<Json<ReviewAnswer>, Problem> {
+    let reason = review::read_sign_off(body.json().unwrap_or("{}"));
     let reason =
         reason.map_err(|errors| Problem::invalid("the review was not signed off", errors))?;
-    let review = reviewed(scope, request, caller).await?;
+    let review = reviewed(scope, &id, caller).await?;
     let conflict = |detail: String| Err(Problem::conflict(detail, Vec::new()));
     match reviews::sign_off_review(scope, &review.id, caller, reason.as_deref())
         .await?
         .ok_or_else(missing)?
     {
-        Ended::Now(review) => Ok(request::json(200, &review.answered(scope.now))),
+        Ended::Now(review) => Ok(Json(review.answered(scope.now))),
         // A repeated request, such as a retry after a lost response.
         Ended::Before(review)
             if review
@@ -248,7 +334,7 @@ pub async fn sign_off(
                 .as_ref()
                 .is_some_and(|it| it.by == caller.actor() && it.reason == reason) =>
         {
-            Ok(request::json(200, &review.answered(scope.now)))
+            Ok(Json(review.answered(scope.now)))
         }
         Ended::Before(_) => conflict("the review is signed off already".to_owned()),
         Ended::Opening => conflict("the items of the review are still being gathered".to_owned()),

@@ -1,65 +1,167 @@
 //! The routes that change data.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use shared::{
     domain::{
-        configuration::{access_package::Package, organisation::Organisation},
+        alerts::alert::AlertAnswer,
+        configuration::{
+            access_package::{Package, PackageRequest},
+            alert_channel::TestAlertRequest,
+            application::{Application, ApplicationRequest},
+            document::Configured,
+            organisation::{Organisation, OrganisationRequest},
+            settings::{SettingsAnswer, SettingsRequest},
+        },
+        exports::saved_search::Saved,
+        findings::finding::{DispositionRequest, Finding},
         identity::{
-            caller::{
-                Caller,
-                Permission::{Admin, Operate, Read},
+            caller::Caller,
+            person::{Person, PersonRequest},
+        },
+        reviews::{
+            review::{DecisionsRequest, ReviewRequest, SignOffRequest},
+            review_answer::ReviewAnswer,
+        },
+        streams::stream::{ReplayRequest, StreamAnswer, StreamRequest},
+        windows::{
+            window_answer::WindowAnswer,
+            window_commands::{
+                EndOrderAnswer, EndWindowRequest, EndWindowsRequest, ExtendWindowRequest,
             },
-            person::Person,
         },
     },
-    http::route::{Answer, Route},
-    storage::TenantScope,
+    http::{
+        input::{Body, EmptyBody, Id, OptionalBody},
+        output::{Accepted, Created, Json, NoContent, Stored, Versioned},
+        request::{IdempotencyKey, Request},
+        route::{ADMIN, Answer, OPERATE, READ, Route},
+        routes,
+        saved_search_request::SavedSearchRequest,
+    },
+    storage::{TenantScope, documents::Precondition},
 };
 
 use crate::{
-    Manage, alerts, applications,
-    configured::{delete, put},
-    findings, reviews, saved, settings, streams, windows,
+    Manage, alerts, applications, configured, findings, reviews, saved, settings, streams, windows,
 };
 
 /// A call whose caller has the permission.
 pub struct Call<'c> {
     pub function: &'c Manage,
     pub scope: TenantScope<'c>,
-    pub request: &'c ApiGatewayV2httpRequest,
+    pub request: &'c Request,
     pub caller: &'c Caller,
+    pub precondition: Precondition,
 }
 
-pub type Handler = for<'c> fn(&'c Call<'c>) -> Answer<'c>;
+pub type ManageRoute = Route<for<'c> fn(&'c Call<'c>) -> Answer<'c>>;
 
 /// The routes. Readers may also save searches; only its owner or an administrator may change it.
-#[rustfmt::skip]
-pub const ROUTES: &[Route<Handler>] = &[
-    Route::put("/v1/settings", Admin, |it| Box::pin(settings::put(it))),
-    Route::put("/v1/people/{id}", Admin, |it| Box::pin(put::<Person>(it))),
-    Route::put("/v1/applications/{id}", Admin, |it| Box::pin(applications::put(it))),
-    Route::delete("/v1/applications/{id}", Admin, |it| Box::pin(applications::delete(it))),
-    Route::put("/v1/packages/{id}", Admin, |it| Box::pin(put::<Package>(it))),
-    Route::delete("/v1/packages/{id}", Admin, |it| Box::pin(delete::<Package>(it))),
-    Route::put("/v1/organisations/{id}", Admin, |it| Box::pin(put::<Organisation>(it))),
-    Route::delete("/v1/organisations/{id}", Admin, |it| Box::pin(delete::<Organisation>(it))),
-    Route::put("/v1/streams/{id}", Admin, |it| Box::pin(streams::put(it))),
-    Route::delete("/v1/streams/{id}", Admin, |it| Box::pin(streams::delete(it))),
-    Route::post("/v1/streams/{id}/replay", Admin, |it| Box::pin(streams::replay(it))),
-    Route::post("/v1/streams/{id}/test", Admin, |it| Box::pin(streams::test(it))),
-    Route::put("/v1/saved/{id}", Read, |it| Box::pin(saved::put(it))),
-    Route::delete("/v1/saved/{id}", Read, |it| Box::pin(saved::delete(it))),
-    Route::post("/v1/alerts/test", Admin, |it| Box::pin(alerts::test(it))),
-    Route::post("/v1/projections/rebuild", Admin, |it| Box::pin(findings::rebuild(it))),
+pub const ROUTES: &[ManageRoute] = routes! {
+    /// Changes the settings that the body contains, and no others. From the first change on, all
+    /// settings are the tenant's own.
+    put_settings: PUT "/v1/settings" (ADMIN)
+        settings::put as fn(Body<SettingsRequest>) -> Versioned<SettingsAnswer>;
+    /// Creates or replaces a person. Two people cannot share an id or an address (409).
+    put_person: PUT "/v1/people/{id}" (ADMIN)
+        configured::put::<Person> as fn((Id, Body<PersonRequest>)) -> Stored<Configured<Person>>;
+    /// Creates or replaces an application. Two applications cannot have the same name (409). Open
+    /// windows keep the directory that they began with.
+    put_application: PUT "/v1/applications/{id}" (ADMIN)
+        applications::put as fn((Id, Body<ApplicationRequest>)) -> Stored<Configured<Application>>;
+    /// Deletes an application, and orders the end of its open windows.
+    delete_application: DELETE "/v1/applications/{id}" (ADMIN)
+        applications::delete as fn(Id) -> NoContent;
+    /// Creates or replaces an access package. Each change is a new version. Two packages cannot
+    /// have the same name (409).
+    put_package: PUT "/v1/packages/{id}" (ADMIN)
+        configured::put::<Package> as fn((Id, Body<PackageRequest>)) -> Stored<Configured<Package>>;
+    /// Deletes an access package.
+    delete_package: DELETE "/v1/packages/{id}" (ADMIN)
+        configured::delete::<Package> as fn(Id) -> NoContent;
+    /// Creates or replaces a connected organisation. Each change is a new version.
+    put_organisation: PUT "/v1/organisations/{id}" (ADMIN)
+        configured::put::<Organisation>
+        as fn((Id, Body<OrganisationRequest>)) -> Stored<Configured<Organisation>>;
+    /// Deletes a connected organisation.
+    delete_organisation: DELETE "/v1/organisations/{id}" (ADMIN)
+        configured::delete::<Organisation> as fn(Id) -> NoContent;
+    /// Creates or replaces a stream. An existing stream keeps its position. A tenant has at most 25
+    /// streams, one caller 5 (409).
+    put_stream: PUT "/v1/streams/{id}" (ADMIN)
+        streams::put as fn((Id, Body<StreamRequest>)) -> Stored<StreamAnswer>;
+    /// Deletes a stream and its position.
+    delete_stream: DELETE "/v1/streams/{id}" (ADMIN) streams::delete as fn(Id) -> NoContent;
+    /// Sends the events recorded since a time again, and continues from there. The time may also be
+    /// `oldest` or `now`.
+    replay_stream: POST "/v1/streams/{id}/replay" (ADMIN)
+        streams::replay as fn((Id, Body<ReplayRequest>)) -> Json<StreamAnswer>;
+    /// Sends a test message to the stream's target. `GET /v1/streams/{id}` shows its result.
+    test_stream: POST "/v1/streams/{id}/test" (ADMIN)
+        streams::test as fn((Id, EmptyBody)) -> Accepted<StreamAnswer>;
+    /// Creates or replaces a saved search. The caller who creates it owns it. Only its owner or an
+    /// administrator may change it (403). A tenant has at most 200 saved searches, one caller 40
+    /// (409).
+    put_saved: PUT "/v1/saved/{id}" (READ)
+        saved::put as fn((Id, Body<SavedSearchRequest>)) -> Stored<Configured<Saved>>;
+    /// Deletes a saved search. Only its owner or an administrator may delete it (403). The files of
+    /// its runs are kept until they expire.
+    delete_saved: DELETE "/v1/saved/{id}" (READ) saved::delete as fn(Id) -> NoContent;
+    /// Sends a test message to a channel for alerts. It takes the same path as an alert; `GET
+    /// /v1/alerts/{id}` shows its result.
+    test_alert: POST "/v1/alerts/test" (ADMIN)
+        alerts::test as fn(Body<TestAlertRequest>) -> Accepted<AlertAnswer>;
+    /// Computes access records, findings and statistics again, from the first event, in the
+    /// background. Nothing is recorded twice.
+    rebuild_projections: POST "/v1/projections/rebuild" (ADMIN)
+        findings::rebuild as fn(EmptyBody) -> Accepted<findings::RebuildAnswer>;
 
-    Route::post("/v1/windows/{id}/extend", Operate, |it| Box::pin(windows::extend(it))),
-    Route::post("/v1/windows/{id}/end", Operate, |it| Box::pin(windows::end(it))),
-    Route::post("/v1/windows/{id}/retry", Operate, |it| Box::pin(windows::retry(it))),
-    Route::post("/v1/windows/{id}/close", Operate, |it| Box::pin(windows::close(it))),
-    Route::post("/v1/windows/end", Operate, |it| Box::pin(windows::end_by_filter(it))),
-    Route::post("/v1/windows/reconcile", Operate, |it| Box::pin(windows::reconcile(it))),
-    Route::post("/v1/findings/{id}/disposition", Operate, |it| Box::pin(findings::disposition(it))),
-    Route::post("/v1/reviews", Operate, |it| Box::pin(reviews::open(it))),
-    Route::post("/v1/reviews/{id}/decisions", Operate, |it| Box::pin(reviews::decide(it))),
-    Route::post("/v1/reviews/{id}/sign-off", Operate, |it| Box::pin(reviews::sign_off(it))),
-];
+    /// Extends a window. A duration counts from the window's start, so the same extension twice is
+    /// one. 409 if the window has ended, 422 if the application does not allow the new end. If the
+    /// window was merged into an older one, its requests are extended there.
+    extend_window: POST "/v1/windows/{id}/extend" (OPERATE)
+        windows::extend as fn((Id, Body<ExtendWindowRequest>)) -> Json<WindowAnswer>;
+    /// Ends a window now. The account is disabled within seconds. If the window was merged into an
+    /// older one, its requests end there.
+    end_window: POST "/v1/windows/{id}/end" (OPERATE)
+        windows::end as fn((Id, Body<EndWindowRequest>)) -> Json<WindowAnswer>;
+    /// Disables the account of a window that is due, without waiting for the next attempt. 409 if
+    /// the window is closed or not due, if its portal disables the account, or if another request
+    /// keeps the account enabled.
+    retry_window: POST "/v1/windows/{id}/retry" (OPERATE)
+        windows::retry as fn((Id, Body<EndWindowRequest>)) -> Json<WindowAnswer>;
+    /// States that the account was disabled by hand. The window is closed without verification,
+    /// which is a finding.
+    close_window: POST "/v1/windows/{id}/close" (OPERATE)
+        windows::close as fn((Id, Body<EndWindowRequest>)) -> Json<WindowAnswer>;
+    /// Ends all open windows whose requests match a filter, in the background. The answer is an
+    /// order, with the number of windows that match, or null if they could not be counted in eight
+    /// seconds. Windows that open while it runs end too. If another request covers the same
+    /// account, the account stays enabled.
+    end_windows: POST "/v1/windows/end" (OPERATE)
+        windows::end_by_filter
+        as fn((Option<IdempotencyKey>, Body<EndWindowsRequest>)) -> Accepted<EndOrderAnswer>;
+    /// Compares every directory with the open windows, in the background. Each difference is a
+    /// finding. The service does it every day by itself.
+    reconcile_windows: POST "/v1/windows/reconcile" (OPERATE)
+        windows::reconcile as fn(EmptyBody) -> Accepted<windows::Begun>;
+    /// Resolves or assigns a finding. 409 if it was withdrawn, if it was updated since the caller
+    /// read it, or if it is about the caller. 403 if the service cannot distinguish the caller from
+    /// the people that it is about.
+    resolve_finding: POST "/v1/findings/{id}/disposition" (OPERATE)
+        findings::disposition as fn((Id, Body<DispositionRequest>)) -> Json<Finding>;
+    /// Opens a review. Its items are fixed then. A repeated request with the same id, or the same
+    /// `Idempotency-Key`, returns the same review (200); with other content it is refused (409).
+    open_review: POST "/v1/reviews" (OPERATE)
+        reviews::open as fn((Option<IdempotencyKey>, Body<ReviewRequest>)) -> Created<ReviewAnswer>;
+    /// Stores the caller's decisions about items of a review. The body is one decision, or up to
+    /// 200, each of which gets a status. 403 if the review names reviewers and the caller is not
+    /// one of them. 409 if the review is still gathering its items or is signed off. A caller with
+    /// a part in the access cannot decide about it (409, or `refused` among several).
+    decide_review: POST "/v1/reviews/{id}/decisions" (OPERATE)
+        reviews::decide as fn((Id, Body<DecisionsRequest>)) -> Json<reviews::DecisionsAnswer>;
+    /// Signs off a review in which every item has a decision. 409 while items are undecided, or if
+    /// a person who decided had a part in the access. 403 if the review names reviewers and the
+    /// caller is not one of them. After it, nothing in the review changes.
+    sign_off_review: POST "/v1/reviews/{id}/sign-off" (OPERATE)
+        reviews::sign_off as fn((Id, OptionalBody<SignOffRequest>)) -> Json<ReviewAnswer>;
+};

@@ -1,8 +1,6 @@
 //! Saved searches and reports. The person who created one is its owner; others may run and read it.
 //! Only the owner and administrators may change it.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use shared::http::saved_search_request;
 use shared::{
     domain::{
         configuration::document::Configured,
@@ -10,7 +8,13 @@ use shared::{
         identity::caller::{Caller, Permission},
         trail::event::Actor,
     },
-    http::{problem::Problem, request},
+    http::{
+        input::{Body, Id},
+        output::{NoContent, Stored},
+        problem::Problem,
+        request,
+        saved_search_request::{self, SavedSearchRequest},
+    },
     services::documents,
     storage::{
         capacity::{Full, Places},
@@ -19,7 +23,7 @@ use shared::{
 };
 
 use crate::{
-    configured::{delete_if, missing, status},
+    configured::{configure, delete_if, is_new, missing},
     routes::Call,
 };
 
@@ -43,14 +47,13 @@ fn no_place(full: Full) -> Problem {
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 403 where it is somebody else's; 409 where the tenant has as many as it may; 503.
 pub async fn put(
-    Call { scope, request, caller, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request)?;
-    let read = saved_search_request::read_saved_search(
-        scope,
-        request::json_members(request)?,
-        caller.actor(),
-    )?;
+    call: &Call<'_>,
+    (id, body): (Id, Body<SavedSearchRequest>),
+) -> Result<Stored<Configured<Saved>>, Problem> {
+    let Call { scope, caller, .. } = call;
+    let id = id.checked()?;
+    let members = request::members(body.json())?;
+    let read = saved_search_request::read_saved_search(scope, members, caller.actor())?;
     let mut answer = None;
     let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
         let before: Option<Saved> = documents::read(there)?;
@@ -71,13 +74,15 @@ pub async fn put(
         answer = Some((saved, due_at));
         Ok(wanted)
     };
-    let (outcome, version) = scope.configure::<Saved, _>(id, caller, want).await?;
+    let (outcome, version) = configure::<Saved>(call, id, want).await?;
     if let DocumentOutcome::Full(full) = outcome {
         return Err(no_place(full));
     }
-    let configured = answer
-        .map(|(document, due_at)| Configured { due_at, ..Configured::new(id, version, document) });
-    Ok(request::json(status::<Saved>(outcome)?, &configured))
+    let is_new = is_new::<Saved>(outcome)?;
+    // `want` was called at least once.
+    let (document, due_at) = answer.ok_or_else(|| Problem::internal(&"nothing was stored"))?;
+    let body = Configured { due_at, ..Configured::new(id, version, document) };
+    Ok(Stored { body, is_new, version })
 }
 
 /// `DELETE /v1/saved/{id}`: deletes the saved search. The files of its runs are stored until they
@@ -85,9 +90,8 @@ pub async fn put(
 ///
 /// # Errors
 /// 403 where it is somebody else's; 404; 503.
-pub async fn delete(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(call.request).map_err(|_| missing::<Saved>())?;
-    delete_if::<Saved>(call, id, |there| own(&there.owner, call.caller)).await
+pub async fn delete(call: &Call<'_>, id: Id) -> Result<NoContent, Problem> {
+    delete_if::<Saved>(call, id.or(missing::<Saved>)?, |there| own(&there.owner, call.caller)).await
 }
 
 /// # Errors

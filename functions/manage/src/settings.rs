@@ -1,37 +1,27 @@
 //! The tenant's settings.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use serde::Serialize;
 use shared::{
     domain::{
-        configuration::settings::{Hold, Settings},
+        configuration::settings::{Settings, SettingsAnswer, SettingsRequest},
         json::strict_json::FieldError,
         trail::actions::ConfigurationAction,
     },
-    http::{problem::Problem, request},
+    http::{input::Body, output::Versioned, problem::Problem},
     services::documents,
     storage::documents::{StoredDocument, Wanted},
 };
 
-use crate::{Manage, routes::Call};
+use crate::{Manage, configured, routes::Call};
 
 /// `PUT /v1/settings`: changes the settings that the body contains.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
 pub async fn put(
-    Call { function: Manage { place, foresight, .. }, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    #[derive(Serialize)]
-    struct Answer<'s> {
-        #[serde(flatten)]
-        settings: &'s Settings,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        hold: Option<Hold>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        notice: Option<String>,
-    }
-    let json = request::json_body(request)?;
+    call: &Call<'_>,
+    body: Body<SettingsRequest>,
+) -> Result<Versioned<SettingsAnswer>, Problem> {
+    let Call { function: Manage { place, foresight, .. }, scope, .. } = call;
     let mut settings = scope.settings.clone();
     // The settings before this request, even if an attempt without an answer has changed them.
     let mut first: Option<Settings> = None;
@@ -40,7 +30,7 @@ pub async fn put(
     let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
         let before: Settings = documents::read(there)?.unwrap_or(scope.settings.clone());
         let refused = |errors| Problem::invalid("the settings were not changed", errors);
-        settings = before.changed_by(&json, *place, scope.now).map_err(refused)?;
+        settings = before.changed_by(body.json(), *place, scope.now).map_err(refused)?;
         let errors: Vec<_> = settings
             .alerts
             .iter()
@@ -70,7 +60,8 @@ pub async fn put(
             ..Wanted::default()
         })
     };
-    scope.configure::<Settings, _>(Settings::ID, caller, want).await?;
+    let (_, version) = configured::configure::<Settings>(call, Settings::ID, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));
-    Ok(request::json(200, &Answer { notice, hold: settings.hold(scope.now), settings: &settings }))
+    let body = SettingsAnswer { notice, hold: settings.hold(scope.now), settings };
+    Ok(Versioned { body, version })
 }

@@ -1,15 +1,19 @@
 //! Configuration of streams. `functions/forward` sends them.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
-use shared::services::streams;
 use shared::{
     domain::{
         json::strict_json::FieldError,
-        streams::stream::{self, Asked, MOST_STREAMS, Stream},
+        streams::stream::{
+            self, Asked, MOST_STREAMS, ReplayRequest, Stream, StreamAnswer, StreamRequest,
+        },
     },
-    http::{problem::Problem, request},
-    services::documents,
+    http::{
+        input::{Body, EmptyBody, Id},
+        output::{Accepted, Json, NoContent, Stored},
+        problem::Problem,
+    },
+    services::{documents, streams},
     storage::{
         TenantScope,
         capacity::{Full, Places},
@@ -19,7 +23,7 @@ use shared::{
 
 use crate::{
     Manage,
-    configured::{missing, refused, status},
+    configured::{configure, is_new, missing, refused},
     routes::Call,
 };
 
@@ -48,16 +52,9 @@ fn no_place(full: Full) -> Problem {
 }
 
 /// The current state of the stream.
-async fn answer(
-    scope: &TenantScope<'_>,
-    id: &str,
-    status: u16,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn answer(scope: &TenantScope<'_>, id: &str) -> Result<StreamAnswer, Problem> {
     let stored = streams::stream(scope, id).await?.ok_or_else(missing::<Stream>)?;
-    Ok(request::json(
-        status,
-        &streams::answered_stream(scope, &stored).await?.ok_or_else(missing::<Stream>)?,
-    ))
+    streams::answered_stream(scope, &stored).await?.ok_or_else(missing::<Stream>)
 }
 
 /// `PUT /v1/streams/{id}`: replaces the stream. An existing stream keeps its position.
@@ -65,10 +62,12 @@ async fn answer(
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where there are too many; 503.
 pub async fn put(
-    Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request)?;
-    let asked = Asked::read(&request::json_body(request)?, function.place, &scope.settings.zone)
+    call: &Call<'_>,
+    (id, body): (Id, Body<StreamRequest>),
+) -> Result<Stored<StreamAnswer>, Problem> {
+    let Call { function, scope, .. } = call;
+    let id = id.checked()?;
+    let asked = Asked::read(body.json(), function.place, &scope.settings.zone)
         .map_err(refused::<Stream>)?;
     let errors: Vec<_> = asked
         .target()
@@ -101,31 +100,30 @@ pub async fn put(
             ..Wanted::stored(id, &stream)?
         })
     };
-    let (outcome, _) = scope.configure::<Stream, _>(id, caller, want).await?;
+    let (outcome, version) = configure::<Stream>(call, id, want).await?;
     if let DocumentOutcome::Full(full) = outcome {
         return Err(no_place(full));
     }
-    let status = status::<Stream>(outcome)?;
+    let is_new = is_new::<Stream>(outcome)?;
     call_sender(function, scope, id).await;
-    answer(scope, id, status).await
+    Ok(Stored { body: answer(scope, id).await?, is_new, version })
 }
 
 /// `DELETE /v1/streams/{id}`: deletes the stream and its position.
 ///
 /// # Errors
 /// 404, 503.
-pub async fn delete(
-    Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request).map_err(|_| missing::<Stream>())?;
+pub async fn delete(call: &Call<'_>, id: Id) -> Result<NoContent, Problem> {
+    let Call { function, scope, .. } = call;
+    let id = id.or(missing::<Stream>)?;
     let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
         there.ok_or_else(missing::<Stream>)?;
         // The run that processes it notices the deletion and withdraws the stream's finding.
         Ok(Wanted { due: Due::At(scope.now), ..Wanted::deleted::<Stream>(id, None) })
     };
-    scope.configure::<Stream, _>(id, caller, want).await?;
+    configure::<Stream>(call, id, want).await?;
     call_sender(function, scope, id).await;
-    Ok(request::no_content())
+    Ok(NoContent)
 }
 
 /// `POST /v1/streams/{id}/replay {"from": …}`: sends the events recorded since then again, and
@@ -134,11 +132,13 @@ pub async fn delete(
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 404; 503.
 pub async fn replay(
-    Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request).map_err(|_| missing::<Stream>())?;
-    let from = stream::read_replay(&request::json_body(request)?, &scope.settings.zone)
-        .map_err(|errors| Problem::invalid("nothing is sent again", errors))?;
+    call: &Call<'_>,
+    (id, body): (Id, Body<ReplayRequest>),
+) -> Result<Json<StreamAnswer>, Problem> {
+    let Call { function, scope, .. } = call;
+    let id = id.or(missing::<Stream>)?;
+    let zone = &scope.settings.zone;
+    let from = body.read_with("nothing is sent again", |json| stream::read_replay(json, zone))?;
     let oldest = scope.oldest();
     let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
         let before: Option<Stream> = there.ok_or_else(missing::<Stream>)?.read()?;
@@ -149,9 +149,9 @@ pub async fn replay(
             Stream { from: from.at(scope.now, oldest), begun_at: scope.now, replays, ..before };
         Ok(Wanted::stored(id, &stream)?)
     };
-    scope.configure::<Stream, _>(id, caller, want).await?;
+    configure::<Stream>(call, id, want).await?;
     call_sender(function, scope, id).await;
-    answer(scope, id, 200).await
+    answer(scope, id).await.map(Json)
 }
 
 /// `POST /v1/streams/{id}/test`: requests a test message. The response does not contain its result.
@@ -159,12 +159,13 @@ pub async fn replay(
 /// # Errors
 /// 404, 503.
 pub async fn test(
-    Call { function, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = request::configured_id(request).map_err(|_| missing::<Stream>())?;
+    Call { function, scope, caller, .. }: &Call<'_>,
+    (id, EmptyBody): (Id, EmptyBody),
+) -> Result<Accepted<StreamAnswer>, Problem> {
+    let id = id.or(missing::<Stream>)?;
     streams::ask_for_stream_test(scope, id, &caller.actor().shown())
         .await?
         .ok_or_else(missing::<Stream>)?;
     call_sender(function, scope, id).await;
-    answer(scope, id, 202).await
+    Ok(Accepted { body: answer(scope, id).await?, location: Some(format!("/v1/streams/{id}")) })
 }

@@ -1,13 +1,9 @@
 //! Operators extend, end, retry and close windows. Each change records the operator and the reason.
 
-use shared::http::authorization;
-use shared::platform::clock;
-use shared::platform::random;
-use shared::services::window_orders;
-use shared::services::windows;
 use std::{collections::HashSet, time::Duration};
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use shared::{
     domain::{
@@ -18,13 +14,26 @@ use shared::{
             claim::Claim,
             end_changes::NotExtended,
             window::Window,
-            window_commands::{EndOrder, Ending, Extension, OrderProgress, OrderScope, Until},
+            window_answer::WindowAnswer,
+            window_commands::{
+                EndOrder, EndOrderAnswer, EndWindowRequest, EndWindowsRequest, Ending,
+                ExtendWindowRequest, Extension, OrderProgress, OrderScope, Until,
+            },
             window_event::{EndReason, WindowEvent},
         },
     },
-    http::{problem::Problem, request},
-    platform::disable_trigger::Sweep,
-    services::window_orders::Meaning,
+    http::{
+        authorization,
+        input::{Body, EmptyBody, Id},
+        output::{Accepted, Json},
+        problem::Problem,
+        request::IdempotencyKey,
+    },
+    platform::{clock, disable_trigger::Sweep, random},
+    services::{
+        window_orders::{self, Meaning, StoredOrder},
+        windows,
+    },
     storage::TenantScope,
 };
 use tokio::time::Instant as Deadline;
@@ -60,11 +69,12 @@ impl Meant {
 /// # Errors
 /// 404; 409 where it has ended; 422 for what is wrong with the request, or where the application does not allow it; 503.
 pub async fn extend(
-    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let invalid = |errors| Problem::invalid("the window was not extended", errors);
-    let Extension { until, reason, actor } =
-        Extension::read(&request::json_body(request)?).map_err(invalid)?;
+    Call { function: Manage { sweep, .. }, scope, caller, .. }: &Call<'_>,
+    (id, body): (Id, Body<ExtendWindowRequest>),
+) -> Result<Json<WindowAnswer>, Problem> {
+    let refused = "the window was not extended";
+    let invalid = |errors| Problem::invalid(refused, errors);
+    let Extension { until, reason, actor } = body.read_with(refused, Extension::read)?;
     let actor = authorization::acting_as(caller, actor)?;
     // The requests of a window that is being merged are in two windows. This is the one that was
     // extended.
@@ -92,17 +102,16 @@ pub async fn extend(
             Err(NotExtended::Wrong(detail)) => Err(invalid(vec![FieldError::new(pointer, detail)])),
         }
     };
-    change(scope, request, caller, sweep, decide).await
+    change(scope, &id, caller, sweep, decide).await
 }
 
 /// The person in whose name a window is changed, and the reason.
 fn who_and_why(
-    request: &ApiGatewayV2httpRequest,
+    body: &Body<EndWindowRequest>,
     caller: &Caller,
     refusal: &str,
 ) -> Result<(Actor, String), Problem> {
-    let read = Ending::read(&request::json_body(request)?, false);
-    let Ending { reason, actor, .. } = read.map_err(|errors| Problem::invalid(refusal, errors))?;
+    let Ending { reason, actor, .. } = body.read_with(refusal, |json| Ending::read(json, false))?;
     Ok((authorization::acting_as(caller, actor)?, reason))
 }
 
@@ -112,9 +121,10 @@ fn who_and_why(
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503.
 pub async fn end(
-    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (actor, reason) = who_and_why(request, caller, "the window was not ended")?;
+    Call { function: Manage { sweep, .. }, scope, caller, .. }: &Call<'_>,
+    (id, body): (Id, Body<EndWindowRequest>),
+) -> Result<Json<WindowAnswer>, Problem> {
+    let (actor, reason) = who_and_why(&body, caller, "the window was not ended")?;
     let reason = EndReason::Given(reason);
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<WindowEvent>, Problem> {
         let is_meant = |claim: &Claim| meant.is(claim);
@@ -123,7 +133,7 @@ pub async fn end(
             Meant::Moved(_) => window.end_own(is_meant, &actor, &reason, scope.now),
         })
     };
-    change(scope, request, caller, sweep, decide).await
+    change(scope, &id, caller, sweep, decide).await
 }
 
 /// `POST /v1/windows/{id}/retry`: retries to disable the account of a due window now, without the
@@ -133,9 +143,10 @@ pub async fn end(
 /// # Errors
 /// 404; 409 where it is closed or not due, or somebody else disables its account; 422 for what is wrong with the request; 503.
 pub async fn retry(
-    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (actor, reason) = who_and_why(request, caller, "the window was not tried")?;
+    Call { function: Manage { sweep, .. }, scope, caller, .. }: &Call<'_>,
+    (id, body): (Id, Body<EndWindowRequest>),
+) -> Result<Json<WindowAnswer>, Problem> {
+    let (actor, reason) = who_and_why(&body, caller, "the window was not tried")?;
     let decide = |window: &mut Window, _: &Meant| -> Result<Vec<WindowEvent>, Problem> {
         if window.merged_into.is_some() {
             return Ok(Vec::new());
@@ -143,7 +154,7 @@ pub async fn retry(
         let event = window.retry(&actor, &reason, scope.now);
         Ok(event.map_err(|detail| Problem::conflict(detail, Vec::new()))?.into_iter().collect())
     };
-    change(scope, request, caller, sweep, decide).await
+    change(scope, &id, caller, sweep, decide).await
 }
 
 /// `POST /v1/windows/{id}/close`: a person states that the account is disabled. The window is
@@ -153,15 +164,15 @@ pub async fn retry(
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503, also where some of its requests are still open.
 pub async fn close(
-    Call { scope, request, caller, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (actor, reason) = who_and_why(request, caller, "the window was not closed")?;
+    Call { scope, caller, .. }: &Call<'_>,
+    (id, body): (Id, Body<EndWindowRequest>),
+) -> Result<Json<WindowAnswer>, Problem> {
+    let (actor, reason) = who_and_why(&body, caller, "the window was not closed")?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
-    let id = request::configured_id(request).map_err(|_| missing())?;
     let decide = |window: &mut Window| -> Result<Vec<WindowEvent>, Problem> {
         Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, scope.now))
     };
-    let (mut id, mut seen) = (id.to_owned(), HashSet::new());
+    let (mut id, mut seen) = (id.or(missing)?.to_owned(), HashSet::new());
     // Requests beyond the limit of one transaction are closed in further ones.
     loop {
         let window = windows::change_window(scope, &id, &caller.recorded_by(), decide)
@@ -171,7 +182,7 @@ pub async fn close(
             seen.insert(id);
             match next(&window, &seen) {
                 Some(older) => id = older,
-                None => return Ok(request::json(200, &window.answered(scope.now))),
+                None => return Ok(Json(window.answered(scope.now))),
             }
         }
     }
@@ -186,13 +197,13 @@ fn next(window: &Window, seen: &HashSet<String>) -> Option<String> {
 /// contains the requests.
 async fn change(
     scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    id: &Id,
     caller: &Caller,
     sweep: &Sweep,
     mut decide: impl FnMut(&mut Window, &Meant) -> Result<Vec<WindowEvent>, Problem>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<Json<WindowAnswer>, Problem> {
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
-    let mut id = request::configured_id(request).map_err(|_| missing())?.to_owned();
+    let mut id = id.or(missing)?.to_owned();
     let (mut meant, mut seen, mut changed) = (Meant::All, HashSet::new(), Vec::new());
     let window = loop {
         let change = |window: &mut Window| decide(window, &meant);
@@ -210,7 +221,7 @@ async fn change(
         }
     };
     sweep.wake_for(&changed, scope.now).await;
-    Ok(request::json(200, &window.answered(scope.now)))
+    Ok(Json(window.answered(scope.now)))
 }
 
 /// `POST /v1/windows/end`: orders the end of all requests in open windows that match a filter, such
@@ -218,24 +229,58 @@ async fn change(
 /// enabled for them. The order is stored, and the service carries it out in the background.
 ///
 /// # Errors
-/// 422 for what is wrong with the request; 503.
+/// 409 where the idempotency key belongs to another order; 422 for what is wrong with the request;
+/// 503.
 pub async fn end_by_filter(
-    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let order = Ending::read(&request::json_body(request)?, true);
+    Call { function: Manage { sweep, .. }, scope, caller, .. }: &Call<'_>,
+    (key, body): (Option<IdempotencyKey>, Body<EndWindowsRequest>),
+) -> Result<Accepted<EndOrderAnswer>, Problem> {
     let Ending { filter, reason, actor } =
-        order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
+        body.read_with("no window was ended", |json| Ending::read(json, true))?;
     let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
     let actor = authorization::acting_as(caller, actor)?;
     let order_scope = OrderScope::Filter(filter);
-    let count = count(scope, &order_scope).await?;
-    let order = order_to_end(scope, caller, sweep, order_scope, actor, reason, count).await?;
-    let mut answer = request::json(202, &order.answered(&OrderProgress::default()));
-    let location = format!("/v1/windows/orders/{}", order.id);
-    if let Ok(location) = location.parse() {
-        answer.headers.insert("location", location);
+    let id = match key {
+        None => random::event_id(),
+        Some(key) => key.id_of("order", &scope.tenant, caller),
+    };
+    let wanted = Order { id: id.to_string(), scope: order_scope, actor, reason, count: None };
+    if let Some(stored) = repeated(scope, &wanted).await? {
+        return Ok(accepted(&stored.order, &stored.progress));
     }
-    Ok(answer)
+    let wanted = Order { count: count(scope, &wanted.scope).await?, ..wanted };
+    match order_to_end(scope, caller, sweep, wanted.clone()).await? {
+        Some(order) => Ok(accepted(&order, &OrderProgress::default())),
+        // Another request with the same key was first, while this one counted.
+        None => {
+            let stored = repeated(scope, &wanted).await?;
+            let stored =
+                stored.ok_or_else(|| Problem::internal(&"an order was stored and is not there"))?;
+            Ok(accepted(&stored.order, &stored.progress))
+        }
+    }
+}
+
+fn accepted(order: &EndOrder, progress: &OrderProgress) -> Accepted<EndOrderAnswer> {
+    Accepted {
+        body: order.answered(progress),
+        location: Some(format!("/v1/windows/orders/{}", order.id)),
+    }
+}
+
+/// The order that an earlier request with the same key stored.
+///
+/// # Errors
+/// 409 if that request ordered something else.
+async fn repeated(scope: &TenantScope<'_>, wanted: &Order) -> Result<Option<StoredOrder>, Problem> {
+    let Some(stored) = window_orders::order(scope, &wanted.id).await? else { return Ok(None) };
+    let there = &stored.order;
+    if (&there.scope, &there.reason, &there.actor) != (&wanted.scope, &wanted.reason, &wanted.actor)
+    {
+        let detail = "this Idempotency-Key was given for another order; use another key";
+        return Err(Problem::conflict(detail, Vec::new()));
+    }
+    Ok(Some(stored))
 }
 
 /// The number of windows that an order matches now, including booked ones. None if counting would
@@ -271,7 +316,19 @@ async fn count(scope: &TenantScope<'_>, order_scope: &OrderScope) -> Result<Opti
     }
 }
 
-/// Stores an order to end windows and invokes the function that carries it out.
+/// An order that is to be stored.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub id: String,
+    pub scope: OrderScope,
+    pub actor: Actor,
+    pub reason: String,
+    /// How many windows it matches now, if that was counted.
+    pub count: Option<u64>,
+}
+
+/// Stores an order to end windows, and invokes the function that carries it out. None if there is an
+/// order with this id.
 ///
 /// # Errors
 /// 503: it may be stored or not.
@@ -279,19 +336,27 @@ pub async fn order_to_end(
     scope: &TenantScope<'_>,
     caller: &Caller,
     sweep: &Sweep,
-    order_scope: OrderScope,
-    actor: Actor,
-    reason: String,
-    count: Option<u64>,
-) -> Result<EndOrder, Problem> {
-    let id = random::event_id().to_string();
+    order: Order,
+) -> Result<Option<EndOrder>, Problem> {
+    let Order { id, scope: order_scope, actor, reason, count } = order;
     let (recorded_by, created_at) = (caller.recorded_by(), clock::now());
     let order = EndOrder { id, scope: order_scope, reason, actor, recorded_by, created_at, count };
-    window_orders::store_order(scope, &order).await?;
+    if !window_orders::store_order(scope, &order).await? {
+        return Ok(None);
+    }
     if let Err(error) = sweep.wake(&json!({})).await {
         tracing::warn!(%error, "the order {} was stored; the sweep was not called, its schedule will: {error}", order.id);
     }
-    Ok(order)
+    Ok(Some(order))
+}
+
+/// Work that was begun in the background.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Begun {
+    /// Always `begun`.
+    pub state: &'static str,
+    /// What is done.
+    pub detail: &'static str,
 }
 
 /// `POST /v1/windows/reconcile`: has every directory compared with the open windows. What differs becomes a finding.
@@ -300,11 +365,12 @@ pub async fn order_to_end(
 /// 503 where it could not be begun.
 pub async fn reconcile(
     Call { function: Manage { sweep, .. }, scope, .. }: &Call<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+    EmptyBody: EmptyBody,
+) -> Result<Accepted<Begun>, Problem> {
     sweep.wake(&json!({"reconcile": scope.tenant})).await.map_err(|error| {
         tracing::warn!(%error, "a reconciliation was not begun: {error}");
         Problem::unavailable("the reconciliation could not be begun; send the request again")
     })?;
     let how = "the directories are being compared with the open windows; what differs is raised as finding.raised";
-    Ok(request::json(202, &json!({"state": "begun", "detail": how})))
+    Ok(Accepted { body: Begun { state: "begun", detail: how }, location: None })
 }

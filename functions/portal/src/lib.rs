@@ -1,26 +1,30 @@
 //! Serves the audit page: its files, which are embedded in the binary, and the configuration of
 //! this deployment. It has no tenant data: the page reads that from the API with the user's token.
 
-use std::{io::Write, sync::Arc};
+pub mod routes;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use aws_lambda_events::encodings::Body;
+use std::{
+    io::Write,
+    sync::{Arc, LazyLock},
+};
+
+use axum::{body::Body, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::GzEncoder};
-use http::{HeaderMap, HeaderValue, Method, header};
-use lambda_runtime::{Error, LambdaEvent};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use shared::{
     domain::tables::event_columns::COLUMNS,
     http::{
-        problem::Problem,
-        request,
-        route::{self, Needs, Route},
+        api::Api, description::Operation, input::AnyQuery, output::Output, problem::Problem,
+        request::Request,
     },
     platform::environment::{ConfigError, Variables},
 };
+
+use crate::routes::{Call, ROUTES};
 
 /// The files of the page, with `index.html`.
 #[derive(RustEmbed)]
@@ -84,28 +88,21 @@ fn policy(issuer: &str, elsewhere: &str) -> String {
     )
 }
 
-/// Handles one request. An error becomes a problem document, so this never returns `Err`.
-pub async fn handle(
-    function: Arc<Portal>,
-    event: LambdaEvent<ApiGatewayV2httpRequest>,
-) -> Result<ApiGatewayV2httpResponse, Error> {
-    let request = &event.payload;
-    let row = route::find(ROUTES, request);
-    Ok(request::answer(row.and_then(|row| (row.handler)(&function, request))))
+/// The API of this function.
+///
+/// # Errors
+/// A variable is missing or invalid.
+pub fn api(variables: &Variables) -> Result<Api, ConfigError> {
+    let function = Arc::new(Portal::new(variables)?);
+    Ok(Api::default().routes(&function, ROUTES, |function, row, request| {
+        Box::pin(async move { (row.handler)(&Call { function, request }).await })
+    }))
 }
 
-type Handler = fn(&Portal, &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem>;
-
-#[rustfmt::skip]
-pub const ROUTES: &[Route<Handler>] = &[
-    Route { method: Method::GET, path: "/", needs: Needs::Nothing, handler: file },
-    Route { method: Method::GET, path: "/page/{file+}", needs: Needs::Nothing, handler: file },
-];
-
-fn file(
-    function: &Portal,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub(crate) async fn file(
+    Call { function, request }: &Call<'_>,
+    AnyQuery: AnyQuery,
+) -> Result<Response, Problem> {
     if !function.is_served {
         return Err(Problem::not_found(
             "this deployment serves no audit page (PortalMode is false); its API is below /v1/",
@@ -120,13 +117,51 @@ fn file(
         let EmbeddedFile { data, metadata } = Files::get(name).ok_or_else(missing)?;
         (data.into_owned(), metadata.sha256_hash())
     };
-    let mut response = ApiGatewayV2httpResponse::default();
-    response.headers = headers(function, name, &hash);
-    if request.headers.get(header::IF_NONE_MATCH) == response.headers.get(header::ETAG) {
-        response.status_code = 304;
+    respond(function, request, name, content, &hash)
+}
+
+/// The description of the API, as `cargo run -p local -- --describe` writes it. A test checks that it
+/// is current.
+const DESCRIPTION: &str = include_str!("../openapi.json");
+
+/// Computed once, since the description is large.
+static DESCRIPTION_HASH: LazyLock<[u8; 32]> = LazyLock::new(|| Sha256::digest(DESCRIPTION).into());
+
+/// The description is served whether the page is or not: it holds no data of the deployment.
+pub(crate) async fn description(
+    Call { function, request }: &Call<'_>,
+    AnyQuery: AnyQuery,
+) -> Result<JsonFile, Problem> {
+    let content = DESCRIPTION.into();
+    respond(function, request, "openapi.json", content, &DESCRIPTION_HASH).map(JsonFile)
+}
+
+/// A file of JSON.
+pub(crate) struct JsonFile(Response);
+
+impl Output for JsonFile {
+    fn respond(self, _: &Request) -> Response {
+        self.0
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<Map<String, Value>>(200, "The description, in OpenAPI 3.1.");
+    }
+}
+
+fn respond(
+    function: &Portal,
+    request: &Request,
+    name: &str,
+    content: Vec<u8>,
+    hash: &[u8; 32],
+) -> Result<Response, Problem> {
+    let mut response = Response::default();
+    *response.headers_mut() = headers(function, name, hash);
+    if request.headers.get(header::IF_NONE_MATCH) == response.headers().get(header::ETAG) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
-    response.status_code = 200;
     let accepted =
         request.headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     if accepted.is_some_and(|codings| codings.split(',').any(|coding| coding.trim() == "gzip")) {
@@ -135,11 +170,10 @@ fn file(
             .write_all(&content)
             .and_then(|()| gzip.finish())
             .map_err(|error| Problem::internal(&error))?;
-        response.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        response.is_base64_encoded = true;
-        response.body = Some(Body::Binary(zipped));
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        *response.body_mut() = Body::from(zipped);
     } else {
-        response.body = Some(String::from_utf8_lossy(&content).into_owned().into());
+        *response.body_mut() = Body::from(content);
     }
     Ok(response)
 }

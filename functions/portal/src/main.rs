@@ -1,6 +1,8 @@
 //! The Lambda binary.
 
+use shared::{http::api::Api, platform::lambda::serve};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::platform::lambda::serve(portal::Portal::new, portal::handle).await
+    serve(portal::api, Api::handle).await
 }

@@ -1,8 +1,7 @@
 //! `GET /v1/actions` (the catalogue of actions) and `GET /v1/me` (the caller's own rights).
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
-use shared::services::windows;
 use shared::{
     domain::{
         identity::caller::Permission,
@@ -12,43 +11,47 @@ use shared::{
             event::Tenant,
         },
     },
-    http::{
-        authorization,
-        problem::Problem,
-        request::{self, Parameters},
-    },
+    http::{authorization, output::Json, problem::Problem, request},
     platform::clock,
+    services::windows,
 };
 
 use crate::{Query, routes::Call};
 
-/// `GET /v1/actions`: the catalogue of actions. It takes no parameters.
-pub async fn actions(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
-    #[derive(Serialize)]
-    struct Row {
-        action: &'static str,
-        label: &'static str,
-        category: Category,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        state: Option<State>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        request_status: Option<&'static str>,
-        /// The message templates of the action. The last one is the default.
-        sentences: Vec<&'static str>,
-        /// The message template for an attempt that failed.
-        #[serde(skip_serializing_if = "str::is_empty")]
-        failed_sentence: &'static str,
-        /// JSON pointers to the fields that the default template and the label need.
-        required: Vec<String>,
-        written_by: Writer,
-        /// Whether a device (`audit:self`) may write this action about its own user.
-        by_devices: bool,
-        opens_window: bool,
-        source: Source,
-    }
-    Parameters::read(request, &[])?;
-    let rows: Vec<_> = definitions()
-        .map(|action| Row {
+/// The catalogue of actions.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Actions {
+    pub actions: Vec<ActionAnswer>,
+}
+
+/// One action of the catalogue.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ActionAnswer {
+    pub action: &'static str,
+    pub label: &'static str,
+    pub category: Category,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_status: Option<&'static str>,
+    /// The message templates of the action. The last one is the default.
+    pub sentences: Vec<&'static str>,
+    /// The message template for an attempt that failed.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub failed_sentence: &'static str,
+    /// JSON pointers to the fields that the default template and the label need.
+    pub required: Vec<String>,
+    pub written_by: Writer,
+    /// Whether a device (`audit:self`) may write this action about its own user.
+    pub by_devices: bool,
+    pub opens_window: bool,
+    pub source: Source,
+}
+
+/// `GET /v1/actions`: the catalogue of actions.
+pub async fn actions(_: &Call<'_>, (): ()) -> Result<Json<Actions>, Problem> {
+    let actions = definitions()
+        .map(|action| ActionAnswer {
             action: action.name,
             label: action.label,
             category: action.category,
@@ -76,27 +79,32 @@ pub async fn actions(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2http
             source: action.source,
         })
         .collect();
-    Ok(request::json(200, &serde_json::json!({ "actions": rows })))
+    Ok(Json(Actions { actions }))
+}
+
+/// The caller, as the token names it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Me {
+    /// The tenant of this call; null if the token has several and the call names none.
+    pub tenant: Option<Tenant>,
+    pub tenants: Vec<Tenant>,
+    /// The token's subject.
+    pub sub: String,
+    pub email: Option<String>,
+    pub client_id: Option<String>,
+    pub permissions: Vec<Permission>,
+    /// The tenant's time zone.
+    pub zone: String,
+    pub retention_days: u32,
+    /// The service's clock.
+    pub now: Instant,
+    /// When the service last looked for windows that are due.
+    pub swept_at: Option<Instant>,
 }
 
 /// `GET /v1/me`: the caller's identity, tenants and permissions. A caller with several
-/// tenants may call it without naming one, to find out which tenants there are. It takes no
-/// parameters.
-pub async fn me(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
-    #[derive(Serialize)]
-    struct Me<'c> {
-        tenant: Option<&'c Tenant>,
-        tenants: &'c [Tenant],
-        sub: &'c str,
-        email: Option<&'c str>,
-        client_id: Option<&'c str>,
-        permissions: &'c [Permission],
-        zone: &'c str,
-        retention_days: u32,
-        now: Instant,
-        /// When the service last looked for due windows.
-        swept_at: Option<Instant>,
-    }
+/// tenants may call it without naming one, to find out which tenants there are.
+pub async fn me(call: &Call<'_>, (): ()) -> Result<Json<Me>, Problem> {
     let Call { function: Query { database, .. }, caller, request } = call;
     let (now, deadline) = (clock::now(), request::deadline());
     let scope = if authorization::names_tenant(caller, request) {
@@ -105,21 +113,17 @@ pub async fn me(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     } else {
         None
     };
-    Parameters::read(request, &[])?;
     let settings = scope.as_ref().map_or(database.default_settings(), |scope| &scope.settings);
-    Ok(request::json(
-        200,
-        &Me {
-            tenant: scope.as_ref().map(|scope| &scope.tenant),
-            tenants: &caller.tenants,
-            sub: &caller.sub,
-            email: caller.email.as_deref(),
-            client_id: caller.client_id.as_deref(),
-            permissions: &caller.permissions,
-            zone: &settings.zone,
-            retention_days: settings.retention_days,
-            now,
-            swept_at: windows::swept_at(database, deadline).await?,
-        },
-    ))
+    Ok(Json(Me {
+        tenant: scope.as_ref().map(|scope| scope.tenant.clone()),
+        tenants: caller.tenants.clone(),
+        sub: caller.sub.clone(),
+        email: caller.email.clone(),
+        client_id: caller.client_id.clone(),
+        permissions: caller.permissions.clone(),
+        zone: settings.zone.clone(),
+        retention_days: settings.retention_days,
+        now,
+        swept_at: windows::swept_at(database, deadline).await?,
+    }))
 }

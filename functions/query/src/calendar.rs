@@ -1,22 +1,16 @@
 //! `GET /v1/calendar`: reviews that are due and runs that schedules will start.
 
-use shared::services::documents;
-use shared::services::reviews;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use serde::Serialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use shared::{
     domain::{
         configuration::document::Configured, exports::saved_search::Saved, reviews::review::Stage,
         time::timestamp::Instant,
     },
-    http::{
-        problem::Problem,
-        request::{self, Parameters},
-        search_parameters,
-    },
+    http::{input::Query, output::Json, parameters::ZoneName, problem::Problem, search_parameters},
+    services::{documents, reviews},
     storage::TenantScope,
 };
 
@@ -30,21 +24,42 @@ const LONGEST: Duration = DAY.saturating_mul(366);
 /// Most entries in one answer. The calendar has no pages.
 const MOST_ENTRIES: usize = 10_000;
 
-/// One entry of the calendar.
-#[derive(Debug, Serialize)]
-struct Entry {
-    at: Instant,
-    kind: Kind,
-    id: String,
-    name: String,
-    /// Only for a review: its due date has passed.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    overdue: bool,
+/// The parameters of `GET /v1/calendar`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct CalendarQuery {
+    /// The start: RFC 3339, or a date or time in `tz`. Now, if it is left out.
+    pub since: Option<String>,
+    /// The end, exclusive. 31 days after the start, if it is left out.
+    pub until: Option<String>,
+    pub tz: Option<ZoneName>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+/// What is due in a range.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Calendar {
+    /// In order of time.
+    pub entries: Vec<Entry>,
+}
+
+/// One entry of the calendar.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CalendarEntry")]
+pub struct Entry {
+    pub at: Instant,
+    pub kind: Kind,
+    /// The id of the review or the saved search.
+    pub id: String,
+    /// The name of the review or the saved search.
+    pub name: String,
+    /// Only for a review: its due date has passed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overdue: bool,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+#[schemars(rename = "CalendarEntryKind")]
+pub enum Kind {
     /// The due date of a review.
     Review,
     /// The time at which a schedule starts a run.
@@ -57,9 +72,9 @@ enum Kind {
 /// # Errors
 /// 400 also when the range is longer than a year or holds more entries than one answer.
 pub async fn calendar(
-    TenantCall { scope, request, .. }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["since", "until", "tz"])?;
+    TenantCall { scope, .. }: &TenantCall<'_>,
+    parameters: Query<CalendarQuery>,
+) -> Result<Json<Calendar>, Problem> {
     let asked = search_parameters::range(scope, &parameters, None)?;
     let since = if parameters.get("since").is_some() { asked.since } else { scope.now };
     let until = if parameters.get("until").is_some() { asked.until } else { since.plus(USUAL) };
@@ -95,7 +110,7 @@ pub async fn calendar(
         return Err(Problem::bad_request(detail));
     }
     entries.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-    Ok(request::json(200, &json!({ "entries": entries })))
+    Ok(Json(Calendar { entries }))
 }
 
 /// The open reviews that are due in the range.

@@ -1,11 +1,9 @@
 //! `POST /v1/events/counts`: the number of events of a search per minute, hour or day, for a chart.
 
-use shared::http::read_audit;
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 use shared::{
     domain::{
         time::{
@@ -16,10 +14,12 @@ use shared::{
     },
     http::{
         cursor::Binding,
+        input::Body,
+        output::Json,
         problem::Problem,
-        read_audit::Question,
-        request::{self, Parameters},
-        search_parameters,
+        read_audit::{self, Question},
+        request::Parameters,
+        search_parameters::{self, EventCountRequest},
     },
     storage::TenantScope,
 };
@@ -60,13 +60,33 @@ impl Unit {
     }
 }
 
+/// The counts of a search.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CountsAnswer {
+    /// The intervals that have events, newest first.
+    pub counts: Vec<Count>,
+    /// The cursor to continue with, if the service stopped before the end of the search. Add the
+    /// counts of both answers.
+    pub next: Option<String>,
+    /// How many events were read.
+    pub scanned: u64,
+}
+
+/// The events of one minute, hour or day.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Count {
+    /// The start of the interval.
+    pub from: Instant,
+    pub events: u64,
+}
+
 /// Counts the events of a search, newest first. When the time is spent, the answer has `next`:
 /// the caller continues there, and adds the counts of both answers.
 pub async fn counts(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
-    let parameters = Parameters::from_body(request, &PARAMETERS)?;
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    body: Body<EventCountRequest>,
+) -> Result<Json<CountsAnswer>, Problem> {
+    let parameters = Parameters::from_json(body.json(), &PARAMETERS)?;
     let binding = Binding::new(&scope.tenant, reader, "counts", &parameters.identity(&["cursor"]));
     let search = search_parameters::search(scope, &parameters, Some(&binding))?;
     let unit = parameters.read_as("by", |text| {
@@ -86,12 +106,7 @@ async fn count(
     unit: Unit,
     zone: &TimeZone,
     binding: &Binding<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    #[derive(Serialize)]
-    struct Count {
-        from: Instant,
-        events: u64,
-    }
+) -> Result<Json<CountsAnswer>, Problem> {
     let end = Deadline::now() + TIME;
     let mut events = scope.search_all(search);
     let mut counts: BTreeMap<Instant, u64> = BTreeMap::new();
@@ -109,7 +124,7 @@ async fn count(
     let counts: Vec<_> =
         counts.into_iter().rev().map(|(from, events)| Count { from, events }).collect();
     let next = next.map(|position| binding.cursor(&position));
-    Ok(request::json(200, &json!({"counts": counts, "next": next, "scanned": events.scanned})))
+    Ok(Json(CountsAnswer { counts, next, scanned: events.scanned }))
 }
 
 #[cfg(test)]

@@ -1,43 +1,81 @@
 //! `GET /v1/events` (list), `POST /v1/events/search` and `GET /v1/events/{id}`.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use shared::http::read_audit;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use shared::{
-    domain::trail::{event::EventId, position::Position, search::Search},
+    domain::trail::{
+        event::{EventId, Recorded},
+        position::Position,
+        search::Search,
+    },
     http::{
         cursor::Binding,
+        input::{Body, Id, Query},
+        output::{CURSOR, Json, JsonText},
         pagination::{TIME_FOR_ONE_READ, limit},
+        parameters::{Cursor, Limit, ZoneName},
         problem::Problem,
-        read_audit::Question,
+        read_audit::{self, Question},
         reader::Reader,
-        request::{self, Parameters},
-        search_parameters,
+        request::Parameters,
+        search_parameters::{self, EventSearchRequest},
     },
     storage::TenantScope,
 };
 use tokio::time::Instant as Deadline;
 
-use crate::page::Page;
-
-use crate::routes::TenantCall;
+use crate::{page::Page, routes::TenantCall};
 
 const PARAMETERS: [&str; 9] =
     ["since", "until", "filter", "q", "order", "limit", "cursor", "tz", "include_service"];
 
+/// The parameters of `GET /v1/events`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct EventsQuery {
+    /// Only events that happened at or after this time: RFC 3339, or a date or time in `tz`.
+    pub since: Option<String>,
+    /// Only events that happened before this time. A date is its first moment.
+    pub until: Option<String>,
+    /// A filter, such as `actor.email eq "ann@acme.example"`.
+    pub filter: Option<String>,
+    /// Words that must all occur in the texts of an event.
+    pub q: Option<String>,
+    /// `desc` (the default): newest first.
+    #[schemars(extend("enum" = ["desc", "asc"]))]
+    pub order: Option<String>,
+    pub limit: Option<Limit>,
+    pub cursor: Option<Cursor>,
+    pub tz: Option<ZoneName>,
+    /// Whether events of this service itself are listed too. False by default.
+    pub include_service: Option<bool>,
+}
+
+/// One page of events.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the page is written as text; this is its schema")]
+pub struct EventList {
+    pub events: Vec<Recorded>,
+    /// The cursor of the next page; null on the last one.
+    pub next: Option<String>,
+    /// How many events were read to find these.
+    pub scanned: u64,
+}
+
 /// `GET /v1/events`: one page of the tenant's events in a time range that match a filter.
 pub async fn list(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    answer(scope, reader, &Parameters::read(request, &PARAMETERS)?).await
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    query: Query<EventsQuery>,
+) -> Result<JsonText<EventList>, Problem> {
+    answer(scope, reader, &query).await
 }
 
 /// `POST /v1/events/search`: the same as [`list`] with the parameters in a JSON body, for filters
 /// that are too long for a URL.
 pub async fn search(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
-    answer(scope, reader, &Parameters::from_body(request, &PARAMETERS)?).await
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    body: Body<EventSearchRequest>,
+) -> Result<JsonText<EventList>, Problem> {
+    answer(scope, reader, &Parameters::from_json(body.json(), &PARAMETERS)?).await
 }
 
 /// The parameters of a listing.
@@ -68,7 +106,7 @@ async fn answer(
     scope: &TenantScope<'_>,
     reader: &Reader<'_>,
     parameters: &Parameters,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<JsonText<EventList>, Problem> {
     let asked = Asked::read(scope, reader, parameters)?;
     read_audit::on_record(
         scope,
@@ -79,10 +117,7 @@ async fn answer(
     .await
 }
 
-async fn page(
-    scope: &TenantScope<'_>,
-    asked: &Asked<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn page(scope: &TenantScope<'_>, asked: &Asked<'_>) -> Result<JsonText<EventList>, Problem> {
     let Asked { search, limit, binding } = asked;
     let mut events = scope.search(search, *limit);
     let mut page = Page::open();
@@ -109,16 +144,15 @@ async fn page(
         }
     };
     let cursor = next.map(|position| binding.cursor(&position));
-    Ok(page.finish(cursor.as_deref(), Some(events.scanned)))
+    Ok(page.finish(Some(CURSOR), cursor, Some(events.scanned)))
 }
 
 /// `GET /v1/events/{id}`: one event. 404 also when the event is older than its retention.
 pub async fn one(
-    TenantCall { scope, request, .. }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
+    TenantCall { scope, .. }: &TenantCall<'_>,
+    id: Id,
+) -> Result<Json<Recorded>, Problem> {
     let missing = || Problem::not_found("there is no event with this id in the tenant's trail");
-    let id =
-        request.path_parameters.get("id").and_then(|id| EventId::new(id)).ok_or_else(missing)?;
-    scope.event(&id).await?.map(|recorded| request::json(200, &recorded)).ok_or_else(missing)
+    let id = EventId::new(id.as_str()).ok_or_else(missing)?;
+    scope.event(&id).await?.map(Json).ok_or_else(missing)
 }

@@ -1,23 +1,27 @@
 //! `GET /v1/feed`: events in the order of recording, for log collectors and for live tail.
 //! `shared/storage/feed.rs` explains why a reader cannot miss an event.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use shared::http::read_audit;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use shared::{
     domain::{
         streams::stream::Shape,
         trail::{
             actions::ReadingAction,
+            event::Recorded,
             filter::{Filter, FreeText},
             position::{FeedPlace, Position},
         },
     },
     http::{
         cursor::Binding,
+        input::Query,
+        output::JsonText,
         pagination::{TIME_FOR_ONE_READ, limit},
+        parameters::Limit,
         problem::Problem,
-        read_audit::Question,
-        request::Parameters,
+        read_audit::{self, Question},
     },
     storage::{
         TenantScope,
@@ -27,16 +31,50 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-use crate::page::Page;
+use crate::{page::Page, routes::TenantCall};
 
-use crate::routes::TenantCall;
+/// The parameters of `GET /v1/feed`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct FeedQuery {
+    /// `next` of the last call, or `now` to start at the end. Without it, the feed starts with the
+    /// oldest event.
+    pub after: Option<String>,
+    /// A filter, such as `outcome eq "failure"`.
+    pub filter: Option<String>,
+    /// Words that must all occur in the texts of an event.
+    pub q: Option<String>,
+    /// Whether events of this service itself are listed too. False by default.
+    pub include_service: Option<bool>,
+    /// The form of the events: `native` (the default), or `ocsf` for the Open Cybersecurity Schema
+    /// Framework.
+    pub shape: Option<Shape>,
+    pub limit: Option<Limit>,
+}
+
+/// Events in the order in which they were recorded.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "the page is written as text; this is its schema")]
+pub struct FeedList {
+    pub events: Vec<FeedEvent>,
+    /// `after` of the next call. There always is one: the feed goes on.
+    pub next: String,
+}
+
+/// An event of the feed, in the form that `shape` names.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub enum FeedEvent {
+    Native(Box<Recorded>),
+    /// An event of the Open Cybersecurity Schema Framework.
+    Ocsf(Map<String, Value>),
+}
 
 /// Returns what was recorded after `after`. The answer always has `next` for the following call.
 pub async fn feed(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters =
-        Parameters::read(request, &["after", "filter", "q", "include_service", "shape", "limit"])?;
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    parameters: Query<FeedQuery>,
+) -> Result<JsonText<FeedList>, Problem> {
     let wants = Wants {
         filter: parameters
             .read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
@@ -71,7 +109,7 @@ async fn page(
     shape: Shape,
     limit: usize,
     binding: &Binding<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<JsonText<FeedList>, Problem> {
     let is_narrow = wants.filter.is_some() || wants.words.is_some();
     let pace = if is_narrow { Pace::Megabytes } else { Pace::Items(limit) };
     let mut events = scope.feed(&after, wants, pace).await?;
@@ -92,5 +130,7 @@ async fn page(
         }
         place = behind;
     };
-    Ok(page.finish(Some(&binding.cursor(&next)), None))
+    // The feed never ends. Without a link on an empty page, a client that follows links does.
+    let link = (page.count() > 0).then_some("after");
+    Ok(page.finish(link, Some(binding.cursor(&next)), None))
 }

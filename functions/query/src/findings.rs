@@ -1,13 +1,13 @@
 //! Findings and the rules (checkpoints) that raise them.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use serde_json::json;
-use shared::http::read_audit;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use shared::{
     domain::{
+        configuration::settings::Thresholds,
         findings::{
             finding::{Finding, State},
-            rules::{RULES, Severity},
+            rules::{RULES, Rule, Severity},
         },
         identity::matching,
         text::case_folding::fold,
@@ -15,16 +15,17 @@ use shared::{
     },
     http::{
         cursor::Binding,
+        input::{Id, Query},
+        output::{Json, List},
         pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
+        parameters::{Cursor, Limit, ZoneName},
         problem::Problem,
-        read_audit::Question,
-        request::{self, Parameters},
-        search_parameters,
+        read_audit::{self, Question},
+        request, search_parameters,
     },
     services::{access_projection::access_lists::ALL, reports::names_of},
-    storage::projections::Kind,
+    storage::{keys, projections::Kind},
 };
-use strum::VariantNames;
 use tokio::time::Instant as Deadline;
 
 use crate::routes::TenantCall;
@@ -32,54 +33,75 @@ use crate::routes::TenantCall;
 /// Findings per read of the storage.
 const AT_A_TIME: usize = 100;
 
+/// The rules that raise findings.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CheckpointsAnswer {
+    pub checkpoints: &'static [Rule],
+    /// The tenant's thresholds, which some rules use.
+    pub thresholds: Thresholds,
+}
+
 /// `GET /v1/checkpoints`: the rules that raise findings. It takes no parameters.
 pub async fn rules(
-    TenantCall { scope, request, .. }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
-    Ok(request::json(200, &json!({"checkpoints": RULES, "thresholds": scope.settings.thresholds})))
+    TenantCall { scope, .. }: &TenantCall<'_>,
+    (): (),
+) -> Result<Json<CheckpointsAnswer>, Problem> {
+    let thresholds = scope.settings.thresholds.clone();
+    Ok(Json(CheckpointsAnswer { checkpoints: RULES, thresholds }))
 }
 
 /// `GET /v1/findings/{id}`: one finding.
 pub async fn one(
-    TenantCall { scope, request, .. }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
+    TenantCall { scope, .. }: &TenantCall<'_>,
+    id: Id,
+) -> Result<Json<Finding>, Problem> {
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
-    let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
+    let id = Some(id.as_str()).filter(|id| id.len() <= 256).ok_or_else(missing)?;
     let finding = scope.projection(Kind::Finding, id).await?.ok_or_else(missing)?;
-    Ok(request::json(200, &finding.read::<Finding>()?))
+    Ok(Json(finding.read()?))
+}
+
+/// The parameters of `GET /v1/findings`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct FindingsQuery {
+    /// Only findings raised at or after this time: RFC 3339, or a date or time in `tz`.
+    pub since: Option<String>,
+    /// Only findings raised before this time. A date is its first moment.
+    pub until: Option<String>,
+    pub tz: Option<ZoneName>,
+    pub state: Option<State>,
+    /// The name of a checkpoint, as `GET /v1/checkpoints` lists them.
+    #[schemars(extend("enum" = RULES.iter().map(|rule| rule.name).collect::<Vec<_>>()))]
+    pub rule: Option<String>,
+    pub severity: Option<Severity>,
+    /// The e-mail address of the owner.
+    pub owner: Option<String>,
+    /// Only findings with (`true`) or without (`false`) an owner.
+    pub owned: Option<bool>,
+    /// The id of a session.
+    pub session: Option<String>,
+    /// The id of a request for an access package.
+    pub request_id: Option<String>,
+    /// An account, by id, name or e-mail address.
+    pub account: Option<String>,
+    /// A person, by any of their ids.
+    pub person: Option<String>,
+    /// The id of a window.
+    pub window: Option<String>,
+    /// The id of an application.
+    pub application: Option<String>,
+    pub limit: Option<Limit>,
+    pub cursor: Option<Cursor>,
 }
 
 /// `GET /v1/findings`: findings, most recently raised first. Filters: time range, state, rule,
 /// severity, owner, with or without an owner (`owned`), session, request, account, person, window
 /// and application.
 pub async fn list(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let known = [
-        "since",
-        "until",
-        "tz",
-        "state",
-        "rule",
-        "severity",
-        "owner",
-        "owned",
-        "session",
-        "request_id",
-        "account",
-        "person",
-        "window",
-        "application",
-        "limit",
-        "cursor",
-    ];
-    let parameters = Parameters::read(request, &known)?;
-    let state = parameters.read_as("state", |text| {
-        text.parse::<State>()
-            .map_err(|_| format!("{text:?} must be one of {}", State::VARIANTS.join(", ")))
-    })?;
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    parameters: Query<FindingsQuery>,
+) -> Result<List<Finding>, Problem> {
+    let FindingsQuery { state, owned, .. } = parameters.values;
     parameters.read_as("rule", |text| match RULES.iter().any(|rule| rule.name == text) {
         true => Ok(()),
         false => {
@@ -87,11 +109,6 @@ pub async fn list(
             Err(format!("there is no rule {text:?}; there are {}", names.join(", ")))
         }
     })?;
-    parameters.read_as("severity", |text| {
-        text.parse::<Severity>()
-            .map_err(|_| format!("{text:?} must be one of {}", Severity::VARIANTS.join(", ")))
-    })?;
-    let owned = parameters.flag("owned")?;
     let limit = limit(&parameters)?;
     let binding =
         Binding::new(&scope.tenant, reader, "findings", &parameters.identity(&["limit", "cursor"]));
@@ -139,9 +156,9 @@ pub async fn list(
                 .listed(Kind::Finding, list, bounds, Order::Descending, after.as_deref())
                 .await?;
             for chunk in places.chunks(AT_A_TIME) {
-                let keys: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
+                let ids: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
                 let mut found: std::collections::HashMap<_, _> = scope
-                    .projections(Kind::Finding, &keys)
+                    .projections(Kind::Finding, &ids)
                     .await?
                     .into_iter()
                     .map(|it| (it.key.clone(), it))
@@ -162,7 +179,7 @@ pub async fn list(
                         }
                         page.push(finding);
                     }
-                    after = Some(format!("{at}#{key}"));
+                    after = Some(keys::list_place(*at, key));
                 }
                 if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ {
                     break 'pages true;
@@ -174,7 +191,7 @@ pub async fn list(
             after = next;
         };
         let next = after.filter(|_| goes_on).map(|place| binding.cursor(&place));
-        Ok(request::json(200, &json!({ "findings": page, "next": next })))
+        Ok(List { items: page, next })
     };
     read_audit::on_record(scope, reader.caller, Question::of_list("findings", &parameters), page)
         .await

@@ -1,4 +1,4 @@
-//! The read side of the API. In reading order: [`handle`], [`routes`] (the table of routes),
+//! The read side of the API. In reading order: [`api`], [`routes`] (the table of routes),
 //! [`events`] (list, search, one event), [`counts`], [`feed`], [`page`] (how these write a page),
 //! [`sessions`], [`windows`], [`findings`], [`reports`], [`reviews`], [`configured`] (settings,
 //! and documents of any other kind), [`runs`] (of saved searches), [`calendar`], [`streams`],
@@ -21,23 +21,26 @@ pub mod sessions;
 pub mod streams;
 pub mod windows;
 
-use shared::http::authorization;
-use shared::platform::clock;
 use std::sync::Arc;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_types::SdkConfig;
-use lambda_runtime::{Error, LambdaEvent};
 use shared::{
-    http::{authorization::Access, problem::Problem, reader::Reader, request, route},
+    http::{
+        api::Api,
+        authorization::{self, Access},
+        reader::Reader,
+        request::{self, Request},
+        route::Answer,
+    },
     platform::{
+        clock,
         deployment_key::DeploymentKey,
         environment::{ConfigError, Variables},
     },
     storage::{Database, ReadError},
 };
 
-use crate::routes::{Call, Handler, ROUTES, TenantCall};
+use crate::routes::{Call, SERVICE_ROUTES, ServiceRoute, TENANT_ROUTES, TenantCall, TenantRoute};
 
 /// What the function keeps between invocations: its configuration and clients.
 #[derive(Debug)]
@@ -57,30 +60,44 @@ impl Query {
     }
 }
 
-/// Handles one request. An error becomes a problem document, so this never returns `Err`.
-pub async fn handle(
-    function: Arc<Query>,
-    event: LambdaEvent<ApiGatewayV2httpRequest>,
-) -> Result<ApiGatewayV2httpResponse, Error> {
-    // Boxed: the SDK's futures nest too deeply for the compiler to lay out in one piece.
-    Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
+/// The API of this function.
+///
+/// # Errors
+/// A variable is missing or invalid.
+pub fn api(variables: &Variables, aws: &SdkConfig) -> Result<Api, ConfigError> {
+    let function = Arc::new(Query::new(variables, aws)?);
+    Ok(Api::default().routes(&function, SERVICE_ROUTES, dispatch_service).routes(
+        &function,
+        TENANT_ROUTES,
+        dispatch_tenant,
+    ))
 }
 
-async fn answer(
-    function: &Query,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let caller = &function.access.caller(request)?;
-    let row = route::find(ROUTES, request)?;
-    row.needs.check(caller)?;
-    match row.handler {
-        Handler::Service(answer) => answer(&Call { function, caller, request }).await,
-        Handler::Tenant(answer) => {
-            let tenant = authorization::tenant(caller, request)?;
-            let deadline = request::deadline();
-            let scope = function.database.scope(tenant, clock::now(), deadline).await?;
-            let key = function.key.read(deadline).await.map_err(ReadError::from)?;
-            answer(&TenantCall { scope, request, reader: Reader { caller, key } }).await
-        }
-    }
+fn dispatch_service<'r>(
+    function: &'r Query,
+    row: &'static ServiceRoute,
+    request: &'r Request,
+) -> Answer<'r> {
+    Box::pin(async move {
+        let caller = &function.access.caller(request)?;
+        row.needs.check(caller)?;
+        (row.handler)(&Call { function, caller, request }).await
+    })
+}
+
+fn dispatch_tenant<'r>(
+    function: &'r Query,
+    row: &'static TenantRoute,
+    request: &'r Request,
+) -> Answer<'r> {
+    Box::pin(async move {
+        let caller = &function.access.caller(request)?;
+        row.needs.check(caller)?;
+        let tenant = authorization::tenant(caller, request)?;
+        let deadline = request::deadline();
+        let scope = function.database.scope(tenant, clock::now(), deadline).await?;
+        let key = function.key.read(deadline).await.map_err(ReadError::from)?;
+        let reader = Reader { caller, key };
+        (row.handler)(&TenantCall { scope, request, reader }).await
+    })
 }

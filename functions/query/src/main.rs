@@ -1,10 +1,8 @@
 //! The Lambda binary.
 
+use shared::{http::api::Api, platform::lambda::serve};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::platform::lambda::serve(
-        |variables| query::Query::new(variables, &variables.aws()?),
-        query::handle,
-    )
-    .await
+    serve(|variables| query::api(variables, &variables.aws()?), Api::handle).await
 }

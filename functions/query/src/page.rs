@@ -1,10 +1,9 @@
 //! A page of events in JSON, limited to the size that Lambda can send.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
 use shared::{
     domain::trail::position::Position,
-    http::{pagination::MAX_ANSWER_BYTES, problem::Problem, request},
+    http::{output::JsonText, pagination::MAX_ANSWER_BYTES, problem::Problem, request},
 };
 
 /// A page that is being written.
@@ -58,15 +57,21 @@ impl Page {
         true
     }
 
-    /// The response, with `next` as the cursor of the following page.
-    pub fn finish(mut self, next: Option<&str>, scanned: Option<u64>) -> ApiGatewayV2httpResponse {
+    /// The response, with `next` as the start of the following page, to which it links by
+    /// `parameter`.
+    pub fn finish<T>(
+        mut self,
+        parameter: Option<&'static str>,
+        next: Option<String>,
+        scanned: Option<u64>,
+    ) -> JsonText<T> {
         // A cursor is base64url, which needs no escaping.
-        let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
-        self.body.push_str(&format!(r#"],"next":{next}"#));
+        let cursor = next.as_ref().map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
+        self.body.push_str(&format!(r#"],"next":{cursor}"#));
         if let Some(scanned) = scanned {
             self.body.push_str(&format!(r#","scanned":{scanned}"#));
         }
         self.body.push('}');
-        request::json_text(200, self.body)
+        JsonText::new(self.body, parameter.zip(next))
     }
 }

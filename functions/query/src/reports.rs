@@ -1,94 +1,178 @@
 //! The list of reports, and one page of a report.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use serde_json::{Value, json};
-use shared::http::read_audit;
-use shared::http::report_request;
-use shared::services::access_projection;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
 use shared::{
     domain::{
         json::object_reader::NAME_BYTES,
         reports::{
             access_reports::AccessReport,
             event_reports::EventReport,
-            report::{Described, ParameterType, Query, Report, reports},
+            report::{PARAMETERS, ParameterType, Query, Report, reports},
+            report_answer::{ReportAnswer, ReportDescriptionAnswer, ReportsAnswer},
         },
         time::time_zone,
         trail::actions::ReadingAction,
     },
     http::{
         cursor::Binding,
+        description::Operation,
+        input::{self, Id, Input, Part},
+        output::{Json, Page},
         pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
+        parameters::{Cursor, Limit, ZoneName},
         problem::Problem,
-        read_audit::Question,
-        request::{self, Parameters},
+        read_audit::{self, Question},
+        report_request,
+        request::{self, Parameters, Request},
     },
-    services::reports::{Rows, revocation_summary},
+    services::{
+        access_projection,
+        reports::{Rows, revocation_summary},
+    },
     storage::TenantScope,
 };
 use tokio::time::Instant as Deadline;
 
+pub use shared::domain::reports::report::Described;
+
 use crate::routes::{Call, TenantCall};
 
-/// `GET /v1/reports`: the reports with their parameters and columns. It takes no parameters.
-pub async fn list(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
+/// `GET /v1/reports`: the reports with their parameters and columns.
+pub async fn list(_: &Call<'_>, (): ()) -> Result<Json<ReportsAnswer>, Problem> {
     let mut described: Vec<_> = reports().collect();
     described.sort_by_key(|it| it.group);
-    let reports: Vec<Value> = described.into_iter().map(describe).collect();
-    Ok(request::json(200, &json!({ "reports": reports })))
+    let reports = described.into_iter().map(ReportDescriptionAnswer::from).collect();
+    Ok(Json(ReportsAnswer { reports }))
 }
 
-/// All that is needed to ask for a report and to draw its answer. `columns` are the titles by which an export chooses
-/// columns.
-fn describe(described: &Described) -> Value {
-    let cells = (described.columns)();
-    let titles: Vec<_> = cells.iter().map(|head| head.title).collect();
-    let inputs = described.parameters().map(|parameter| {
-        let mut input = json!(parameter);
-        input["required"] = described.needs.contains(&parameter.name).into();
+/// The name of a report in the path.
+#[derive(Debug)]
+pub struct Name(String);
+
+impl Part for Name {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        Ok(Self(request.path_parameters.get("report").cloned().unwrap_or_default()))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        let names: Vec<_> = by_name().map(|it| it.name).collect();
+        operation.path_parameter(
+            "report",
+            "The name of the report.",
+            &json!({"type": "string", "enum": names}),
+        );
+    }
+}
+
+/// The path of a report, as in the table of routes.
+pub const PATH: &str = "/v1/reports/{report}";
+
+/// Describes one report: its own parameters and rows.
+pub fn describe(described: &'static Described, operation: &mut Operation<'_>) {
+    for parameter in described.parameters() {
+        let mut schema = json!({"type": "string", "minLength": 1, "examples": [parameter.example]});
         if parameter.kind == ParameterType::Choice {
-            input["options"] = json!(described.groupings);
+            let values: Vec<_> = described.groupings.iter().map(|it| it.value.as_str()).collect();
+            schema = json!({"type": "string", "enum": values, "default": values.first()});
         }
-        input
-    });
-    json!({
-        "name": described.name, "group": described.group, "answers": described.answers, "note": described.note,
-        "parameters": described.takes, "required": described.needs, "inputs": inputs.collect::<Vec<_>>(),
-        "columns": titles, "cells": cells, "views": described.views,
-    })
+        let is_required = described.needs.contains(&parameter.name);
+        operation.query_parameter(parameter.name, is_required, meaning(parameter.name), &schema);
+    }
+    operation.query_parameters::<PagedQuery>();
+    let schema = |generator: &mut _| ReportAnswer::schema_of(described.report, generator);
+    operation.answer_with(200, "A page of the report.", schema);
+    operation.links_to_next();
 }
 
-/// `GET /v1/reports/{report}` and `GET /v1/reports/requests/{id}`: one page of a report.
+/// What a parameter means, for readers of the API's description.
+fn meaning(parameter: &str) -> &'static str {
+    match parameter {
+        "since" => {
+            "The start of the range: RFC 3339, a date or time in `tz`, or `all` for no bound. What overlaps the range is in the report."
+        }
+        "until" => "The end of the range, exclusive: a time as for `since`, or `all` for no bound.",
+        "at" => "The moment that the report is about: RFC 3339, or a date or time in `tz`.",
+        "person" => "A person, by any of their ids or e-mail addresses.",
+        "account" => "An account, by id, name or e-mail address.",
+        "target" => "A target, by id or name.",
+        "package" => "An access package, by id or name.",
+        "by" => "What each row is about.",
+        _ => "The id of a request.",
+    }
+}
+
+/// The reports at [`PATH`].
+pub fn by_name() -> impl Iterator<Item = &'static Described> {
+    reports().filter(|it| it.report != Report::Event(EventReport::Requests))
+}
+
+/// The parameters of a report. Which ones there are depends on the report.
+#[derive(Debug)]
+pub struct ReportQuery(Parameters);
+
+impl Input for ReportQuery {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        Parameters::from_query(request).map(Self)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        let schema = json!({"type": "string", "minLength": 1});
+        for parameter in PARAMETERS.iter().filter(|parameter| parameter.name != "id") {
+            operation.query_parameter(parameter.name, false, meaning(parameter.name), &schema);
+        }
+        operation.query_parameters::<PagedQuery>();
+    }
+}
+
+/// The parameters of every report.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct PagedQuery {
+    pub tz: Option<ZoneName>,
+    pub limit: Option<Limit>,
+    pub cursor: Option<Cursor>,
+}
+
+/// `GET /v1/reports/{report}`: one page of a report.
 pub async fn one(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let name = request.path_parameters.get("report").map_or("requests", String::as_str);
-    let described = Report::named(name).filter(|it| {
-        it.report != Report::Event(EventReport::Requests)
-            || !request.path_parameters.contains_key("report")
-    });
-    let described = described.ok_or_else(|| {
-        let names: Vec<_> = reports().map(|it| it.name).collect();
+    call: &TenantCall<'_>,
+    (Name(name), ReportQuery(parameters)): (Name, ReportQuery),
+) -> Result<Page<ReportAnswer>, Problem> {
+    let described = by_name().find(|it| it.name == name).ok_or_else(|| {
+        let names: Vec<_> = by_name().map(|it| it.name).collect();
         Problem::not_found(format!(
-            "there is no report {name:?}; there are {} (requests as requests/<id>)",
+            "there is no report {name:?}; there are {} and requests/<id>",
             names.join(", ")
         ))
     })?;
-    let mut known: Vec<&str> =
-        described.takes.iter().copied().filter(|name| *name != "id").collect();
-    known.extend(["tz", "limit", "cursor"]);
-    let mut parameters = Parameters::read(request, &known)?;
-    if let Some(id) = request.path_parameters.get("id") {
-        let missing =
-            || Problem::not_found("there is no request with this id in the tenant's trail");
-        parameters
-            .set("id", Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?);
-    }
+    let known: Vec<&str> =
+        described.takes.iter().copied().chain(["tz", "limit", "cursor"]).collect();
+    parameters.refuse_others(&known)?;
+    run(call, described, &parameters).await
+}
+
+/// `GET /v1/reports/requests/{id}`: all that is known about one request.
+pub async fn request(
+    call: &TenantCall<'_>,
+    (id, query): (Id, input::Query<PagedQuery>),
+) -> Result<Page<ReportAnswer>, Problem> {
+    let missing = || Problem::not_found("there is no request with this id in the tenant's trail");
+    let id = Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
+    let mut parameters = query.into_parameters();
+    parameters.set("id", id);
+    run(call, Report::Event(EventReport::Requests).described(), &parameters).await
+}
+
+async fn run(
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    described: &'static Described,
+    parameters: &Parameters,
+) -> Result<Page<ReportAnswer>, Problem> {
     let zone = time_zone::zone(parameters.get("tz").unwrap_or(&scope.settings.zone));
     let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
-    let query = report_request::read_query(described, &parameters, &zone)?;
-    let limit = limit(&parameters)?;
+    let query = report_request::read_query(described, parameters, &zone)?;
+    let limit = limit(parameters)?;
     let binding = Binding::new(
         &scope.tenant,
         reader,
@@ -108,12 +192,12 @@ pub async fn one(
 
 async fn page(
     scope: &TenantScope<'_>,
-    described: &Described,
+    described: &'static Described,
     query: Query,
     limit: usize,
     after: Option<String>,
     binding: &Binding<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<Page<ReportAnswer>, Problem> {
     let mut rows = Rows::of(scope, query.clone(), after.clone()).await?;
     let (mut page, mut bytes, mut last) = (Vec::new(), 0, None);
     let is_end = loop {
@@ -139,26 +223,29 @@ async fn page(
         return Err(Problem::not_found("there is no request with this id in the tenant's trail"));
     }
     let next = last.filter(|_| !is_end).map(|place| binding.cursor(&place));
-    let mut answer =
-        json!({"report": described.name, "as_of": scope.now, "rows": page, "next": next});
-    if let Some(note) = described.note {
-        answer["note"] = note.into();
-    }
-    if described.report == Report::Access(AccessReport::Revocation) && after.is_none() {
-        answer["summary"] = json!(revocation_summary(scope, &query).await?);
-    }
+    let summary = match described.report {
+        Report::Access(AccessReport::Revocation) if after.is_none() => {
+            Some(revocation_summary(scope, &query).await?)
+        }
+        _ => None,
+    };
     // The trail knows nothing of the time before its first event. The answer says so, because an
     // empty report must not read as "nothing happened".
     let known_since = access_projection::known_since(scope).await?;
-    answer["known_since"] = json!(known_since);
     let reaches_back = match (query.at, query.since) {
         (Some(first), _) | (None, Some(first)) => known_since.is_none_or(|known| first < known),
         (None, None) => false,
     };
-    if reaches_back {
-        let note = "what was before the first imported record is not known";
-        let more = answer["note"].as_str().map(|more| format!("{more}; {note}"));
-        answer["note"] = more.unwrap_or_else(|| note.to_owned()).into();
-    }
-    Ok(request::json(200, &answer))
+    let unknown = reaches_back.then_some("what was before the first imported record is not known");
+    let notes: Vec<_> = described.note.into_iter().chain(unknown).collect();
+    let body = ReportAnswer {
+        report: described.report,
+        as_of: scope.now,
+        rows: page,
+        next: next.clone(),
+        known_since,
+        note: Some(notes.join("; ")).filter(|note| !note.is_empty()),
+        summary,
+    };
+    Ok(Page { body, next })
 }

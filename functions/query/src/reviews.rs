@@ -1,17 +1,21 @@
 //! Access reviews: the list, one review with its progress, and its items.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use shared::services::reviews;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use shared::{
     domain::reviews::{
-        review::{self, Review, STATES},
+        review::{self, Review, ReviewState},
+        review_answer::{ReviewAnswer, ReviewItemAnswer},
         review_item::Item,
     },
     http::{
+        input::{Id, Query},
+        output::{Json, List},
         pagination,
+        parameters::{Cursor, Limit},
         problem::Problem,
-        request::{self, Parameters},
     },
+    services::reviews,
     storage::TenantScope,
 };
 
@@ -21,67 +25,79 @@ fn missing() -> Problem {
     Problem::not_found("no review with this id is in the tenant's trail")
 }
 
-async fn named(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<Review, Problem> {
-    let id =
-        request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
+async fn named(scope: &TenantScope<'_>, id: &Id) -> Result<Review, Problem> {
+    let id = Some(id.as_str()).filter(|id| review::is_id(id)).ok_or_else(missing)?;
     reviews::review(scope, id).await?.ok_or_else(missing)
 }
 
 /// `GET /v1/reviews/{id}`: one review.
 pub async fn one(
-    TenantCall { scope, request, .. }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
-    Ok(request::json(200, &named(scope, request).await?.answered(scope.now)))
+    TenantCall { scope, .. }: &TenantCall<'_>,
+    id: Id,
+) -> Result<Json<ReviewAnswer>, Problem> {
+    Ok(Json(named(scope, &id).await?.answered(scope.now)))
+}
+
+/// The parameters of `GET /v1/reviews`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ReviewsQuery {
+    pub state: Option<ReviewState>,
+    pub limit: Option<Limit>,
+    pub cursor: Option<Cursor>,
 }
 
 /// `GET /v1/reviews`: reviews, newest first, optionally filtered by state.
 pub async fn list(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
-    let state = parameters.read_as("state", |text| {
-        let known = STATES.iter().find(|state| **state == text);
-        known.copied().ok_or_else(|| format!("{text:?} must be one of {}", STATES.join(", ")))
-    })?;
-    let is_wanted = |review: &Review| state.is_none_or(|state| review.state(scope.now) == state);
-    let read = async |after: Option<&str>| {
-        let (reviews, goes_on) = reviews::reviews(scope, after).await?;
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    parameters: Query<ReviewsQuery>,
+) -> Result<List<ReviewAnswer>, Problem> {
+    let state = parameters.values.state;
+    let is_wanted = &|review: &Review| state.is_none_or(|state| review.state(scope.now) == state);
+    let read = |after: Option<String>| async move {
+        let (reviews, goes_on) = reviews::reviews(scope, after.as_deref()).await?;
         let answered = |review: Option<Review>| {
             review.filter(is_wanted).map(|review| review.answered(scope.now))
         };
         let read = reviews.into_iter().map(|(place, review)| (place, answered(review)));
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    pagination::list(scope, reader, &parameters, "reviews", read).await
+    pagination::list(scope, reader, &parameters, read).await
+}
+
+/// The parameters of `GET /v1/reviews/{id}/items`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ItemsQuery {
+    /// Only items with (`true`) or without (`false`) a decision.
+    pub decided: Option<bool>,
+    pub limit: Option<Limit>,
+    pub cursor: Option<Cursor>,
 }
 
 /// `GET /v1/reviews/{id}/items`: the items of a review in the order of their ids, optionally only
 /// those with or without a decision. Each item shows the current state of what is reviewed.
 pub async fn items(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let mut parameters = Parameters::read(request, &["decided", "limit", "cursor"])?;
-    let is_decided = parameters.flag("decided")?;
-    let review = named(scope, request).await?;
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    (id, query): (Id, Query<ItemsQuery>),
+) -> Result<List<ReviewItemAnswer>, Problem> {
+    let is_decided = query.values.decided;
+    let mut parameters = query.into_parameters();
+    let review = named(scope, &id).await?;
     // Binds the cursor to this review.
     parameters.set("review", &review.id);
-    let read = async |after: Option<&str>| {
-        let (items, goes_on) = reviews::review_items(scope, &review, after).await?;
+    let review = &review;
+    let read = |after: Option<String>| async move {
+        let (items, goes_on) = reviews::review_items(scope, review, after.as_deref()).await?;
         let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
         let is_wanted =
             |item: &Item| is_decided.is_none_or(|decided| item.decided.is_some() == decided);
         let wanted: Vec<_> = items.into_iter().filter(is_wanted).collect();
         let mut shown =
-            wanted.iter().zip(reviews::shown_items(scope, &review, &wanted).await?).peekable();
+            wanted.iter().zip(reviews::shown_items(scope, review, &wanted).await?).peekable();
         let read = ids.into_iter().map(|id| {
             let answer = shown.next_if(|(item, _)| item.id == id).map(|(_, answer)| answer);
             (id, answer)
         });
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    pagination::list(scope, reader, &parameters, "items", read).await
+    pagination::list(scope, reader, &parameters, read).await
 }

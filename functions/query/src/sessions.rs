@@ -1,11 +1,8 @@
 //! Sessions, computed from their events: the list, and one session.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::Serialize;
-use serde_json::{Value, json};
-use shared::http::read_audit;
-use shared::services::windows;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use shared::{
     domain::{
         access::{access_key::Key, access_record::Access, session::Story},
@@ -17,15 +14,19 @@ use shared::{
             position::Position,
             search::{Order, Range},
         },
+        windows::window_answer::WindowAnswer,
     },
     http::{
         cursor::Binding,
+        input::{Id, Query},
+        output::{Json, List, Listed},
         pagination::{TIME_FOR_ONE_READ, limit},
+        parameters::{Cursor, Limit, ZoneName},
         problem::Problem,
-        read_audit::Question,
-        request::{self, Parameters},
+        read_audit::{self, Question},
         search_parameters::range,
     },
+    services::windows,
     storage::{
         TenantScope,
         keys::{self, Lane, Part},
@@ -44,24 +45,31 @@ const AT_ONCE: usize = 8;
 
 /// `GET /v1/sessions/{id}`: one session. 404 when the tenant's trail has no event of it.
 pub async fn one(
-    TenantCall { scope, request, .. }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
+    TenantCall { scope, .. }: &TenantCall<'_>,
+    id: Id,
+) -> Result<Json<Session>, Problem> {
     let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
-    let id = request
-        .path_parameters
-        .get("id")
-        .filter(|id| id.len() <= NAME_BYTES)
-        .ok_or_else(missing)?;
-    let session = session(scope, id).await?;
-    session.map(|session| request::json(200, &session)).ok_or_else(missing)
+    let id = Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
+    session(scope, id).await?.map(Json).ok_or_else(missing)
+}
+
+/// The parameters of `GET /v1/sessions`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct SessionsQuery {
+    /// Only sessions requested at or after this time: RFC 3339, or a date or time in `tz`.
+    pub since: Option<String>,
+    /// Only sessions requested before this time. A date is its first moment.
+    pub until: Option<String>,
+    pub tz: Option<ZoneName>,
+    pub limit: Option<Limit>,
+    pub cursor: Option<Cursor>,
 }
 
 /// `GET /v1/sessions`: the sessions requested in a time range, most recently requested first.
 pub async fn list(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    parameters: Query<SessionsQuery>,
+) -> Result<List<Session>, Problem> {
     let limit = limit(&parameters)?.min(MOST);
     let binding =
         Binding::new(&scope.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
@@ -76,7 +84,7 @@ async fn page(
     range: Range,
     limit: usize,
     binding: &Binding<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+) -> Result<List<Session>, Problem> {
     let after = range.after.clone();
     let mut events = scope.list(Index::ByTime, range, Pace::Megabytes, &[Lane::Shown]);
     let mut ids: Vec<String> = Vec::new();
@@ -107,20 +115,23 @@ async fn page(
     let sessions: Vec<_> = ids.iter().map(|id| session(scope, id)).collect();
     let sessions: Vec<Option<Session>> =
         stream::iter(sessions).buffered(AT_ONCE).try_collect().await?;
-    let sessions: Vec<Session> = sessions.into_iter().flatten().collect();
     let next = next.map(|position| binding.cursor(&position));
-    Ok(request::json(200, &json!({ "sessions": sessions, "next": next })))
+    Ok(List { items: sessions.into_iter().flatten().collect(), next })
 }
 
 /// A session in a response.
-#[derive(Serialize)]
-struct Session {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Session {
     #[serde(flatten)]
-    story: Story,
+    pub story: Story,
     /// The window that the session opened, in its current state.
-    window: Option<Value>,
+    pub window: Option<WindowAnswer>,
     /// The ids of the findings about the session that are not closed.
-    findings: Vec<String>,
+    pub findings: Vec<String>,
+}
+
+impl Listed for Session {
+    const LIST: &'static str = "sessions";
 }
 
 /// Reads the session's events and summarizes them; `None` if there are none.

@@ -1,23 +1,28 @@
 //! Windows: the times during which accounts may be enabled, and how each window ended.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use serde_json::json;
-use shared::http::read_audit;
-use shared::services::window_orders;
-use shared::services::windows;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use shared::{
     domain::{
         text::case_folding::fold_identity,
         trail::event::Party,
-        windows::window::{STATES, Window},
+        windows::{
+            window::{Window, WindowState},
+            window_answer::WindowAnswer,
+            window_commands::EndOrderAnswer,
+        },
     },
     http::{
+        input::{Id, Query},
+        output::{Json, List, Page},
         pagination,
+        parameters::{Cursor, Limit, PageQuery},
         problem::Problem,
-        read_audit::Question,
-        request::{self, Parameters},
+        read_audit::{self, Question},
     },
+    services::{window_orders, windows},
 };
+use strum::VariantNames;
 
 use crate::routes::TenantCall;
 
@@ -25,56 +30,67 @@ use crate::routes::TenantCall;
 /// years, and those of one account may be few among them.
 const MOST_READ: usize = 2000;
 
-const OVERDUE: &str = STATES[3];
-const CLOSED: &str = STATES[4];
-
 /// `GET /v1/windows/{id}`: one window.
 pub async fn one(
-    TenantCall { scope, request, .. }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
+    TenantCall { scope, .. }: &TenantCall<'_>,
+    id: Id,
+) -> Result<Json<WindowAnswer>, Problem> {
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
-    let id = request::configured_id(request).map_err(|_| missing())?;
-    let window = windows::window(scope, id).await?.ok_or_else(missing)?.window;
-    Ok(request::json(200, &window.answered(scope.now)))
+    let window = windows::window(scope, id.or(missing)?).await?.ok_or_else(missing)?.window;
+    Ok(Json(window.answered(scope.now)))
+}
+
+/// The parameters of `GET /v1/windows`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct WindowsQuery {
+    /// States, separated by commas: `scheduled`, `open`, `claimed`, `overdue`, `closed`. All states, if
+    /// it is left out.
+    pub state: Option<String>,
+    /// An account, by id, name or e-mail address.
+    pub account: Option<String>,
+    /// The id of an application.
+    pub application: Option<String>,
+    pub limit: Option<Limit>,
+    pub cursor: Option<Cursor>,
 }
 
 /// `GET /v1/windows`: windows, newest first, filtered by account, application or states
 /// (`state=open,overdue`). Closed windows are read only if they are requested.
 pub async fn list(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters =
-        Parameters::read(request, &["state", "account", "application", "limit", "cursor"])?;
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    parameters: Query<WindowsQuery>,
+) -> Result<List<WindowAnswer>, Problem> {
     let states = parameters.read_as("state", |text| {
         let known = |text: &str| {
-            let state = STATES.iter().find(|state| **state == text).copied();
-            state.ok_or_else(|| format!("{text:?} must be one of {}", STATES.join(", ")))
+            text.parse::<WindowState>().map_err(|_| {
+                format!("{text:?} must be one of {}", WindowState::VARIANTS.join(", "))
+            })
         };
         text.split(',').map(known).collect::<Result<Vec<_>, _>>()
     })?;
     let account = parameters.get("account").map(fold_identity);
     let application = parameters.get("application");
-    let is_wanted = |window: &Window| {
+    let is_wanted = &|window: &Window| {
         states.as_ref().is_none_or(|states| states.contains(&window.state(scope.now)))
             && account.as_ref().is_none_or(|account| window.is_called(account))
             && application.is_none_or(|id| {
                 window.application.as_ref().is_some_and(|application| application.id == id)
             })
     };
-    let answered = |window: &Window| is_wanted(window).then(|| window.answered(scope.now));
+    let answered = &|window: &Window| is_wanted(window).then(|| window.answered(scope.now));
     let asked = pagination::Asked::read(scope, reader, &parameters, "windows")?;
     let page = async {
         match (states.as_deref(), parameters.get("account")) {
-            (Some(states), Some(account)) if !states.contains(&CLOSED) => {
+            (Some(states), Some(account)) if !states.contains(&WindowState::Closed) => {
                 let named = Party { name: Some(account.to_owned()), ..Party::default() };
                 let mut windows = windows::open_windows_of(scope, &named).await?;
                 windows.sort_unstable_by(|a, b| b.window.id.cmp(&a.window.id));
-                let read = async |before: Option<&str>| {
+                let windows = &windows;
+                let read = |before: Option<String>| async move {
                     let rest = windows
                         .iter()
                         .map(|it| &it.window)
-                        .filter(|it| before.is_none_or(|id| it.id.as_str() < id));
+                        .filter(|it| before.as_ref().is_none_or(|id| it.id < *id));
                     Ok::<_, Problem>((
                         rest.map(|window| (window.id.clone(), answered(window))).collect(),
                         false,
@@ -82,11 +98,15 @@ pub async fn list(
                 };
                 asked.answer(scope, read).await
             }
-            (Some(states), _) if !states.contains(&CLOSED) => {
-                let has_others = states.iter().any(|state| *state != OVERDUE);
-                let live = windows::live_windows(scope, states.contains(&OVERDUE), has_others);
-                let read = async |before: Option<&str>| {
-                    let (page, goes_on) = live.page(before).await?;
+            (Some(states), _) if !states.contains(&WindowState::Closed) => {
+                let has_others = states.iter().any(|state| *state != WindowState::Overdue);
+                let live = &windows::live_windows(
+                    scope,
+                    states.contains(&WindowState::Overdue),
+                    has_others,
+                );
+                let read = |before: Option<String>| async move {
+                    let (page, goes_on) = live.page(before.as_deref()).await?;
                     let read = |(id, window): (String, Option<Window>)| {
                         (id, window.as_ref().and_then(answered))
                     };
@@ -95,8 +115,8 @@ pub async fn list(
                 asked.answer(scope, read).await
             }
             _ => {
-                let read = async |before: Option<&str>| {
-                    let (windows, goes_on) = windows::windows(scope, before).await?;
+                let read = |before: Option<String>| async move {
+                    let (windows, goes_on) = windows::windows(scope, before.as_deref()).await?;
                     let read = |window: Window| (window.id.clone(), answered(&window));
                     Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
                 };
@@ -108,17 +128,29 @@ pub async fn list(
         .await
 }
 
+/// An order to end windows, with one page of the windows that it has ended.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OrderPage {
+    #[serde(flatten)]
+    pub order: EndOrderAnswer,
+    /// How many windows it has ended so far.
+    pub ended: u64,
+    pub windows: Vec<WindowAnswer>,
+    /// The cursor of the next page; null on the last one.
+    pub next: Option<String>,
+}
+
 /// `GET /v1/windows/orders/{id}`: the progress of an order to end windows, and the current state
 /// of the windows that it has ended so far.
 pub async fn order(
-    TenantCall { scope, request, reader }: &TenantCall<'_>,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["limit", "cursor"])?;
+    TenantCall { scope, reader, .. }: &TenantCall<'_>,
+    (id, parameters): (Id, Query<PageQuery>),
+) -> Result<Page<OrderPage>, Problem> {
     let missing = || Problem::not_found("no order with this id is in the tenant's trail");
-    let id = request::configured_id(request).map_err(|_| missing())?;
+    let id = id.or(missing)?;
     let stored = window_orders::order(scope, id).await?.ok_or_else(missing)?;
-    let read = async |after: Option<&str>| {
-        let (page, goes_on) = window_orders::ended_by(scope, id, after).await?;
+    let read = |after: Option<String>| async move {
+        let (page, goes_on) = window_orders::ended_by(scope, id, after.as_deref()).await?;
         let read = |(id, window): (String, Option<Window>)| {
             (id, window.map(|window| window.answered(scope.now)))
         };
@@ -129,9 +161,8 @@ pub async fn order(
     let (windows, next) =
         read_audit::on_record(scope, reader.caller, Question::of_order(id, &parameters), page)
             .await?;
-    let mut answer = stored.order.answered(&stored.progress);
-    answer["ended"] = json!(window_orders::count_ended_by(scope, id).await?);
-    answer["windows"] = json!(windows);
-    answer["next"] = json!(next);
-    Ok(request::json(200, &answer))
+    let order = stored.order.answered(&stored.progress);
+    let ended = window_orders::count_ended_by(scope, id).await?;
+    let body = OrderPage { order, ended, windows, next: next.clone() };
+    Ok(Page { body, next })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -11,7 +12,14 @@ use shared::domain::configuration::application::SECRET_VARIABLE;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Data, Functions, Options, Running, TokenRequest, demo};
+use crate::{
+    Data, Functions, Options, Running, TokenRequest, demo,
+    openapi::{self, reference},
+};
+
+/// The files that are made from the description of the API, with their paths from the root.
+const DESCRIPTION: &str = "functions/portal/openapi.json";
+const GUIDE: &str = "docs/api.md";
 
 /// Runs the stack with the arguments of the command line until a signal stops it.
 ///
@@ -19,6 +27,9 @@ use crate::{Data, Functions, Options, Running, TokenRequest, demo};
 /// A sentence that says what to do.
 pub async fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
+    if arguments.describe {
+        return describe();
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     let (mut interrupt, mut terminate) =
@@ -36,6 +47,23 @@ pub async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Writes the description of the API, and the tables of calls in its guide, into the checkout from
+/// which this program was built.
+fn describe() -> Result<(), Box<dyn Error>> {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let about =
+        |path: &'static str| move |error: io::Error| format!("{path} of the checkout: {error}");
+    let document = openapi::document();
+    let guide = fs::read_to_string(checkout.join(GUIDE)).map_err(about(GUIDE))?;
+    let guide = reference::with_calls(&guide, &document)?;
+    let description = format!("{document:#}\n");
+    for (path, text) in [(DESCRIPTION, description), (GUIDE, guide)] {
+        fs::write(checkout.join(path), text).map_err(about(path))?;
+        writeln!(io::stdout(), "{path}")?;
+    }
+    Ok(())
+}
+
 /// Runs Jit Audit on this machine.
 #[derive(Parser)]
 #[command(name = "local")]
@@ -49,6 +77,9 @@ struct Arguments {
     /// Keep data in memory only; it is lost at the end
     #[arg(long, conflicts_with = "data")]
     memory: bool,
+    /// Write the description of the API (OpenAPI) and the tables of its guide into the checkout, and end
+    #[arg(long)]
+    describe: bool,
     /// Load a week of demonstration data
     #[arg(long)]
     demo: bool,
@@ -67,7 +98,7 @@ impl Arguments {
     /// The options for the stack.
     fn options(&self) -> io::Result<Options> {
         let path = self.template.clone().unwrap_or_else(default_template);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        let text = fs::read_to_string(&path).map_err(|error| {
             let problem = format!(
                 "the template {}: {error}. Name another with --template FILE",
                 path.display()
@@ -103,10 +134,11 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Prints the line `ready` and tokens to paste into a shell.
+/// Prints the line `ready`, where the API is described, and tokens to paste into a shell.
 fn greet(stack: &Running) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "ready {}", stack.url())?;
+    writeln!(out, "description {}/openapi.json", stack.url())?;
     let day = 24 * 60 * 60;
     let caller = TokenRequest {
         tenant: Some(demo::TENANT.into()),

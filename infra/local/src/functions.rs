@@ -7,7 +7,10 @@ use futures::future::LocalBoxFuture;
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use shared::platform::environment::{ConfigError, Variables};
+use shared::{
+    http::api::Api,
+    platform::environment::{ConfigError, Variables},
+};
 
 use crate::aws;
 
@@ -26,13 +29,16 @@ impl Functions {
     pub fn all() -> Self {
         let mut functions = Self::default();
         functions = functions.add("disable", disable::Disable::new, disable::handle);
-        functions = functions.add("export", export::Export::new, export::handle);
+        functions = functions.add(
+            "export",
+            |variables, aws| Ok(export::Function::from(export::Export::new(variables, aws)?)),
+            export::handle,
+        );
         functions = functions.add("forward", forward::Forward::new, forward::handle);
-        functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
-        functions = functions.add("manage", manage::Manage::new, manage::handle);
-        functions =
-            functions.add("portal", |variables, _| portal::Portal::new(variables), portal::handle);
-        functions = functions.add("query", query::Query::new, query::handle);
+        functions = functions.add("ingest", ingest::api, Api::handle);
+        functions = functions.add("manage", manage::api, Api::handle);
+        functions = functions.add("portal", |variables, _| portal::api(variables), Api::handle);
+        functions = functions.add("query", query::api, Api::handle);
         functions = functions.add("watch", watch::Watch::new, watch::handle);
         functions
     }

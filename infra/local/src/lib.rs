@@ -11,6 +11,7 @@
 //! - `gate` admits only requests to them that are signed with the key of this run.
 //! - `gateway` serves HTTP requests, `authorizer` checks their tokens, `issuer` mints tokens for development.
 //! - `schedule` and `stream` call functions on their own.
+//! - `openapi` describes the API.
 //! - `demo` loads a week of demonstration data. `command` is the program `cargo run -p local`.
 
 mod authorizer;
@@ -27,6 +28,7 @@ mod http_server;
 mod invoke;
 mod issuer;
 mod known;
+pub mod openapi;
 mod plan;
 mod publish;
 mod schedule;

@@ -1,5 +1,6 @@
 //! An access record in an API response.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -13,75 +14,103 @@ use crate::{
     trail::event::{Actor, EventId, Party, Ticket},
 };
 
-/// An access record in an API response: without internal fields, with derived ones.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// An access record: one grant to one person, from the request to the verified revocation.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AccessAnswer {
     pub id: String,
     pub kind: Kind,
     pub state: AccessStatus,
+    /// The source's id of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The source's id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The id of the window that the request opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
+    /// Who requested the access.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requester: Option<Actor>,
+    /// The person whom the access is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Party>,
+    /// The account that the person uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<Party>,
+    /// What is accessed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
+    /// The requested roles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
+    /// The policy under which the access was requested or approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<UnderPolicy>,
+    /// The source's id of the resulting assignment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assignment: Option<String>,
+    /// The number of approvals that each role needs; 0 if no approval is needed.
     pub approvals_needed: u32,
+    /// The decisions of approvers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
+    /// When the access was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_at: Option<Instant>,
+    /// When the last necessary approval was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved_at: Option<Instant>,
+    /// When the access started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_used_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Instant>,
+    /// The number of uses.
     pub uses: u32,
+    /// True if there are more uses than are counted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more_uses: bool,
+    /// True if there are more steps than the record holds.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more_steps: bool,
+    /// The planned start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Instant>,
+    /// The planned end, including extensions and early ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Instant>,
+    /// When the access ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_cause: Option<EndCause>,
+    /// The proof that the access has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
+    /// The delay of the end after the planned one, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness_ms: Option<i64>,
+    /// What explains a log-on. Absent if no request is known, and for other kinds of access.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explained: Option<Explained>,
+    /// The decisions about the access in reviews.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<Reviewed>,
+    /// The ids of the events, in the order in which they occurred.
     pub events: Vec<EventId>,
-    /// The explanation of a log-on in words.
+    /// What explains a log-on, in words. Absent for other kinds of access.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// The ids of the open findings about the access.
     pub findings: Vec<String>,
+    /// How long the access lasted, in milliseconds. Null while it continues.
     pub duration_ms: Option<i64>,
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,8 +23,10 @@ use crate::{
     trail::event::{Actor, Event, EventId, Party, Ticket},
 };
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The kind of an access record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "AccessKind")]
 pub enum Kind {
     /// A session with roles.
     Session,
@@ -31,16 +34,21 @@ pub enum Kind {
     Package,
     /// A privileged account that is enabled for a limited time.
     Account,
+    /// A log-on to a computer.
     Computer,
 }
 
 /// The state of access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessStatus {
+    /// Requested, but not decided.
     Requested,
     /// Approved, but not started.
     Approved,
+    /// An approver denied it.
     Denied,
     /// Nobody decided in time.
     TimedOut,
@@ -48,15 +56,17 @@ pub enum AccessStatus {
     Canceled,
     /// It could not be granted.
     Failed,
+    /// It has started and not ended.
     Active,
+    /// It has ended.
     Ended,
 }
 
 /// The policy under which access was requested or approved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UnderPolicy {
     pub id: String,
-    /// The package's version, if the source states one.
+    /// The version of the package or policy, if the source states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,9 +74,12 @@ pub struct UnderPolicy {
 }
 
 /// A decision about the access in a review.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AccessReviewed")]
 pub struct Reviewed {
+    /// The id of the review.
     pub review: String,
+    #[schemars(with = "crate::reviews::review_item::Decision")]
     pub decision: String,
     pub by: Actor,
     pub at: Instant,

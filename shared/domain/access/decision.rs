@@ -1,5 +1,6 @@
 //! The decisions of approvers about a request.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,14 +15,17 @@ pub(super) const FIRST_DECISIONS: usize = 40;
 pub(super) const LAST_DECISIONS: usize = 20;
 
 /// An approver's verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ApprovalVerdict")]
 pub enum Verdict {
     Approved,
     Denied,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A decision of an approver about a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ApprovalDecision")]
 pub struct Decision {
     pub verdict: Verdict,
     pub by: Actor,
@@ -29,13 +33,13 @@ pub struct Decision {
     /// The reason, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The roles that it is about; empty for all roles.
+    /// The roles that it is about. Absent if it is about all roles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// The approval policy under which it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
-    /// The event that records it.
+    /// The id of the event that records it.
     pub event: EventId,
 }
 

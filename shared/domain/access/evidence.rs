@@ -1,5 +1,6 @@
 //! The end of access and its verification.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,9 +10,11 @@ use crate::{
     trail::event::{Event, EventId, Recorded, Scope},
 };
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Why access ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndCause {
+    /// Its planned end was reached.
     Expired,
     /// The recipient ended it.
     Canceled,
@@ -31,8 +34,9 @@ pub enum EndCause {
 }
 
 /// The source that confirms the end of access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "EndProof")]
 pub enum Proof {
     /// The directory, read after the account was disabled.
     ReadBack,
@@ -42,13 +46,14 @@ pub enum Proof {
     Source,
 }
 
-/// The verification that access has ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The proof that access has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "EndVerified")]
 pub struct Verified {
-    /// Since when the end is known.
+    /// When the end was proved.
     pub at: Instant,
     pub by: Proof,
-    /// The event that records it.
+    /// The id of the event that records it.
     pub event: EventId,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,13 +20,14 @@ use crate::{
 /// The duration of a log-on for which no log-off is known.
 pub const LOG_ON_LASTS: Duration = Duration::from_secs(12 * 3600);
 
-/// The explanation of a log-on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What explains a log-on to a computer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "LogOnExplained")]
 pub enum Explained {
-    /// The key of an access record that covers the account at that time.
+    /// The id of the access record that covers the account at that time.
     Access(String),
-    /// The event of an offline code.
+    /// The id of the event of an offline code.
     OfflineCode(EventId),
 }
 

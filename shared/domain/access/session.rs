@@ -4,6 +4,7 @@
 //! It is computed from the events alone, in the order in which they occurred. A late event
 //! therefore has the same effect as a timely one, and the session never disagrees with the trail.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -15,23 +16,28 @@ use crate::{
     },
 };
 
-/// One session, from CREATED to its end.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A session computed from its events, from the request to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "SessionStory")]
 pub struct Story {
     /// The source's id.
     pub id: String,
-    /// The state. None if no event implies one.
+    /// The state. Null if no event implies one.
     pub state: Option<State>,
+    /// The name of the person who requested it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
+    /// What is accessed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
-    /// The user generated for it; `TBD` until it is granted.
+    /// The user name that is generated for it; `TBD` until it is granted.
     pub username: String,
+    /// The planned start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Instant>,
+    /// The planned end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Instant>,
     /// Number of approvals that each role needs.
@@ -46,18 +52,22 @@ pub struct Story {
     pub timeline: Vec<Step>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A role of a session.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "SessionRole")]
 pub struct Role {
+    /// The name of the role.
     pub role: String,
-    /// CREATED, APPROVED or DENIED.
+    /// `CREATED`, `APPROVED` or `DENIED`.
     pub state: State,
     pub decisions: Vec<Decision>,
 }
 
-/// One approval or denial of a role.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// An approval or denial of a role.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "RoleDecision")]
 pub struct Decision {
-    /// APPROVED or DENIED.
+    /// `APPROVED` or `DENIED`.
     pub state: State,
     /// The approver's name, as in sentences.
     pub by: String,
@@ -65,18 +75,21 @@ pub struct Decision {
     /// The reason, if stated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The event that records it.
+    /// The id of the event that records it.
     pub event: EventId,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// An event of a session.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "SessionStep")]
 pub struct Step {
+    /// The id of the event.
     pub event: EventId,
     pub occurred_at: Instant,
     pub recorded_at: Instant,
-    /// The text of the Action column.
+    /// The name of the step on the page.
     pub label: String,
-    /// The sentence.
+    /// What happened, as a sentence.
     pub message: String,
     /// Whether the step is allowed after the earlier ones. A step that is not changes no state.
     pub fits: bool,

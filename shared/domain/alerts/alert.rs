@@ -6,11 +6,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     alerts::{
-        alert_text::{of_report, sentence, shortened},
+        alert_text::{self, of_report, sentence},
         delivery::{Progress, State},
     },
     configuration::{
@@ -21,7 +22,7 @@ use crate::{
     findings::rules::Severity,
     time::timestamp::Instant,
     trail::{
-        actions::{FindingAction, message_template::escaped},
+        actions::FindingAction,
         event::{EventId, Outcome, Recorded, Tenant},
     },
 };
@@ -96,25 +97,12 @@ impl Alert {
         let rule = if rules.len() == 1 { worst.rule.clone() } else { GROUP_RULE.to_owned() };
         let mut rules: Vec<(&str, usize)> = rules.into_iter().collect();
         rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let listed: Vec<String> =
-            rules.iter().map(|(rule, count)| format!("{count} {rule}")).collect();
-        let severity =
-            worst.severity.map_or_else(String::new, |severity| format!(", {severity} at most"));
         let first: Vec<&str> = std::iter::once(worst)
             .chain(alerts.iter().copied().filter(|alert| alert.id != worst.id))
             .take(GROUP_SENTENCES)
             .map(|alert| alert.sentence.as_str())
             .collect();
-        let more = match alerts.len() - first.len() {
-            0 => String::new(),
-            more => format!(" And {more} more."),
-        };
-        let head = escaped(&format!(
-            "{} findings in the trail of {tenant}{severity}: {}.",
-            alerts.len(),
-            listed.join(", ")
-        ));
-        let sentence = shortened(format!("{head} {}{more}", first.join(" ")));
+        let sentence = alert_text::of_several(tenant, alerts.len(), worst.severity, &rules, &first);
         Some(Self { count: alerts.len(), finding: None, rule, sentence, ..worst.clone() })
     }
 
@@ -192,11 +180,6 @@ impl Alert {
         test: &EventId,
         now: Instant,
     ) -> Self {
-        let sentence = format!(
-            "Test message of Jit Audit to channel {} of {tenant}, asked for by {}. Nothing is wrong.",
-            channel.id,
-            escaped(asked_by)
-        );
         Self {
             id: id(tenant, now, test, &channel.id),
             channel: channel.id.clone(),
@@ -205,7 +188,7 @@ impl Alert {
             event: None,
             rule: TEST_RULE.to_owned(),
             severity: None,
-            sentence: shortened(sentence),
+            sentence: alert_text::of_test(tenant, &channel.id, asked_by),
             occurred_at: now,
             queued_at: now,
             as_it_was: None,
@@ -272,57 +255,70 @@ fn coded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, CODED).to_string()
 }
 
-/// An alert in an API response. It never contains the webhook's address.
-#[derive(Clone, Debug, Serialize)]
-pub struct Answered {
-    id: String,
-    channel: String,
-    kind: Kind,
+/// An alert: a message to one channel about one finding or report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AlertAnswer {
+    pub id: String,
+    /// The id of the channel.
+    pub channel: String,
+    pub kind: Kind,
+    /// The id of the finding that the alert is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    finding: Option<String>,
+    pub finding: Option<String>,
+    /// The id of the export that contains the report's files, if one was created.
     #[serde(skip_serializing_if = "Option::is_none")]
-    export: Option<String>,
-    rule: String,
+    pub export: Option<String>,
+    /// The rule of the finding, or `report.ready`, `report.failed` or `alert.test`.
+    pub rule: String,
+    /// The severity of the finding.
     #[serde(skip_serializing_if = "Option::is_none")]
-    severity: Option<Severity>,
-    state: State,
-    attempts: u32,
+    pub severity: Option<Severity>,
+    pub state: State,
+    /// The number of delivery attempts.
+    pub attempts: u32,
+    /// The error of the last failed attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    queued_at: Instant,
+    pub error: Option<String>,
+    /// When the alert was queued for delivery.
+    pub queued_at: Instant,
+    /// When the channel accepted the alert.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sent_at: Option<Instant>,
+    pub sent_at: Option<Instant>,
 }
 
-pub fn answered(alert: Alert, progress: Progress) -> Answered {
-    let Alert {
-        id,
-        channel,
-        finding,
-        export,
-        event: _,
-        rule,
-        severity,
-        sentence: _,
-        occurred_at: _,
-        queued_at,
-        as_it_was: _,
-        count: _,
-    } = alert;
-    let Progress { kind, state, attempts, error, sent_at } = progress;
-    Answered {
-        id,
-        channel,
-        kind,
-        finding,
-        export,
-        rule,
-        severity,
-        state,
-        attempts,
-        error,
-        queued_at,
-        sent_at,
+impl AlertAnswer {
+    /// The answer for an alert. It never contains the webhook's address.
+    pub fn new(alert: Alert, progress: Progress) -> Self {
+        // All fields are named, so that a new one has to be included or left out deliberately.
+        let Alert {
+            id,
+            channel,
+            finding,
+            export,
+            event: _,
+            rule,
+            severity,
+            sentence: _,
+            occurred_at: _,
+            queued_at,
+            as_it_was: _,
+            count: _,
+        } = alert;
+        let Progress { kind, state, attempts, error, sent_at } = progress;
+        Self {
+            id,
+            channel,
+            kind,
+            finding,
+            export,
+            rule,
+            severity,
+            state,
+            attempts,
+            error,
+            queued_at,
+            sent_at,
+        }
     }
 }
 

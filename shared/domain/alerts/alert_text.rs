@@ -7,7 +7,7 @@ use crate::{
     time::time_zone::{self, TimeZone},
     trail::{
         actions::message_template::escaped,
-        event::{Event, Outcome, Party},
+        event::{Event, Outcome, Party, Tenant},
     },
 };
 
@@ -37,6 +37,35 @@ pub(super) fn sentence(event: &Event, rule: &str, severity: Option<Severity>) ->
         "Finding {rule}{severity}, in the trail of {}: {why}{facts}.",
         event.tenant
     )))
+}
+
+/// The sentence about several findings: how many for each rule, then the sentences of the `first`.
+pub(super) fn of_several(
+    tenant: &Tenant,
+    count: usize,
+    worst: Option<Severity>,
+    rules: &[(&str, usize)],
+    first: &[&str],
+) -> String {
+    let listed: Vec<String> = rules.iter().map(|(rule, count)| format!("{count} {rule}")).collect();
+    let severity = worst.map_or_else(String::new, |severity| format!(", {severity} at most"));
+    let head = escaped(&format!(
+        "{count} findings in the trail of {tenant}{severity}: {}.",
+        listed.join(", ")
+    ));
+    let more = match count - first.len() {
+        0 => String::new(),
+        more => format!(" And {more} more."),
+    };
+    shortened(format!("{head} {}{more}", first.join(" ")))
+}
+
+/// The sentence of a test message.
+pub(super) fn of_test(tenant: &Tenant, channel: &str, asked_by: &str) -> String {
+    shortened(format!(
+        "Test message of Jit Audit to channel {channel} of {tenant}, asked for by {}. Nothing is wrong.",
+        escaped(asked_by)
+    ))
 }
 
 /// The sentence about a report.

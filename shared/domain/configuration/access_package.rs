@@ -3,9 +3,11 @@
 //! [`eligibility`].
 
 pub mod eligibility;
+mod schema;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,6 +24,8 @@ use crate::{
     trail::actions::ConfigurationAction,
 };
 
+pub use schema::PackageRequest;
+
 pub const MOST_OWNERS: usize = 10;
 pub const MOST_RESOURCE_ROLES: usize = 200;
 pub const MOST_POLICIES: usize = 50;
@@ -34,10 +38,15 @@ pub const MOST_APPROVALS: u32 = 50;
 /// The longest duration of access.
 const LONGEST: Duration = Duration::from_secs(3660 * 86_400);
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(
+    rename = "AccessPackage",
+    description = "An access package: roles that are granted together, and the policies for requests and approvals."
+)]
 pub struct Package {
     /// Its name, which events may use.
     pub name: String,
+    /// What the package is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The catalog that contains it.
@@ -56,43 +65,52 @@ pub struct Package {
 }
 
 /// One role in one resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceRole {
+    /// The group, application or site.
     pub resource: Resource,
+    /// The name of the role.
     pub role: String,
 }
 
 /// A group, application or site.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resource {
     /// Its id in its own system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Its display name.
     pub name: String,
+    /// What it is, such as `group`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
 
 /// A policy: who may request a package, and who approves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PackagePolicy")]
 pub struct Policy {
+    /// The id, unique within the package.
     pub id: String,
+    /// The display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Who may request the package.
     pub requestors: Requestors,
     /// The number of approvals that a request needs.
     pub approvals_needed: u32,
+    /// Who approves a request.
     pub approvers: Approvers,
-    /// How long an assignment lasts; unlimited if none.
+    /// How long an assignment lasts; unlimited if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<Length>,
 }
 
 /// Who may request a package under a policy: anyone who matches any of these fields. If all are
 /// empty, nobody may.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Requestors {
+    /// Anyone.
     #[serde(default, skip_serializing_if = "is_false")]
     pub all: bool,
     /// All of the tenant's own people, without guests.
@@ -113,7 +131,7 @@ pub struct Requestors {
 }
 
 /// Who approves requests under a policy: anyone who matches any of these fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Approvers {
     /// People, by any of their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -163,6 +181,8 @@ impl Document for Package {
 }
 
 impl PutDocument for Package {
+    type Request = PackageRequest;
+
     fn from_body(json: &str, id: &str, _place: Place) -> Result<Self, Vec<FieldError>> {
         let package = Self::read(json)?;
         package.check_policy_ids(id).map_err(|error| vec![error])?;

@@ -1,5 +1,8 @@
 //! A channel: where a tenant is notified of findings, and of which ones.
 
+mod schema;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strum::{EnumDiscriminants, EnumString, VariantNames};
@@ -10,33 +13,39 @@ use crate::{
     json::object_reader::{Fields, NAME_BYTES},
 };
 
-const MOST_CHANNELS: usize = 10;
+pub use schema::{AlertChannelRequest, TestAlertRequest};
+
+/// Maximum number of channels of a tenant.
+pub const MOST_CHANNELS: usize = 10;
 const MOST_RULES: usize = 20;
 /// Longest id of a channel or name of a rule, in bytes.
 pub const WORD_BYTES: usize = 64;
 
 /// A channel and the findings that it is notified of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AlertChannel")]
 pub struct Channel {
+    /// The id, by which saved searches name the channel.
     pub id: String,
     /// How the channel is reached.
     #[serde(flatten)]
     pub way: Transport,
-    /// The rules that it subscribes to: names or prefixes such as `approval.*`. Empty: all rules.
+    /// The rules that it subscribes to: names or prefixes such as `approval.*`. All rules if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
-    /// The lowest severity that it subscribes to. None: every severity.
+    /// The lowest severity that it subscribes to. Every severity if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
 }
 
 /// How a channel is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 #[strum_discriminants(
     name(Kind),
     doc = "The kinds of channel.",
-    derive(Serialize, Deserialize, EnumString, VariantNames),
+    derive(Serialize, Deserialize, EnumString, VariantNames, JsonSchema),
+    schemars(rename = "AlertChannelKind"),
     serde(rename_all = "lowercase"),
     strum(serialize_all = "lowercase")
 )]
@@ -55,6 +64,7 @@ pub enum Transport {
     /// The deployment's own SNS topic. A tenant cannot name a topic: the service's permissions
     /// would let it use another tenant's.
     Sns,
+    /// The deployment's own bus of Amazon EventBridge.
     EventBridge,
 }
 

@@ -1,8 +1,11 @@
 //! Applications: the directory of a target's accounts, how long they may stay enabled, and the
 //! owners.
 
+mod schema;
+
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
 };
 
 pub use crate::configuration::address_policy::Place;
+pub use schema::{ApplicationRequest, secret_name, url};
 
 const MOST_ACCOUNTS: usize = 50;
 const MOST_OWNERS: usize = 10;
@@ -28,7 +32,8 @@ const MOST_OWNERS: usize = 10;
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 /// The configured target of requests for accounts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "An application: the target of requests for accounts.")]
 pub struct Application {
     /// Its name, which events may use.
     pub name: String,
@@ -39,7 +44,9 @@ pub struct Application {
     /// Patterns of the application's accounts; `*` stands for any characters. Other accounts are
     /// never disabled.
     pub accounts: Vec<String>,
+    /// Whether a request for an account needs a justification.
     pub require_justification: bool,
+    /// Whether the person's log-off ends the window.
     pub end_on_log_off: bool,
     /// The events for whose windows this service disables the account. Windows of other events are
     /// external.
@@ -52,8 +59,10 @@ pub struct Application {
     pub directory: Directory,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "An action that opens a window.")]
 pub enum OpeningEvent {
+    /// A requested account.
     #[serde(rename = "entra.account.requested")]
     AccountRequested,
     /// A granted session.
@@ -89,7 +98,7 @@ impl OpeningEvent {
 
 /// The name of a secret, never the secret: `secretsmanager:graph`, or `env:JIT_AUDIT_SECRET_GRAPH`
 /// on one machine.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SecretName(String);
 
@@ -173,6 +182,8 @@ impl Document for Application {
 }
 
 impl PutDocument for Application {
+    type Request = ApplicationRequest;
+
     fn from_body(json: &str, _id: &str, place: Place) -> Result<Self, Vec<FieldError>> {
         Self::read(json, place)
     }

@@ -6,6 +6,7 @@
 pub mod entra;
 pub mod scim;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use strum::{EnumString, VariantNames};
@@ -19,7 +20,7 @@ use entra::Entra;
 use scim::Scim;
 
 /// The identity provider in which accounts are disabled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Directory {
     /// Microsoft Entra ID, through Microsoft Graph.

@@ -1,8 +1,11 @@
 //! A configured document: an id, a version that counts its changes, and a content of some kind. No
 //! two documents of a kind share an alias.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     configuration::{address_policy::Place, document_kind::DocumentKind},
@@ -13,10 +16,12 @@ use crate::{
 };
 
 /// The type of a kind of document.
-pub trait Document: Clone + PartialEq + Serialize + DeserializeOwned {
+pub trait Document: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchema {
     const KIND: DocumentKind;
     /// Whether API responses contain the version.
     const SHOWS_VERSION: bool = false;
+    /// Whether documents may have scheduled runs.
+    const IS_SCHEDULED: bool = false;
 
     /// The name in events.
     fn name(&self) -> Option<&str> {
@@ -71,6 +76,9 @@ pub trait Document: Clone + PartialEq + Serialize + DeserializeOwned {
 
 /// A document that a `PUT` reads from the request's body alone.
 pub trait PutDocument: Document {
+    /// The schema of the body.
+    type Request: JsonSchema;
+
     /// Reads the body of a request to configure the document.
     ///
     /// # Errors
@@ -124,6 +132,40 @@ impl<T: Document> Configured<T> {
     /// The time of the next scheduled run.
     pub fn next_run_at(&self) -> Option<Instant> {
         self.document.next_run_at(self.due_at)
+    }
+}
+
+impl<T: Document> JsonSchema for Configured<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Configured{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        let mut properties =
+            json!({"id": {"type": "string", "description": "The id in the address."}});
+        let mut required = vec![json!("id")];
+        if T::SHOWS_VERSION {
+            properties["version"] = json!({
+                "type": "integer",
+                "minimum": 0,
+                "description": "How often the document was changed.",
+            });
+            required.push(json!("version"));
+        }
+        if T::IS_SCHEDULED {
+            properties["next_run_at"] = generator.subschema_for::<Instant>().to_value();
+        }
+        if let Some(Value::Array(own)) = schema.remove("required") {
+            required.extend(own);
+        }
+        if let (Value::Object(own), Some(Value::Object(all))) =
+            (properties, schema.get_mut("properties"))
+        {
+            all.extend(own);
+        }
+        schema.insert("required".to_owned(), required.into());
+        schema
     }
 }
 

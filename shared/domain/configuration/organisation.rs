@@ -1,8 +1,11 @@
 //! Organisations whose people may request access packages (Microsoft Graph's
 //! `connectedOrganization`).
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use strum::{EnumString, VariantNames};
 
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
     },
     json::{
         object_reader::{self, NAME_BYTES, TEXT_BYTES},
+        request_schema::{Object, instant, list, matching, text, texts, word},
         strict_json::FieldError,
     },
     text::case_folding::fold_identity,
@@ -25,7 +29,8 @@ pub const MOST_DOMAINS: usize = 50;
 pub const MOST_SPONSORS: usize = 50;
 pub const MOST_SOURCES: usize = 50;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "An organisation whose people may request access packages.")]
 pub struct Organisation {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,10 +58,11 @@ pub struct Organisation {
 }
 
 /// How an organisation was added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
+#[schemars(rename = "OrganisationState")]
 pub enum State {
     /// By an administrator. Policies for all configured organisations apply to its people.
     #[default]
@@ -86,8 +92,50 @@ impl Document for Organisation {
 }
 
 impl PutDocument for Organisation {
+    type Request = OrganisationRequest;
+
     fn from_body(json: &str, _id: &str, _place: Place) -> Result<Self, Vec<FieldError>> {
         Self::read(json)
+    }
+}
+
+/// The body of `PUT /v1/organisations/{id}`.
+#[derive(Debug)]
+pub struct OrganisationRequest;
+
+impl JsonSchema for OrganisationRequest {
+    fn schema_name() -> Cow<'static, str> {
+        "OrganisationRequest".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let domain = matching(DOMAIN, NAME_BYTES);
+        let source = json_schema!({"type": "object"});
+        Object::like::<Organisation>("An organisation whose people may request access packages.")
+            .required("name", text(NAME_BYTES))
+            .optional("description", text(TEXT_BYTES))
+            .required("state", word::<State>())
+            .optional("domains", list(domain, 0..=MOST_DOMAINS))
+            .optional("identity_sources", list(source, 0..=MOST_SOURCES))
+            .optional("internal_sponsors", texts(0..=MOST_SPONSORS))
+            .optional("external_sponsors", texts(0..=MOST_SPONSORS))
+            .optional("created_at", instant())
+            .optional("modified_at", instant())
+            .example(json!({
+                "name": "Fabrikam",
+                "description": "Support partner",
+                "state": "configured",
+                "domains": ["fabrikam.example"],
+                "identity_sources": [{
+                    "@odata.type": "#microsoft.graph.domainIdentitySource",
+                    "domainName": "fabrikam.example",
+                }],
+                "internal_sponsors": ["sam@acme.example"],
+                "external_sponsors": ["lead@fabrikam.example"],
+                "created_at": "2020-05-13T15:18:04Z",
+                "modified_at": "2026-03-01T09:00:00Z",
+            }))
+            .schema()
     }
 }
 
@@ -167,6 +215,9 @@ impl Organisation {
         self.internal_sponsors.iter().chain(&self.external_sponsors).map(String::as_str)
     }
 }
+
+/// The pattern of [`is_domain`]: exact for ASCII, any other character counts as a letter.
+const DOMAIN: &str = r"^[^\u0000-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u007f][^\u0000-\u002c\u002e\u002f\u003a-\u0040\u005b-\u0060\u007b-\u007f]*(\.[^\u0000-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u007f][^\u0000-\u002c\u002e\u002f\u003a-\u0040\u005b-\u0060\u007b-\u007f]*)+$";
 
 /// Whether a text is a valid domain: labels separated by dots.
 pub fn is_domain(text: &str) -> bool {

@@ -1,7 +1,10 @@
 //! The settings of a tenant.
 
-use std::time::Duration;
+mod schema;
 
+use std::{ops::RangeInclusive, time::Duration};
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,6 +18,8 @@ use crate::{
     time::{time_zone, timestamp::Instant},
     trail::actions::ConfigurationAction,
 };
+
+pub use schema::SettingsRequest;
 
 /// Shortest retention, in days. PCI DSS requires three months of immediately available events.
 pub const MIN_RETENTION_DAYS: u32 = 93;
@@ -43,7 +48,8 @@ pub const WEAKENINGS: [&str; 4] =
     [RETENTION_SHORTENED, HOLD_LIFTED, THRESHOLDS_LOOSENED, ALERTS_WEAKENED];
 
 /// A tenant's settings; the template's defaults if the tenant has chosen none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "The settings of a tenant.")]
 pub struct Settings {
     /// Retention of an event after it occurred, in days.
     pub retention_days: u32,
@@ -55,7 +61,7 @@ pub struct Settings {
     /// expired earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longer_since: Option<Instant>,
-    /// The start of the legal hold: events since then must not be lost. None without a hold.
+    /// The start of the legal hold: events since then must not be lost. Absent without a hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_since: Option<Instant>,
     /// When that hold was placed.
@@ -65,12 +71,13 @@ pub struct Settings {
     pub zone: String,
     #[serde(default)]
     pub thresholds: Thresholds,
+    /// The channels that are notified of findings.
     #[serde(default)]
     pub alerts: Vec<Channel>,
 }
 
 /// An earlier retention that was longer than the current one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EarlierRetention {
     pub days: u32,
     /// It applies to events recorded until this time.
@@ -78,15 +85,16 @@ pub struct EarlierRetention {
 }
 
 /// The completeness of a legal hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LegalHold", description = "The legal hold, and how complete it is.")]
 pub struct Hold {
     /// The start of the hold: events since then must not be lost.
     pub since: Instant,
     /// When it was placed. Events stored before keep the expiry that was fixed then.
     pub placed_at: Instant,
-    /// All events that occurred since this time are stored …
+    /// All events that occurred from this time to `complete_until` are stored.
     pub complete_from: Instant,
-    /// … until this time, which is now.
+    /// The end of that period, which is now.
     pub complete_until: Instant,
     /// Whether that covers the whole hold.
     pub is_complete: bool,
@@ -95,8 +103,9 @@ pub struct Hold {
 }
 
 /// The thresholds of the checkpoints. A field that an older version did not store has its default.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(description = "The thresholds of the checkpoints.")]
 pub struct Thresholds {
     /// Fewest characters of a meaningful justification.
     pub justification_characters: u32,
@@ -104,9 +113,9 @@ pub struct Thresholds {
     pub revocation_seconds: u32,
     /// An approval within fewer seconds counts as hasty.
     pub approval_seconds: u32,
-    /// Number of hasty approvals for a finding …
+    /// Number of hasty approvals by one person that raises a finding.
     pub approval_times: u32,
-    /// … within this number of days.
+    /// The number of days in which these approvals are counted.
     pub approval_days: u32,
     /// Seconds after a session's last event until an absent event counts as missing.
     pub absence_seconds: u32,
@@ -125,6 +134,16 @@ impl Default for Thresholds {
     }
 }
 
+/// The range of each threshold, in the order of the fields.
+const THRESHOLDS: [(&str, RangeInclusive<u32>); 6] = [
+    ("justification_characters", 0..=500),
+    ("revocation_seconds", 60..=86_400),
+    ("approval_seconds", 0..=3600),
+    ("approval_times", 1..=1000),
+    ("approval_days", 1..=366),
+    ("absence_seconds", 30..=86_400),
+];
+
 fn days(days: u32) -> Duration {
     Duration::from_secs(u64::from(days) * 86_400)
 }
@@ -134,6 +153,19 @@ impl EarlierRetention {
     fn lasts(&self, now: Instant) -> bool {
         now < self.until.plus(days(self.days))
     }
+}
+
+/// The settings in an API response.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SettingsAnswer {
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// How far a legal hold reaches, while there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// What a change of the retention means for events that are stored already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 impl Settings {
@@ -232,14 +264,15 @@ impl Settings {
                 }
             }
             if let Some(mut thresholds) = fields.object("thresholds") {
-                for (key, range, threshold) in [
-                    ("justification_characters", 0..=500, justification_characters),
-                    ("revocation_seconds", 60..=86_400, revocation_seconds),
-                    ("approval_seconds", 0..=3600, approval_seconds),
-                    ("approval_times", 1..=1000, approval_times),
-                    ("approval_days", 1..=366, approval_days),
-                    ("absence_seconds", 30..=86_400, absence_seconds),
-                ] {
+                let fields = [
+                    justification_characters,
+                    revocation_seconds,
+                    approval_seconds,
+                    approval_times,
+                    approval_days,
+                    absence_seconds,
+                ];
+                for ((key, range), threshold) in THRESHOLDS.into_iter().zip(fields) {
                     *threshold = thresholds.whole(key, range).unwrap_or(*threshold);
                 }
                 thresholds.refuse_others();

@@ -1,8 +1,8 @@
 //! The files of an export: the complete ones, those that are being written, and the checkpoint from
 //! which work continues.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, json};
 use strum::Display;
 
 use crate::trail::{event::Tenant, position::Position};
@@ -13,13 +13,16 @@ pub fn prefix(tenant: &Tenant, job: &str) -> String {
     format!("{tenant}/{}/", job.replace('-', ""))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The format of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ExportFormat")]
 #[derive(Display)]
 #[strum(serialize_all = "snake_case")]
 pub enum Form {
+    /// A table with a header row.
     Csv,
-    /// The same rows without loss: one event as the API returns it a line.
+    /// The same rows without loss: each line is one event or report row as the API returns it.
     Jsonl,
 }
 
@@ -144,12 +147,6 @@ pub struct Part {
     pub etag: String,
     /// SHA-256 of the part in base64, as S3 expects it.
     pub sha256: String,
-}
-
-/// A file in API responses and in the manifest.
-pub fn described(file: &File) -> Value {
-    let File { name, form, rows, bytes, sha256, .. } = file;
-    json!({"name": name, "format": form, "rows": rows, "bytes": bytes, "sha256": sha256})
 }
 
 #[cfg(test)]

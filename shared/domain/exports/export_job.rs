@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use strum::{Display, EnumString};
 
 use crate::{
     exports::{
-        export_files::{Form, Place, described, read_position, shown},
+        export_files::{Form, Place, read_position, shown},
         manifest::Manifest,
         saved_search::Origin,
     },
@@ -78,8 +79,9 @@ pub struct Asked {
     pub report: Option<Query>,
 }
 
-/// The reader for which files are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The reader for which the files of an export are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ExportProfile")]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString)]
 #[strum(serialize_all = "snake_case")]
@@ -235,14 +237,16 @@ impl Line {
     }
 }
 
-/// The state of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The state of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ExportState")]
 #[serde(rename_all = "snake_case")]
 #[derive(Display)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
     /// No work has started.
     Queued,
+    /// The files are being written.
     Running,
     /// Its files are complete.
     Ready,
@@ -316,54 +320,11 @@ impl Progress {
     }
 }
 
-/// A job in an API response.
-pub fn answered(job: &Job, progress: &Progress, now: Instant) -> Value {
-    let Job { id, snapshot, created_by, asked, saved, .. } = job;
-    let Progress { reason, started_at, ended_at, expires_at, rows, bytes, place, .. } = progress;
-    let state = shown_state(progress, now);
-    let done = if state == State::Ready || state == State::Expired {
-        1.0
-    } else {
-        f64::from(progress.thousandths) / 1000.0
-    };
-    let mut answer = json!({
-        "id": id, "state": state, "rows": rows, "progress": done, "bytes": bytes, "snapshot": snapshot, "created_at": snapshot,
-        "created_by": created_by,
-    });
-    for (name, value) in [
-        ("reason", reason.as_ref().map(|reason| json!(reason))),
-        ("started_at", started_at.map(|at| json!(at))),
-        ("ended_at", ended_at.map(|at| json!(at))),
-        ("expires_at", expires_at.map(|at| json!(at))),
-    ] {
-        if let Some(value) = value {
-            answer[name] = value;
-        }
-    }
-    if state == State::Ready {
-        answer["files"] = place.files.iter().map(described).collect();
-    }
-    if let Some(saved) = saved {
-        answer["saved"] = json!(saved);
-    }
-    merge(&mut answer, json!(asked));
-    answer
-}
-
 /// The state as a reader sees it: files past their expiry count as expired, even before they are
 /// deleted.
 pub fn shown_state(progress: &Progress, now: Instant) -> State {
     match (progress.state, progress.expires_at) {
         (State::Ready, Some(at)) if at <= now => State::Expired,
         (state, _) => state,
-    }
-}
-
-pub(super) fn merge(into: &mut Value, from: Value) {
-    if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        let is_said = |value: &Value| {
-            !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
-        };
-        into.extend(from.into_iter().filter(|(_, value)| is_said(value)));
     }
 }

@@ -5,12 +5,16 @@
 //! resolved at the time of the run; for a scheduled run that is the planned time, however late the
 //! run starts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     configuration::{document::Document, document_kind::DocumentKind},
-    exports::export_job::{Asked, Job, Progress, answered},
+    exports::{
+        export_answer::ExportAnswer,
+        export_job::{Asked, Job, Profile, Progress},
+    },
     reports::report::Report,
     time::{
         schedule::{RelativeRange, Schedule},
@@ -23,25 +27,75 @@ use crate::{
 /// Most saved searches of a tenant.
 pub const MOST_SAVED: usize = 200;
 
-/// A saved search or report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A saved search or report: an export that is run by hand or on a schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SavedSearch")]
 pub struct Saved {
     /// The display name.
     pub name: String,
     /// The parameters of the export as the caller wrote them; a time zone is always included.
     #[serde(flatten)]
+    #[schemars(with = "SavedParameters")]
     pub asked: Map<String, Value>,
-    /// The relative range, if there is one.
+    /// The range of each run, relative to the time of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<RelativeRange>,
     /// The schedule of automatic runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// The channels that are notified of scheduled runs.
+    /// The ids of the alert channels that are notified of scheduled runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
     /// The person who created it.
     pub owner: Actor,
+}
+
+/// The parameters of a saved export, as readers of the API see them.
+#[derive(Serialize, JsonSchema)]
+struct SavedParameters {
+    /// Start of the range, inclusive: a time, or a day in the time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// End of the range, exclusive: a time, or a day in the time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
+    /// The search text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    q: Option<String>,
+    /// Whether the service's own events are exported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_service: Option<bool>,
+    /// The IANA time zone of days in the parameters and of times in the files.
+    tz: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
+    /// The names of the columns. Absent if all columns are exported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<Vec<String>>,
+    /// Whether the files are compressed by gzip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gzip: Option<bool>,
+    /// Whether each file is also written in JSON Lines, without loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jsonl: Option<bool>,
+    /// The common start of the files' names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_name: Option<String>,
+    /// The report that is exported instead of events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<SavedReport>,
+}
+
+/// A report and its parameters, as the caller wrote them.
+#[derive(Serialize, JsonSchema)]
+struct SavedReport {
+    /// The name of the report.
+    name: String,
+    /// The parameters of the report.
+    #[serde(flatten)]
+    parameters: Map<String, Value>,
 }
 
 impl Document for Saved {
@@ -51,6 +105,7 @@ impl Document for Saved {
         noun: "saved search",
         list: "saved",
     };
+    const IS_SCHEDULED: bool = true;
 
     fn name(&self) -> Option<&str> {
         Some(&self.name)
@@ -65,21 +120,26 @@ impl Document for Saved {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Why a saved search was run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "RunCause")]
 pub enum Cause {
+    /// The run was planned.
     Schedule,
     /// A caller requested the run.
     Asked,
 }
 
 /// The run of a saved search that created an export.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ExportOrigin")]
 pub struct Origin {
+    /// The id of the saved search.
     pub id: String,
-    /// Its name at the time of the run.
+    /// The name of the saved search at the time of the run.
     pub name: String,
-    /// Its owner at the time of the run.
+    /// The owner of the saved search at the time of the run.
     pub owner: Actor,
     pub cause: Cause,
     /// The time for which the run was planned or requested.
@@ -104,6 +164,26 @@ pub struct Run {
     pub export: Option<String>,
     /// Why the run created no export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A run of a saved search.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RunAnswer {
+    /// The time for which the run was planned or requested.
+    pub at: Instant,
+    pub cause: Cause,
+    /// Start of the range, inclusive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Instant>,
+    /// End of the range, exclusive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Instant>,
+    /// The export that the run created, in its current state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<ExportAnswer>,
+    /// Why the run created no export.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
@@ -155,19 +235,15 @@ impl Saved {
 
 impl Run {
     /// A run in an API response, with the current state of its export.
-    pub fn answered(&self, export: Option<(&Job, &Progress)>, now: Instant) -> Value {
-        let Origin { at, cause, since, until, .. } = &self.origin;
-        let told = [
-            ("at", Some(json!(at))),
-            ("cause", Some(json!(cause))),
-            ("since", since.map(|since| json!(since))),
-            ("until", until.map(|until| json!(until))),
-            ("export", export.map(|(job, progress)| answered(job, progress, now))),
-            ("error", self.error.as_ref().map(|error| json!(error))),
-        ];
-        told.into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect::<Map<_, _>>()
-            .into()
+    pub fn answered(&self, export: Option<(&Job, &Progress)>, now: Instant) -> RunAnswer {
+        let Origin { at, cause, since, until, .. } = self.origin;
+        RunAnswer {
+            at,
+            cause,
+            since,
+            until,
+            export: export.map(|(job, progress)| ExportAnswer::new(job, progress, now)),
+            error: self.error.clone(),
+        }
     }
 }

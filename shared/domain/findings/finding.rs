@@ -1,11 +1,15 @@
 //! Findings: violations of checkpoints, as computed from their events: raised, updated, withdrawn
 //! or resolved.
 
+mod schema;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::{
+    findings::rules::Severity,
     json::{
         object_reader::{self, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,
@@ -17,14 +21,17 @@ use crate::{
     },
 };
 
+pub use schema::DispositionRequest;
+
 /// Maximum number of a finding's first own events that it lists.
 const FIRST_EVENTS: usize = 200;
 /// Maximum number of the last ones.
 const LAST_EVENTS: usize = 100;
 
 /// The state of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "FindingState")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
@@ -37,8 +44,9 @@ pub enum State {
 }
 
 /// The resolution of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "FindingDisposition")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Verdict {
@@ -53,23 +61,27 @@ pub enum Verdict {
 }
 
 /// An operator's statement about a finding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FindingStatement")]
 pub struct Disposition {
     pub disposition: Verdict,
     pub by: Actor,
     pub at: Instant,
     pub reason: String,
-    /// The owner from then on.
+    /// The e-mail address or name of the finding's owner from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The event that records it.
+    /// The id of the event that records it.
     pub event: EventId,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A finding: a violation of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     pub id: String,
+    /// The name of the checkpoint that raised it.
     pub rule: String,
+    #[schemars(with = "Severity")]
     pub severity: String,
     pub state: State,
     /// What is wrong, as a sentence.
@@ -80,7 +92,7 @@ pub struct Finding {
     /// When its evidence last changed since it was raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Instant>,
-    /// When it was withdrawn, if it is.
+    /// When it was withdrawn. Absent if it is not withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_at: Option<Instant>,
     /// The owners of the application or package that it is about.
@@ -89,17 +101,22 @@ pub struct Finding {
     /// The operator who is responsible for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The ids of the events that violate the rule; of very many the first and last ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<EventId>,
-    /// The access record that it is about.
+    /// The id of the access record that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<String>,
+    /// The source's id of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The source's id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The id of the window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
+    /// The id of the application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<String>,
     /// The person that it is about.
@@ -108,13 +125,17 @@ pub struct Finding {
     /// The account that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Party>,
+    /// The statements of operators, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dispositions: Vec<Disposition>,
+    /// How often it was raised.
     pub raised: u32,
+    /// How often it was withdrawn.
     pub withdrawn: u32,
     /// Number of changes of its evidence since it was last raised.
     #[serde(default)]
     pub updates: u32,
+    /// The ids of the events about the finding itself; of very many the first and last ones.
     pub events: Vec<EventId>,
 }
 

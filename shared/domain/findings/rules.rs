@@ -1,5 +1,6 @@
 //! The rules and their severities.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
@@ -32,7 +33,10 @@ pub const WITHOUT_APPLICATION: &str = "account.without_application";
 /// The rule that no window is longer than its application allows.
 pub const WINDOW_CUT: &str = "window.cut";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// The severity of a finding.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, Display)]
 #[strum(serialize_all = "snake_case")]
@@ -47,8 +51,11 @@ pub enum Severity {
     Critical,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// A checkpoint: a rule that raises findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Checkpoint")]
 pub struct Rule {
+    /// The name, by which findings and alert channels refer to the rule.
     pub name: &'static str,
     pub severity: Severity,
     /// What it checks, as a sentence.

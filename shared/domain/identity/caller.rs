@@ -1,5 +1,6 @@
 //! The caller: tenants, permissions and names from a verified token.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,9 +9,12 @@ use crate::{
 };
 
 /// A permission of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
+    /// Read the trail, and save searches.
     Read,
     /// Write events, for machines.
     Write,

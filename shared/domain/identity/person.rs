@@ -4,7 +4,11 @@
 //! source-code manager by a name. Reports about people need to know that these are the same person,
 //! the person's team and manager.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
     configuration::{
@@ -14,6 +18,7 @@ use crate::{
     },
     json::{
         object_reader::{self, NAME_BYTES},
+        request_schema::{Object, text, texts},
         strict_json::FieldError,
     },
     trail::actions::ConfigurationAction,
@@ -24,17 +29,24 @@ const MOST: usize = 10;
 const MOST_GROUPS: usize = 50;
 
 /// The record of a person. Its id is chosen by the administrator of the records.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(
+    description = "The record of a person: the names by which events identify the person, and the person's team, manager and groups."
+)]
 pub struct Person {
     /// The display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The e-mail addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub emails: Vec<String>,
+    /// The user principal names in directories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upns: Vec<String>,
+    /// The ids in directories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub object_ids: Vec<String>,
+    /// The user names in source-code managers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scm_names: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +54,7 @@ pub struct Person {
     /// The manager: an id or e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manager: Option<String>,
+    /// The groups, by names that packages and policies use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
 }
@@ -84,8 +97,45 @@ impl Document for Person {
 }
 
 impl PutDocument for Person {
+    type Request = PersonRequest;
+
     fn from_body(json: &str, _id: &str, _place: Place) -> Result<Self, Vec<FieldError>> {
         Self::read(json)
+    }
+}
+
+/// The body of `PUT /v1/people/{id}`.
+#[derive(Debug)]
+pub struct PersonRequest;
+
+impl JsonSchema for PersonRequest {
+    fn schema_name() -> Cow<'static, str> {
+        "PersonRequest".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        Object::like::<Person>(
+            "The record of a person, by at least one of the names that events may use: `emails`, `upns`, `object_ids` or `scm_names`. No two people have the same name.",
+        )
+        .optional("name", text(NAME_BYTES))
+        .optional("emails", texts(1..=MOST))
+        .optional("upns", texts(1..=MOST))
+        .optional("object_ids", texts(1..=MOST))
+        .optional("scm_names", texts(1..=MOST))
+        .optional("team", text(NAME_BYTES))
+        .optional("manager", text(NAME_BYTES))
+        .optional("groups", texts(1..=MOST_GROUPS))
+        .example(json!({
+            "name": "Alex Nikpot",
+            "emails": ["alex@nikpot.com"],
+            "upns": ["alex@nikpot.onmicrosoft.com"],
+            "object_ids": ["6e7b768e-07e2-4810-8459-485f84f8f204"],
+            "scm_names": ["alexn"],
+            "team": "MSP",
+            "manager": "sam@nikpot.com",
+            "groups": ["grp-technicians"],
+        }))
+        .schema()
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{cell::RefCell, fmt};
 
+use schemars::JsonSchema;
 use serde::{
     Serialize,
     de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -12,10 +13,11 @@ use serde::{
 use serde_json::{Map, Number, Value};
 
 /// An error in one field, with a sentence that says how to correct it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldError {
-    /// A JSON Pointer from the event, such as `/actor/email`; empty for the event itself.
+    /// A JSON Pointer (RFC 6901) to the value, such as `/actor/email`; empty for the whole object.
     pub pointer: String,
+    /// What is wrong and how to correct it.
     pub detail: String,
 }
 

@@ -1,5 +1,6 @@
 //! Reports about access records, with their rows and columns.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -123,16 +124,19 @@ const fn of_accesses(report: AccessReport) -> Described {
     }
 }
 
-/// An access record.
-#[derive(Clone, Debug, Serialize)]
+/// A row of a report about access records: one access record.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AccessRow {
     /// The record.
     #[serde(flatten)]
     pub access: AccessAnswer,
-    /// How long it outlasted its planned end, until now if its revocation is not verified.
+    /// How long the access outlasted its planned end, in milliseconds. It is counted until now if
+    /// the revocation is not verified. Null if the access never started or has no planned end.
     pub exposure_ms: Option<i64>,
-    /// The kind of access by which the account is held, in the report about account holders.
+    /// How the account is held, in the report `account-holder`: by a log-on, inside its window, or
+    /// beyond its planned end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["log_on", "window", "overdue"]))]
     pub held_by: Option<&'static str>,
 }
 
@@ -200,7 +204,7 @@ impl Row for AccessRow {
 }
 
 /// An access record that has reached its end.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RevocationRow(pub AccessRow);
 
@@ -220,4 +224,26 @@ impl Row for RevocationRow {
         }),
         text_of(Type::State, "state", "State", |it| word(&it.0.access.state)),
     ];
+}
+
+/// The summary of the report `revocation`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RevocationSummary {
+    /// The number of access records that have ended.
+    pub ended: u64,
+    /// The number of access records whose revocation is verified.
+    pub verified: u64,
+    /// The number of access records that have not ended, as far as known.
+    pub not_gone: u64,
+    /// The number of access records that outlasted their planned end.
+    pub late: usize,
+    /// The sum of the times by which access outlasted its planned end, in milliseconds.
+    pub residual_exposure_ms: i64,
+    /// The time by which half of the access records at most outlasted their planned end, in
+    /// milliseconds.
+    pub p50_ms: Option<i64>,
+    /// The same time for 99 of 100 access records, in milliseconds.
+    pub p99_ms: Option<i64>,
+    /// The longest time by which access outlasted its planned end, in milliseconds.
+    pub max_ms: Option<i64>,
 }

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, fmt::Debug};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,15 +17,16 @@ use crate::{
     trail::event::{Actor, Party},
 };
 
-/// What the cells of a column are, for whoever draws them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What the cells of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ColumnType")]
 pub enum Type {
     /// Short text.
     Text,
     /// Text that may be long.
     LongText,
-    /// One of a few words, joined by `_`.
+    /// One of a few values, such as `timed_out`.
     Word,
     /// The state of an access record.
     State,
@@ -80,8 +82,9 @@ pub struct Column<R> {
     cell: Cell<R>,
 }
 
-/// What is said of a column without its cells.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// A column of a report.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReportColumn")]
 pub struct Head {
     /// Where the API's answer has the value: the names of members, separated by dots.
     pub key: &'static str,

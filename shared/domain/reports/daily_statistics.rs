@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -21,14 +22,16 @@ const MOST_TIMES: usize = 1000;
 const MOST_ROWS: usize = 40;
 
 /// Requests of one person for one target.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Demand {
     /// The target's name, as in sentences.
     pub target: String,
     /// The target's id, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_id: Option<String>,
+    /// The e-mail address or another name of the person.
     pub person: String,
+    /// The number of requests.
     pub requests: u32,
     /// Number of granted requests.
     pub granted: u32,

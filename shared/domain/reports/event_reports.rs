@@ -1,5 +1,6 @@
 //! Reports about events, with their rows and columns.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -51,21 +52,20 @@ pub const REPORTS: &[Described] = &[
     },
 ];
 
-/// An event, with its target as the package that it is about.
-#[derive(Clone, Debug, Serialize)]
+/// An event, with its target as the access package that it is about.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EventRow {
     /// The event.
     #[serde(flatten)]
     pub recorded: Recorded,
+    /// The target of the event, as an access package.
     package: PackageName,
 }
 
-/// A package as an event names it.
-#[derive(Clone, Debug, Serialize)]
+/// An access package as an event names it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PackageName {
-    /// Its id.
     pub id: Option<String>,
-    /// Its name.
     pub name: Option<String>,
 }
 
@@ -98,7 +98,7 @@ impl EventRow {
 }
 
 /// A step of a request.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RequestStep(pub EventRow);
 
@@ -124,7 +124,7 @@ impl Row for RequestStep {
 }
 
 /// A change of a role assignment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RoleChange(pub EventRow);
 

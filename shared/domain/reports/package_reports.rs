@@ -1,5 +1,6 @@
 //! Reports about access packages, with their rows and columns.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -118,32 +119,30 @@ const fn of_packages(report: PackageReport) -> Described {
     }
 }
 
-/// A package in its current version; the version is none for a package that is not configured.
-#[derive(Clone, Debug, Serialize)]
+/// An access package in its current version.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PackageVersion {
-    /// The id.
     pub id: Option<String>,
-    /// The name.
     pub name: Option<String>,
-    /// The version.
+    /// The current version. Null if the package is not configured.
     pub version: Option<u64>,
 }
 
 /// An assignment of an access package.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PackageUser {
     /// The access record, without its policy.
     #[serde(flatten)]
     pub access: AccessAnswer,
-    /// How long it outlasted its planned end.
+    /// How long the assignment outlasted its planned end, in milliseconds. Null if it has no planned
+    /// end.
     pub exposure_ms: Option<i64>,
-    /// The package.
     pub package: PackageVersion,
-    /// The roles that the package grants now.
+    /// The roles that the package grants now. Null if the package is not configured.
     pub resource_roles: Option<Vec<ResourceRole>>,
     /// The policy under which the assignment was approved.
     pub policy: Option<UnderPolicy>,
-    /// That policy in the package's current version.
+    /// That policy in the package's current version. Null if it is not there.
     pub policy_details: Option<Policy>,
 }
 
@@ -168,25 +167,25 @@ impl Row for PackageUser {
 }
 
 /// A package and its relation to a person.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct UserPackage {
-    /// The package.
     pub package: PackageVersion,
-    /// Whether the person can request it: `yes`, `no` or `unknown`.
+    /// Whether the person can request the package; `unknown` if no record of the person says.
+    #[schemars(extend("enum" = ["yes", "no", "unknown"]))]
     pub can_request: &'static str,
-    /// The policies by which they can.
+    /// The ids of the policies by which the person can request the package.
     pub policies_open: Vec<String>,
-    /// Whether they have it.
+    /// Whether the person has the package.
     pub assigned: bool,
-    /// Since when.
+    /// When the assignment started.
     pub starts_at: Option<Instant>,
-    /// Until when.
+    /// The planned end of the assignment.
     pub ends_at: Option<Instant>,
-    /// The access record that says so.
+    /// The id of the access record of the assignment.
     pub access: Option<String>,
-    /// What the package gives.
+    /// The roles that the package grants.
     pub resource_roles: Vec<ResourceRole>,
-    /// All of its policies.
+    /// All policies of the package.
     pub policies: Vec<Policy>,
 }
 
@@ -208,30 +207,31 @@ impl Row for UserPackage {
 }
 
 /// A role in a resource that a person has through packages.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct UserResource {
     pub resource: Resource,
+    /// The name of the role.
     pub role: String,
-    /// Since when the person has it by the first of the packages.
+    /// When the first of the assignments started.
     pub starts_at: Option<Instant>,
-    /// Until when they have it by the last of them.
+    /// The last planned end of the assignments.
     pub ends_at: Option<Instant>,
-    /// The packages.
+    /// The assignments of packages that grant the role.
     pub origins: Vec<Origin>,
 }
 
 /// The assignment of a package that grants a resource to a person.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ResourceOrigin")]
 pub struct Origin {
-    /// The package.
     pub package: PackageVersion,
     /// The policy under which the assignment was approved.
     pub policy: Option<UnderPolicy>,
-    /// Since when.
+    /// When the assignment started.
     pub starts_at: Option<Instant>,
-    /// Until when.
+    /// The planned end of the assignment.
     pub ends_at: Option<Instant>,
-    /// The access record that says so.
+    /// The id of the access record of the assignment.
     pub access: Option<String>,
 }
 
@@ -285,9 +285,8 @@ fn texts(list: &[String]) -> Vec<&str> {
     list.iter().map(String::as_str).collect()
 }
 
-/// What happened to a package: an event about it, or where no package is named, the package with the last time that
-/// something happened to it.
-#[derive(Clone, Debug, Serialize)]
+/// An event about an access package or, if the request names no package, a package with activity.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PackageActivity {
     /// An event.
@@ -296,14 +295,13 @@ pub enum PackageActivity {
     Package(ActivePackage),
 }
 
-/// A package with activity.
-#[derive(Clone, Debug, Serialize)]
+/// An access package with activity.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ActivePackage {
-    /// The package.
     pub package: PackageName,
-    /// How many requests something happened to.
+    /// The number of requests with an event in the range.
     pub requests: u64,
-    /// When something happened last.
+    /// When the last event occurred.
     pub occurred_at: Instant,
 }
 

@@ -4,6 +4,9 @@
 //! [`event_reports`] and [`statistics_reports`]. Each has the reports, their typed rows and the columns of these. The
 //! service's file of the same source reads the rows.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -57,8 +60,9 @@ pub struct Described {
     pub views: &'static [View],
 }
 
-/// A group of reports on the page, in the order in which it shows them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// The group in which the page lists a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "ReportGroup")]
 pub enum Group {
     /// Who had access.
     #[serde(rename = "Access")]
@@ -72,26 +76,30 @@ pub enum Group {
 }
 
 /// Columns that the page shows first.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReportView")]
 pub struct View {
-    /// The parameter that has to be present and, if stated, its value.
+    /// The parameter that has to be present and its value; null for any value. Null if there is no
+    /// condition.
     pub when: Option<(&'static str, Option<&'static str>)>,
     /// The keys of the columns.
     pub columns: &'static [&'static str],
 }
 
 /// One way to group the rows of statistics.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReportGrouping")]
 pub struct Grouping {
     /// The value of `by`.
     pub value: By,
-    /// Its name on the page.
+    /// The name on the page.
     pub label: &'static str,
 }
 
 /// How rows of statistics are grouped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "GroupedBy")]
 pub enum By {
     /// By resource.
     Resource,
@@ -116,12 +124,13 @@ impl By {
 }
 
 /// A parameter of reports.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReportParameter")]
 pub struct Parameter {
     pub name: &'static str,
-    /// Its name on the page.
+    /// The name on the page.
     pub label: &'static str,
-    /// What its value is.
+    /// What the value is.
     #[serde(rename = "type")]
     pub kind: ParameterType,
     /// An example, for the error that the parameter is missing.
@@ -130,8 +139,9 @@ pub struct Parameter {
 }
 
 /// What the value of a parameter is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ReportParameterType")]
 pub enum ParameterType {
     /// The bound of a range of time.
     Bound,
@@ -171,10 +181,11 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("by", "One row for each", ParameterType::Choice, "resource"),
 ];
 
-/// A request for a report, with parsed parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A request for a report, with all its parameters. Those that the request does not have are null.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ReportQuery")]
 pub struct Query {
-    /// Which.
+    /// The name of the report.
     pub report: Report,
     /// Start of the range, inclusive.
     pub since: Option<Instant>,
@@ -182,9 +193,9 @@ pub struct Query {
     pub until: Option<Instant>,
     /// The moment that the report is about.
     pub at: Option<Instant>,
-    /// A person, by any name of theirs.
+    /// A person, by any of their names.
     pub person: Option<String>,
-    /// An account, by any name of its.
+    /// An account, by any of its names.
     pub account: Option<String>,
     /// A target, by id or name.
     pub target: Option<String>,
@@ -205,6 +216,17 @@ pub fn reports() -> impl Iterator<Item = &'static Described> {
         statistics_reports::REPORTS,
     ];
     sources.into_iter().flatten()
+}
+
+impl JsonSchema for Report {
+    fn schema_name() -> Cow<'static, str> {
+        "ReportName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<_> = reports().map(|described| described.name).collect();
+        json_schema!({"description": "The name of a report.", "type": "string", "enum": names})
+    }
 }
 
 impl Report {

@@ -1,5 +1,6 @@
 //! Reports that add up daily statistics, with their rows and columns.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reports::{
@@ -78,36 +79,38 @@ pub const REPORTS: &[Described] = &[
     },
 ];
 
-/// How often something was asked for.
-#[derive(Clone, Debug, Serialize)]
+/// How often a target was requested, by all people or by one person.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DemandRow {
-    /// By anybody.
+    /// By all people.
     Resource {
-        /// The thing.
+        /// The target's name, as in sentences.
         target: String,
-        /// Its id, where it is known.
+        /// The target's id. Null if it is not known.
         target_id: Option<String>,
-        /// How often it was asked for.
+        /// The number of requests.
         requests: u32,
-        /// How many requests were granted.
+        /// The number of granted requests.
         granted: u32,
-        /// How many of those were used.
+        /// The number of granted requests that were used.
         used: u32,
-        /// How many people asked.
+        /// The number of people who requested it.
         people: usize,
-        /// Who asked more than once.
+        /// The people who requested it more than once.
         repeated: Vec<Repeated>,
     },
     /// By one person.
     Pair(Demand),
 }
 
-/// A person who asked for something more than once.
-#[derive(Clone, Debug, Serialize)]
+/// A person who requested a target more than once.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RepeatedRequests")]
 pub struct Repeated {
-    /// The person.
+    /// The e-mail address or another name of the person.
     pub person: String,
+    /// The number of the person's requests.
     pub requests: u32,
 }
 
@@ -156,24 +159,25 @@ impl Row for DemandRow {
     ];
 }
 
-/// How long the decisions of one group took.
-#[derive(Clone, Debug, Serialize)]
+/// How long the decisions of one team's requests or of one approver took.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ApprovalTimesRow {
-    /// The team of those who asked, where rows are by team.
+    /// The current team of the requesters, if rows are by team.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
-    /// The approver, where rows are by approver.
+    /// The approver, if rows are by approver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approver: Option<String>,
-    /// How many decisions there were.
+    /// The number of decisions.
     pub decisions: u32,
-    /// How many of them were denials.
+    /// The number of denials among them.
     pub denied: u32,
-    /// The time within which half were made.
+    /// The time from request to decision within which half of the decisions were made, in
+    /// milliseconds.
     pub p50_ms: Option<i64>,
-    /// The time within which nine of ten were made.
+    /// The time within which nine of ten decisions were made, in milliseconds.
     pub p90_ms: Option<i64>,
-    /// The longest time.
+    /// The longest time from request to decision, in milliseconds.
     pub max_ms: Option<i64>,
 }
 

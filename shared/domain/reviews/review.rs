@@ -6,10 +6,13 @@
 //! access or policy. A decision may be changed until the review is signed off. After sign-off
 //! nothing changes.
 
+mod schema;
+
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use strum::{EnumString, VariantNames};
 
@@ -22,7 +25,7 @@ use crate::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,
     },
-    reviews::review_item::{DECISIONS_HASHED, Decision, ITEMS_HASHED, METHOD, hex},
+    reviews::review_item::{Decision, hex},
     text::case_folding::fold_identity,
     time::{
         time_zone::{self, Bound, TimeZone},
@@ -30,6 +33,8 @@ use crate::{
     },
     trail::event::{Actor, EventId, Party, RecordedBy},
 };
+
+pub use schema::{DecisionRequest, DecisionsRequest, ReviewRequest, SignOffRequest};
 
 /// Maximum number of items of a sample.
 pub const MOST_SAMPLED: u32 = 100_000;
@@ -40,8 +45,10 @@ pub const MOST_DECISIONS: usize = 200;
 /// The rule of the finding about an overdue review.
 pub const OVERDUE: &str = "review.overdue";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a review is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ReviewKind")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Of {
@@ -100,6 +107,8 @@ impl Asked {
             let id = fields.text("id", NAME_BYTES);
             if id.as_ref().is_some_and(|id| !is_id(id)) {
                 fields.fault("id", "must be 1 to 64 of A-Z a-z 0-9 _ -");
+            } else if id.as_ref().is_some_and(|id| id.starts_with(KEYED)) {
+                fields.fault("id", format!("must not begin with {KEYED:?}"));
             }
             let name = fields.required_text("name", NAME_BYTES);
             let of = fields.required_word("of");
@@ -153,6 +162,9 @@ pub fn sent(json: &str) -> String {
 }
 
 /// Whether the text is a valid id of a review.
+/// What the id of a review begins with that was opened with an idempotency key.
+pub const KEYED: &str = "key_";
+
 pub fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
@@ -183,8 +195,21 @@ pub enum Stage {
     SignedOff,
 }
 
-/// The states in API responses. An open review is overdue from its due time on.
-pub const STATES: [&str; 4] = ["opening", "open", "overdue", "signed_off"];
+/// The state of a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum ReviewState {
+    /// Its items are being collected.
+    Opening,
+    /// It accepts decisions.
+    Open,
+    /// It accepts decisions, and its sign-off is late.
+    Overdue,
+    /// Nothing in it changes any more.
+    SignedOff,
+}
 
 /// The sign-off of a review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -253,13 +278,13 @@ impl Review {
         }
     }
 
-    /// The state at `now`, one of [`STATES`].
-    pub fn state(&self, now: Instant) -> &'static str {
+    /// The state at `now`. An open review is overdue from its due time on.
+    pub fn state(&self, now: Instant) -> ReviewState {
         match self.stage {
-            Stage::Opening => "opening",
-            Stage::Open if self.asked.due_at.is_some_and(|due| due <= now) => "overdue",
-            Stage::Open => "open",
-            Stage::SignedOff => "signed_off",
+            Stage::Opening => ReviewState::Opening,
+            Stage::Open if self.asked.due_at.is_some_and(|due| due <= now) => ReviewState::Overdue,
+            Stage::Open => ReviewState::Open,
+            Stage::SignedOff => ReviewState::SignedOff,
         }
     }
 
@@ -276,41 +301,6 @@ impl Review {
         }
         *self.decided.entry(now).or_default() += 1;
         self.decided.retain(|_, count| *count > 0);
-    }
-
-    /// The review in an API response.
-    pub fn answered(&self, now: Instant) -> Value {
-        let mut answer = serde_json::to_value(&self.asked).unwrap_or_default();
-        let decided: u64 = self.decided.values().sum();
-        let fixed = self.fixed.as_ref();
-        let progress = json!({"items": fixed.map(|it| it.items), "decided": decided, "by_decision": self.decided});
-        let told = [
-            ("id", json!(self.id)),
-            ("state", json!(self.state(now))),
-            ("opened_by", json!(self.opened_by)),
-            ("opened_at", json!(self.opened_at)),
-            ("progress", progress),
-        ];
-        for (name, value) in told {
-            answer[name] = value;
-        }
-        if self.asked.sample.is_some() {
-            answer["sample"]["method"] = METHOD.into();
-        }
-        if let Some(fixed) = fixed {
-            answer["found"] = fixed.found.into();
-            answer["fixed_at"] = json!(fixed.at);
-            answer["items_sha256"] = fixed.sha256.as_str().into();
-            answer["items_hashed"] = ITEMS_HASHED.into();
-        }
-        if let Some(at) = self.overdue_at {
-            answer["overdue_at"] = json!(at);
-        }
-        if let Some(signed_off) = &self.signed_off {
-            answer["signed_off"] = json!(signed_off);
-            answer["signed_off"]["hashed"] = DECISIONS_HASHED.into();
-        }
-        answer
     }
 
     /// Whether a person is among the reviewers, by any of their names. Where none is named, every

@@ -1,6 +1,7 @@
 //! An item of a review: what it is about, the decision about it, and how items are sampled and
 //! hashed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -29,8 +30,11 @@ pub const ITEMS_HASHED: &str = "SHA-256 of a line [\"<item>\"] for each item, in
 pub const DECISIONS_HASHED: &str = "SHA-256 of a line [\"<item>\",\"<decision>\",\"<event>\"] for each item, in the order of their ids by bytes: compact JSON, each ended by a line feed";
 
 /// A reviewer's decision about an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ReviewVerdict")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Decision {
@@ -69,14 +73,15 @@ pub enum What {
     },
 }
 
-/// A decision about an item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A decision about an item of a review.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ReviewDecision")]
 pub struct Decided {
     pub decision: Decision,
     pub reason: String,
     pub by: Actor,
     pub at: Instant,
-    /// The event that records it.
+    /// The id of the event that records the decision.
     pub event: EventId,
 }
 
@@ -100,6 +105,9 @@ impl Item {
     }
 }
 
+/// Longest id of an item, in bytes: two ids and a separator. Percent-encoding may triple each byte of the first.
+pub(super) const ITEM_BYTES: usize = 4 * NAME_BYTES + 8;
+
 /// A reviewer's decision in a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Said {
@@ -115,8 +123,7 @@ impl Said {
     /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
-            // Two ids and a separator; percent-encoding may triple each byte of the first.
-            let item = fields.required_text("item", 4 * NAME_BYTES + 8);
+            let item = fields.required_text("item", ITEM_BYTES);
             let decision = fields.required_word("decision");
             let reason = fields.required_text("reason", TEXT_BYTES);
             fields.refuse_others();

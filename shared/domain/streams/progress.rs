@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -63,10 +64,12 @@ pub struct Progress {
     pub test: Option<Test>,
 }
 
-/// A test message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A test message to the target of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "StreamTest")]
 pub struct Test {
     pub state: TestState,
+    /// The name of the person or program that requested it.
     pub asked_by: String,
     pub asked_at: Instant,
     /// When the target accepted it.
@@ -78,11 +81,15 @@ pub struct Test {
 }
 
 /// The delivery state of a test message. It is tried once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "StreamTestState")]
 pub enum TestState {
+    /// It will be tried.
     Waiting,
+    /// The target accepted it.
     Sent,
+    /// The target refused it.
     Failed,
 }
 

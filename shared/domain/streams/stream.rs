@@ -5,6 +5,9 @@
 //! did not match the filter. The position advances only after the target has accepted the events
 //! before it: no event is lost, and after a failure an event may be sent again.
 
+mod schema;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strum::{EnumString, VariantNames};
@@ -26,19 +29,22 @@ use crate::{
     trail::{actions::ConfigurationAction, event::Recorded, filter::Filter, ocsf::ocsf},
 };
 
+pub use schema::{ReplayRequest, StreamRequest};
+
 /// Maximum number of streams of a tenant.
 pub const MOST_STREAMS: usize = 25;
 /// The rule of the finding about a paused stream.
 pub const PAUSED: &str = "stream.paused";
 
 /// A configured stream: what is sent to which target.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
     pub target: Target,
     pub shape: Shape,
-    /// Which events are sent; all of them where there is no filter.
+    /// The filter for the events that are sent. Absent if all events are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
+    /// Whether the service's own events are sent.
     pub include_service: bool,
     /// Events recorded from this time on are sent.
     pub from: Instant,
@@ -62,8 +68,9 @@ impl Document for Stream {
 }
 
 /// The format of the events that are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "StreamShape")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Shape {
@@ -211,37 +218,47 @@ struct LateEvent<'r> {
     late: bool,
 }
 
-/// A stream in an API response.
-#[derive(Clone, Debug, Serialize)]
-pub struct Answered {
-    id: String,
+/// A stream: its configuration, and how far it has been sent.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct StreamAnswer {
+    pub id: String,
     #[serde(flatten)]
-    stream: Stream,
-    state: State,
+    pub stream: Stream,
+    pub state: StreamState,
     /// Everything recorded up to this time was sent or did not match the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<Instant>,
-    lag_ms: i64,
-    sent: u64,
+    pub place: Option<Instant>,
+    /// How long ago the oldest event that is still to be sent was recorded, in milliseconds; 0 if
+    /// there is none.
+    pub lag_ms: i64,
+    /// The number of events that the target has accepted since the stream was created or replayed.
+    pub sent: u64,
+    /// When the target last accepted events.
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_sent_at: Option<Instant>,
-    attempts: u32,
+    pub last_sent_at: Option<Instant>,
+    /// The number of consecutive failed attempts.
+    pub attempts: u32,
+    /// The last error, until an attempt succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    pub error: Option<String>,
+    /// When the first of the consecutive failures occurred.
     #[serde(skip_serializing_if = "Option::is_none")]
-    failing_since: Option<Instant>,
+    pub failing_since: Option<Instant>,
+    /// When the stream was reported as paused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    paused_at: Option<Instant>,
+    pub paused_at: Option<Instant>,
+    /// When the next attempt follows, after a failed one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_try_at: Option<Instant>,
+    pub next_try_at: Option<Instant>,
+    /// The last test message.
     #[serde(skip_serializing_if = "Option::is_none")]
-    test: Option<Test>,
+    pub test: Option<Test>,
 }
 
 /// The delivery state of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum State {
+pub enum StreamState {
     /// Events are sent as they are recorded.
     Running,
     /// The last attempt failed; the next one follows soon.
@@ -250,7 +267,7 @@ enum State {
     Paused,
 }
 
-impl Answered {
+impl StreamAnswer {
     /// The response for a stream. `oldest` is when the oldest event that is still to be read was
     /// recorded.
     pub fn new(
@@ -276,9 +293,9 @@ impl Answered {
             id: id.to_owned(),
             stream: stream.clone(),
             state: match (paused_at, attempts) {
-                (Some(_), _) => State::Paused,
-                (None, 0) => State::Running,
-                (None, _) => State::Failing,
+                (Some(_), _) => StreamState::Paused,
+                (None, 0) => StreamState::Running,
+                (None, _) => StreamState::Failing,
             },
             place: place.map(|place| place.at),
             lag_ms: oldest.map_or(0, |oldest| (now.millis() - oldest.millis()).max(0)),
@@ -291,6 +308,13 @@ impl Answered {
             next_try_at: due_at.filter(|_| attempts > 0),
             test,
         }
+    }
+
+    /// The answer for a reader who may not see the address of the target.
+    #[must_use]
+    pub fn without_address(mut self) -> Self {
+        self.stream.target = self.stream.target.without_address();
+        self
     }
 }
 

@@ -1,5 +1,6 @@
 //! The target of a stream: where its events are sent.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -12,16 +13,18 @@ use crate::{
 };
 
 /// Maximum number of secrets of a stream: the current, the next and the previous one.
-const MOST_SECRETS: usize = 3;
+pub(super) const MOST_SECRETS: usize = 3;
 /// Longest address, in bytes.
-const URL_BYTES: usize = 1024;
+pub(super) const URL_BYTES: usize = 1024;
 
-/// The target of a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The target of a stream: where its events are sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(rename = "StreamTarget")]
 pub enum Target {
     /// An address that accepts signed batches by POST.
     Https {
+        /// The address. Only administrators see all of it; others see the host and a hash.
         url: String,
         /// The names of the secrets that sign each request. A receiver accepts a request that
         /// carries the signature of the secret it has. To rotate a secret, name the new one beside
@@ -31,6 +34,7 @@ pub enum Target {
     /// The deployment's own bucket for streams. A tenant cannot name a bucket: the service's
     /// permissions would let it write to another tenant's.
     S3,
+    /// The deployment's own bus of Amazon EventBridge.
     #[serde(rename = "eventbridge")]
     EventBridge,
 }
@@ -86,6 +90,17 @@ impl Target {
         }
     }
 
+    /// The target as a reader sees it: see [`hidden_address`].
+    #[must_use]
+    pub fn without_address(mut self) -> Self {
+        if let Self::Https { url, .. } = &mut self
+            && let Some(hidden) = hidden_address(url)
+        {
+            *url = hidden;
+        }
+        self
+    }
+
     /// The most that one batch may contain.
     pub fn limits(&self) -> Limits {
         match self {
@@ -98,19 +113,23 @@ impl Target {
     }
 }
 
-/// The stream as a reader sees it. Anyone who has the target's address may be able to write to it,
-/// so only its host is shown, and a hash that tells addresses apart.
+/// The stored stream as a reader sees it: see [`hidden_address`].
 pub fn without_address(mut stream: Value) -> Value {
     let address = stream.pointer("/target/url").and_then(Value::as_str);
-    if let Some((scheme, place)) = address.and_then(|url| url.split_once("://"))
-        && let Some((host, path)) = place.split_once('/')
-        && !path.is_empty()
-    {
-        let hash = Sha256::digest(place)
-            .iter()
-            .take(4)
-            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        stream["target"]["url"] = format!("{scheme}://{host}/… ({hash})").into();
+    if let Some(hidden) = address.and_then(hidden_address) {
+        stream["target"]["url"] = hidden.into();
     }
     stream
+}
+
+/// The address as a reader sees it. Anyone who has it may be able to write to the target, so only
+/// its host is shown, and a hash that tells addresses apart. None if there is nothing to hide.
+fn hidden_address(url: &str) -> Option<String> {
+    let (scheme, place) = url.split_once("://")?;
+    let (host, path) = place.split_once('/')?;
+    let hash = Sha256::digest(place)
+        .iter()
+        .take(4)
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    (!path.is_empty()).then(|| format!("{scheme}://{host}/… ({hash})"))
 }

@@ -1,7 +1,8 @@
 //! Durations in ISO 8601 notation.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A duration of days, hours, minutes and seconds, longer than zero: `PT4H`, `P1DT30M`. A day is 24
@@ -97,6 +98,27 @@ fn amounts<const N: usize>(mut text: &str, units: [char; N]) -> Option<[i128; N]
 impl fmt::Display for Length {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// What [`Length`] reads: days and clock units, and zero for the units that it does not have.
+const PATTERN: &str = "^P(0+[Yy])?(0+[Mm])?(0+[Ww])?([0-9]+[Dd])?\
+    ([Tt]([0-9]+([.,][0-9]{1,9})?[Hh])?([0-9]+([.,][0-9]{1,9})?[Mm])?([0-9]+([.,][0-9]{1,9})?[Ss])?)?$";
+
+impl JsonSchema for Length {
+    fn schema_name() -> Cow<'static, str> {
+        "Length".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An ISO 8601 duration of days, hours, minutes and seconds. A day is 24 hours.",
+            "type": "string", "pattern": PATTERN, "examples": ["PT4H", "P1DT30M"],
+        })
     }
 }
 

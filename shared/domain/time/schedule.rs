@@ -1,9 +1,10 @@
 //! Schedules with repeated times, and relative ranges such as "last quarter". Both are computed in
 //! a time zone, by its clocks and calendar.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use chrono::{Datelike, Days, NaiveDate, NaiveTime, Weekday as Day};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use strum::{Display, EnumString, VariantNames};
 
@@ -145,21 +146,39 @@ impl<'de> Deserialize<'de> for RelativeRange {
     }
 }
 
-/// Repeated times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl JsonSchema for RelativeRange {
+    fn schema_name() -> Cow<'static, str> {
+        "RelativeRange".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time range relative to the time of a run. Weeks start on Monday.",
+            "type": "string",
+            "pattern": "^(today|yesterday|(this|last) (week|month|quarter|year)|last [1-9][0-9]* (hours|days))$",
+            "examples": ["last month", "last 90 days"],
+        })
+    }
+}
+
+/// Repeated times, by the clocks of a time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     #[serde(flatten)]
     pub every: Every,
+    /// The time of day, such as `06:00`.
     pub at: TimeOfDay,
 }
 
 /// The days of a schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "every", rename_all = "snake_case")]
 pub enum Every {
+    /// Every day.
     Day,
     /// One day of each week.
     Week {
+        /// The day of the week.
         on: Weekday,
     },
     /// The first day of each month.
@@ -168,7 +187,7 @@ pub enum Every {
     Quarter,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
@@ -247,6 +266,20 @@ impl Serialize for TimeOfDay {
 impl<'de> Deserialize<'de> for TimeOfDay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for TimeOfDay {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TimeOfDay".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"})
     }
 }
 

@@ -1,8 +1,9 @@
 //! Points in time in UTC, to the millisecond.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A point in time, to the millisecond. Written as RFC 3339 in UTC with three decimals,
@@ -124,6 +125,20 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
         && [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2]
             .iter()
             .all(|byte| byte.is_ascii_digit())
+}
+
+impl JsonSchema for Instant {
+    fn schema_name() -> Cow<'static, str> {
+        "Instant".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
+    }
 }
 
 impl Serialize for Instant {

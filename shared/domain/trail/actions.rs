@@ -11,8 +11,9 @@ mod platform;
 mod service;
 mod session;
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{borrow::Cow, convert::Infallible, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 pub use entitlement::{DirectoryAction, EntitlementAction};
@@ -184,6 +185,20 @@ impl fmt::Display for Action {
     }
 }
 
+impl JsonSchema for Action {
+    fn schema_name() -> Cow<'static, str> {
+        "Action".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "The name of an action. `GET /v1/actions` lists all actions.",
+            "examples": ["session.created"],
+        })
+    }
+}
+
 impl Serialize for Action {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -228,7 +243,8 @@ pub struct Definition {
     pub source: Source,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "EventCategory", description = "The family of an action.")]
 pub enum Category {
     /// Access of technicians to desktops.
     #[serde(rename = "JIT for computers")]
@@ -236,15 +252,20 @@ pub enum Category {
     /// Accounts of technicians in Entra.
     #[serde(rename = "JIT for Entra")]
     JitForEntra,
+    /// Operations on the platform of a security product.
     Platform,
+    /// Database sessions with roles.
     Session,
+    /// Requests for access packages.
     EntitlementManagement,
+    /// Approvals, and other changes in a directory.
     UserManagement,
+    /// What the service itself does.
     Audit,
 }
 
 /// Who may write an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Writer {
     /// Callers, for actors other than `system`.
@@ -256,9 +277,11 @@ pub enum Writer {
 }
 
 /// The state of a request or session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schemars(rename = "RequestState")]
 pub enum State {
+    /// A request was made.
     Created,
     /// A role or the whole session was approved.
     Approved,
@@ -268,7 +291,9 @@ pub enum State {
     Granted,
     /// Ended by the requestor.
     Canceled,
+    /// Ended because its time ran out.
     Expired,
+    /// Ended by an administrator.
     Terminated,
     /// Nobody decided in time.
     TimedOut,
@@ -288,7 +313,8 @@ pub enum When {
 }
 
 /// The source of an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ActionSource", description = "The kind of trail from which an action comes.")]
 pub enum Source {
     S1,
     S2,

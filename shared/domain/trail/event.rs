@@ -6,12 +6,13 @@ mod parties;
 
 use std::borrow::Cow;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::{
-    time::timestamp::Instant,
+    time::{duration::Length, timestamp::Instant},
     trail::actions::{Action, Category, Definition, State, message_template},
 };
 
@@ -23,7 +24,7 @@ pub use self::{
 
 /// The facts of an event as its source sent them, normalised. Nothing is derived, and nothing is
 /// about the recording.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Event {
     /// Unique within the tenant.
     pub id: EventId,
@@ -71,13 +72,14 @@ pub struct Event {
     pub window: Option<AskedWindow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Origin>,
-    /// Any other data.
+    /// Any other data: an object of at most 32 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Map<String, Value>>,
 }
 
 /// One session, from CREATED to its end.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "EventSession")]
 pub struct Session {
     /// The source's id.
     pub id: String,
@@ -113,36 +115,48 @@ impl Session {
 pub const USERNAME_TBD: &str = "TBD";
 
 /// The scope of an event about a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[schemars(rename = "SessionScope")]
 pub enum Scope {
+    /// The whole session.
     Session,
+    /// Some of its roles.
     Role,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "The ticket that belongs to the request.")]
 pub struct Ticket {
+    /// The id in the ticket system.
     pub id: String,
+    /// The address of the ticket.
     pub url: String,
+    /// The name of the ticket system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
 }
 
 /// An approval policy in the version that applied.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "EventPolicy")]
 pub struct Policy {
+    /// The id of the policy.
     pub id: String,
+    /// The version that applied.
     pub version: String,
 }
 
 /// The outcome of an action.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[schemars(rename = "EventOutcome")]
 pub enum Outcome {
+    /// The action took place.
     #[default]
     Success,
     /// The attempt failed; the reason says why.
@@ -158,6 +172,33 @@ pub enum AskedWindow {
     Duration(String),
     /// A window until that time.
     Until(Instant),
+}
+
+impl JsonSchema for AskedWindow {
+    fn schema_name() -> Cow<'static, str> {
+        "RequestedWindow".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The window that the sender asked for: a duration, an end, or `false` for none.",
+            "anyOf": [
+                {"type": "boolean", "const": false},
+                {
+                    "type": "object",
+                    "properties": {"duration": generator.subschema_for::<Length>()},
+                    "required": ["duration"],
+                    "additionalProperties": false,
+                },
+                {
+                    "type": "object",
+                    "properties": {"ends_at": generator.subschema_for::<Instant>()},
+                    "required": ["ends_at"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
 }
 
 impl Serialize for AskedWindow {
@@ -178,7 +219,11 @@ impl Serialize for AskedWindow {
 
 /// The window that an event opened, as it was then. It is part of API responses, but not of the
 /// event's facts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(
+    rename = "OpenedWindow",
+    description = "The window that the event opened, as it was then."
+)]
 pub struct Opened {
     pub id: String,
     pub starts_at: Instant,
@@ -187,7 +232,8 @@ pub struct Opened {
 }
 
 /// The origin of an event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "EventSource")]
 pub struct Origin {
     /// The IP address of the client.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -267,7 +313,7 @@ impl Event {
 }
 
 /// The sender of an event, from the token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordedBy {
     pub sub: String,
     /// The token's client, if it names one.
@@ -292,19 +338,24 @@ pub struct Recorded {
 }
 
 /// The window of an event in an API response.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct AnsweredWindow<'e> {
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(
+    description = "The window that the event opened, and the window that its sender asked for."
+)]
+pub struct EventWindow {
     #[serde(flatten)]
-    opened: &'e Option<Opened>,
+    opened: Option<Opened>,
+    /// The window that the sender asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    asked: &'e Option<AskedWindow>,
+    asked: Option<AskedWindow>,
 }
 
 impl Recorded {
     /// The window that the event opened and the one that it asked for.
-    pub fn window(&self) -> Option<AnsweredWindow<'_>> {
+    pub fn window(&self) -> Option<EventWindow> {
         let is_any = self.event.window.is_some() || self.opened.is_some();
-        is_any.then_some(AnsweredWindow { opened: &self.opened, asked: &self.event.window })
+        is_any
+            .then(|| EventWindow { opened: self.opened.clone(), asked: self.event.window.clone() })
     }
 
     pub fn category(&self) -> Category {
@@ -349,26 +400,48 @@ impl Recorded {
     }
 }
 
+/// The event as in every API response, export and stream.
+#[derive(Serialize, JsonSchema)]
+#[schemars(
+    description = "A recorded event: the facts that its source sent, and what the service added."
+)]
+struct Answered<'e> {
+    #[serde(flatten)]
+    event: &'e Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<EventWindow>,
+    /// The text of the Action column.
+    label: String,
+    category: Category,
+    /// The state that the request or session entered. Absent after a failed attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+    /// The status that the request entered, in the words of Microsoft Entra's entitlement
+    /// management. Absent after a failed attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_status: Option<&'static str>,
+    /// The event as a sentence.
+    message: String,
+    /// When the trail stored the event.
+    recorded_at: Instant,
+    recorded_by: &'e RecordedBy,
+    /// SHA-256 of the facts, in hexadecimal.
+    #[schemars(extend("pattern" = "^[0-9a-f]{64}$"))]
+    digest: String,
+}
+
+impl JsonSchema for Recorded {
+    fn schema_name() -> Cow<'static, str> {
+        "Event".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Answered::json_schema(generator)
+    }
+}
+
 impl Serialize for Recorded {
-    /// The event as in every API response, export and stream.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Answered<'e> {
-            #[serde(flatten)]
-            event: &'e Event,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            window: Option<AnsweredWindow<'e>>,
-            label: String,
-            category: Category,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            state: Option<State>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            request_status: Option<&'static str>,
-            message: String,
-            recorded_at: Instant,
-            recorded_by: &'e RecordedBy,
-            digest: String,
-        }
         let event = &self.event;
         // The only place where a response shows a value that no source sent.
         let shown = match (&event.session, self.session_username()) {

@@ -26,7 +26,12 @@ pub const MAX_DETAILS_BYTES: usize = 32 * 1024;
 /// How far ahead of the service's clock an event may have occurred.
 pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
-const MAX_ROLES: usize = 50;
+/// Maximum number of roles of an event or a session.
+pub const MAX_ROLES: usize = 50;
+/// Highest number of approvals that a role may need.
+pub const MAX_APPROVALS_NEEDED: u32 = 1000;
+/// Longest id, in bytes.
+pub const ID_BYTES: usize = 128;
 
 /// The context of validation.
 #[derive(Clone, Debug)]
@@ -67,7 +72,7 @@ fn read_members(
 ) -> Option<Event> {
     let action = read_action(&mut fields);
     let id = fields
-        .text("id", 128)
+        .text("id", ID_BYTES)
         .and_then(|text| checked_id(&text, &mut fields))
         .unwrap_or_else(default_id);
     let occurred_at = read_occurred_at(&mut fields, intake).unwrap_or(intake.now);
@@ -228,7 +233,7 @@ fn read_session(mut fields: Fields<'_>) -> Option<Session> {
     let username = fields.text("username", NAME_BYTES).filter(|name| name != USERNAME_TBD);
     let starts_at = fields.instant("starts_at");
     let ends_at = fields.instant("ends_at");
-    let approvals_needed = fields.whole("approvals_needed", 0..=1000);
+    let approvals_needed = fields.whole("approvals_needed", 0..=MAX_APPROVALS_NEEDED);
     if scope == Some(Scope::Role) {
         for (key, given) in [("starts_at", starts_at), ("ends_at", ends_at)] {
             if given.is_some() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     time::timestamp::Instant,
-    windows::window::{STATES, Window},
+    windows::window::{Window, WindowState},
 };
 
 /// How long after its end a window is overdue.
@@ -101,18 +101,17 @@ impl Window {
             .map_or(self.claims.len() - 1, |(place, _)| place)
     }
 
-    /// The state in API responses, one of [`STATES`].
-    pub fn state(&self, now: Instant) -> &'static str {
+    /// The state in API responses.
+    pub fn state(&self, now: Instant) -> WindowState {
         let is_claimed = self.lease.as_ref().is_some_and(|lease| now < lease.until);
         let is_to_begin =
             self.claims.iter().filter(|claim| !claim.is_done).all(|claim| now < claim.starts_at);
-        let [scheduled, open, claimed, overdue, closed] = STATES;
         match (self.is_closed(), self.is_overdue) {
-            (true, _) => closed,
-            (false, true) => overdue,
-            (false, false) if is_claimed => claimed,
-            (false, false) if is_to_begin => scheduled,
-            (false, false) => open,
+            (true, _) => WindowState::Closed,
+            (false, true) => WindowState::Overdue,
+            (false, false) if is_claimed => WindowState::Claimed,
+            (false, false) if is_to_begin => WindowState::Scheduled,
+            (false, false) => WindowState::Open,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The result of a window's end: covered, overdue, failed or disabled.
+//! The result of a window's end: overdue, failed or disabled.
 
 use std::time::Duration;
 
@@ -15,9 +15,6 @@ use crate::{
 
 /// The kind of failure if a directory has no such account.
 pub const NOT_FOUND: &str = "not_found";
-/// Maximum number of claims that one step covers. Each needs an event and an item of its session,
-/// and a transaction has a hundred statements.
-const COVERED_AT_ONCE: usize = 20;
 /// Maximum number of requests with other names that are recorded when their account is disabled.
 pub(super) const MOST_OTHERS_TOLD: usize = 8;
 
@@ -70,28 +67,6 @@ impl Failure {
 }
 
 impl Window {
-    /// Ends claims while others continue: the account stays enabled. A limited number is processed
-    /// at a time; the others stay due.
-    pub fn cover(&mut self, now: Instant) -> Vec<WindowEvent> {
-        let Some(by) =
-            self.claims.iter().filter(|claim| claim.goes_on(now)).max_by_key(|claim| claim.ends_at)
-        else {
-            return Vec::new();
-        };
-        let (covered_by, until) = (by.event.clone(), by.ends_at);
-        let mut events = Vec::new();
-        let over = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
-        let over: Vec<usize> = over.map(|(place, _)| place).take(COVERED_AT_ONCE).collect();
-        for place in over {
-            self.claims[place].is_done = true;
-            let planned_end = self.claims[place].ends_at;
-            let covered = WindowFact::Covered { planned_end, by: covered_by.clone(), until };
-            events.push(WindowEvent::of_service(covered, place, now));
-        }
-        self.begin_anew(now);
-        events
-    }
-
     /// Records the overdue end, once.
     pub fn overdue(&mut self, now: Instant) -> Vec<WindowEvent> {
         // A claim that ended only now is not overdue; it is recorded later if necessary.

@@ -6,8 +6,9 @@
 //! When no claim continues, the account is disabled and read back, and only then is the window
 //! closed. This module only decides: `now` is a parameter, and it does no I/O.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use strum::{EnumString, VariantNames};
 
 use crate::{
     configuration::directory::Directory,
@@ -23,12 +24,28 @@ use crate::{
     },
 };
 
-/// The states in API responses.
-pub const STATES: [&str; 5] = ["scheduled", "open", "claimed", "overdue", "closed"];
 /// Maximum number of names of a window besides its key.
 const MOST_OTHER_NAMES: usize = 16;
 /// The format version of the items that find a window by its names.
 pub const LAYOUT: u8 = 1;
+
+/// The state of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum WindowState {
+    /// No request has started.
+    Scheduled,
+    /// The account may be enabled.
+    Open,
+    /// The service is disabling the account now.
+    Claimed,
+    /// Its end is late.
+    Overdue,
+    /// The account is disabled and nothing remains to be done.
+    Closed,
+}
 
 /// The time for which an account may stay enabled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -324,39 +341,6 @@ impl Window {
     pub fn leave(&mut self, until: Option<Instant>) {
         self.lease = None;
         self.not_before = until;
-    }
-
-    /// The window in an API response.
-    pub fn answered(&self, now: Instant) -> Value {
-        let claims: Vec<_> = self
-            .claims
-            .iter()
-            .map(|claim| {
-                json!({
-                    "event": claim.event, "account": claim.account, "subject": claim.subject, "target": claim.target,
-                    "session": claim.session,
-                    "starts_at": claim.starts_at, "ends_at": claim.ends_at,
-                })
-            })
-            .collect();
-        json!({
-            "id": self.id,
-            "directory": if self.is_external() { "external" } else { &self.directory_key },
-            "account": self.account,
-            "resolved": self.resolved.as_ref().map(|it| json!({"id": it.id, "name": it.name, "at": it.at})),
-            "merged_into": self.merged_into,
-            "closed_by_hand": self.is_closed_by_hand,
-            "application": self.application.as_ref().map(|application| &application.id),
-            "state": self.state(now),
-            "starts_at": self.starts_at(),
-            "ends_at": self.ends_at(),
-            "ended_at": self.ended.as_ref().map(|ended| ended.at),
-            "lateness_ms": self.ended.as_ref().map(|ended| ended.lateness_ms),
-            "attempts": self.attempts,
-            "failing": self.failing.as_ref().or(self.resolution.failing.as_ref()),
-            "sessions": self.sessions(),
-            "claims": claims,
-        })
     }
 }
 

@@ -1,10 +1,12 @@
 //! Commands by operators. The end of many windows is a stored order: the service carries it out in
 //! the background, page by page, and continues after an interruption.
 
+mod schema;
+
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::{
     json::{
@@ -15,9 +17,11 @@ use crate::{
     trail::{
         event::{Actor, RecordedBy},
         event_validation,
-        filter::Filter,
+        filter::{self, Filter},
     },
 };
+
+pub use schema::{EndWindowRequest, EndWindowsRequest, ExtendWindowRequest};
 
 /// A command to extend a window.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +87,7 @@ impl Ending {
     pub fn read(json: &str, by_filter: bool) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let filter = match by_filter {
-                true => fields.required_text("filter", 4096).and_then(|text| {
+                true => fields.required_text("filter", filter::MAX_BYTES).and_then(|text| {
                     match Filter::read(&text) {
                         Ok(_) => Some(text),
                         Err(error) => {
@@ -130,8 +134,9 @@ pub enum OrderScope {
 }
 
 /// The state of an order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "EndOrderState")]
 pub enum OrderState {
     /// No work has started.
     #[default]
@@ -140,6 +145,7 @@ pub enum OrderState {
     Running,
     /// All matching requests have ended.
     Done,
+    /// It cannot be carried out.
     Failed,
 }
 
@@ -218,18 +224,46 @@ impl OrderProgress {
     }
 }
 
+/// An order to end windows, and how far it is.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct EndOrderAnswer {
+    pub id: String,
+    pub state: OrderState,
+    /// The filter for the events of the requests to end.
+    pub filter: Option<String>,
+    /// The id of the application whose requests end.
+    pub application: Option<String>,
+    pub reason: String,
+    /// Who gave the order.
+    pub actor: Actor,
+    pub created_at: Instant,
+    /// The number of matching windows when the order was given, if it could be counted in time.
+    pub count: Option<u64>,
+    /// When all matching requests had ended.
+    pub done_at: Option<Instant>,
+    /// Why the order cannot be carried out.
+    pub failure: Option<String>,
+}
+
 impl EndOrder {
     /// The order in an API response.
-    pub fn answered(&self, progress: &OrderProgress) -> Value {
+    pub fn answered(&self, progress: &OrderProgress) -> EndOrderAnswer {
         let (filter, application) = match &self.scope {
-            OrderScope::Filter(text) => (Some(text), None),
-            OrderScope::Application(id) => (None, Some(id)),
+            OrderScope::Filter(text) => (Some(text.clone()), None),
+            OrderScope::Application(id) => (None, Some(id.clone())),
         };
-        json!({
-            "id": self.id, "state": progress.state, "filter": filter, "application": application, "reason": self.reason,
-            "actor": self.actor, "created_at": self.created_at, "count": self.count, "done_at": progress.done_at,
-            "failure": progress.failure,
-        })
+        EndOrderAnswer {
+            id: self.id.clone(),
+            state: progress.state,
+            filter,
+            application,
+            reason: self.reason.clone(),
+            actor: self.actor.clone(),
+            created_at: self.created_at,
+            count: self.count,
+            done_at: progress.done_at,
+            failure: progress.failure.clone(),
+        }
     }
 }
 

@@ -25,6 +25,16 @@ fn access_with(verified: &str) -> Access {
     .unwrap()
 }
 
+/// A request with this Authorization header; the gateway verified the claims, if they are not null.
+fn request(authorization: &str, verified: &Value) -> Request {
+    let mut request = Request {
+        verified_claims: serde_json::from_value(verified.clone()).unwrap(),
+        ..Request::default()
+    };
+    request.headers.insert("authorization", authorization.parse().unwrap());
+    request
+}
+
 fn caller_of(claims: Value) -> Result<Caller, Problem> {
     access().caller_of(claims.as_object().unwrap())
 }
@@ -153,33 +163,18 @@ fn a_token_without_subject_or_usable_tenant_is_refused() {
 fn nothing_is_believed_that_no_authorizer_verified() {
     let claims = json!({"iss": "i", "sub": "s", "https://idp.example/tenant": "acme"});
     let token = format!("Bearer h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
-    let request = |verified: Value| -> ApiGatewayV2httpRequest {
-        serde_json::from_value(json!({
-            "headers": {"authorization": token},
-            "requestContext": {"http": {"method": "GET"}, "authorizer": verified}
-        }))
-        .unwrap()
-    };
+    let caller = |verified: &Value| access().caller(&request(&token, verified));
     let tenant = "https://idp.example/tenant";
-    assert!(
-        access()
-            .caller(&request(json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme"}}})))
-            .is_ok()
-    );
+    assert!(caller(&json!({"iss": "i", "sub": "s", tenant: "acme"})).is_ok());
     for verified in [
         json!(null),
         json!({}),
-        json!({"jwt": {"claims": {}}}),
-        json!({"jwt": {"claims": {"iss": "i", "sub": "other", tenant: "acme"}}}),
-        json!({"jwt": {"claims": {"iss": "i", "sub": "s"}}}),
-        json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "other"}}}),
-        json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme", "scope": "jit-audit/read"}}}),
+        json!({"iss": "i", "sub": "other", tenant: "acme"}),
+        json!({"iss": "i", "sub": "s"}),
+        json!({"iss": "i", "sub": "s", tenant: "other"}),
+        json!({"iss": "i", "sub": "s", tenant: "acme", "scope": "jit-audit/read"}),
     ] {
-        assert_eq!(
-            access().caller(&request(verified.clone())).unwrap_err().status,
-            403,
-            "{verified}"
-        );
+        assert_eq!(caller(&verified).unwrap_err().status, 403, "{verified}");
     }
 }
 
@@ -195,12 +190,7 @@ fn every_verified_claim_is_compared_with_the_tokens() {
         "roles": "[Audit User]", "address": "map[country:FR]", "amr": "[pwd 1]",
     });
     let caller = |authorization: String, verified: &Value| {
-        let request: ApiGatewayV2httpRequest = serde_json::from_value(json!({
-            "headers": {"authorization": authorization},
-            "requestContext": {"http": {"method": "GET"}, "authorizer": {"jwt": {"claims": verified}}}
-        }))
-        .unwrap();
-        access().caller(&request)
+        access().caller(&request(&authorization, verified))
     };
     let token =
         |claims: &Value| format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));

@@ -38,13 +38,15 @@ impl<'t> Follower<'t> {
     /// whichever comes second finds the other.
     pub(super) async fn follow_log_ons(&self, events: &[Recorded]) -> Result<(), ReadError> {
         let succeeded = || events.iter().filter(|it| it.event.outcome == Outcome::Success);
-        let on = succeeded()
+        let on: Vec<_> = succeeded()
             .filter(|it| it.event.action == JitAction::ComputerAccessed)
-            .map(|it| self.refresh_log_on(it));
+            .map(|it| self.refresh_log_on(it))
+            .collect();
         stream::iter(on).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
-        let off = succeeded()
+        let off: Vec<_> = succeeded()
             .filter(|it| it.event.action == JitAction::ComputerLeft)
-            .map(|it| self.follow_log_off(&it.event));
+            .map(|it| self.follow_log_off(&it.event))
+            .collect();
         stream::iter(off).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
 
@@ -54,10 +56,11 @@ impl<'t> Follower<'t> {
     ) -> Result<(), ReadError> {
         let ids: Vec<EventId> = ids.into_iter().collect();
         let found = self.scope.events_of(&ids).await?;
-        let refreshed = found
+        let refreshed: Vec<_> = found
             .iter()
             .filter(|it| it.event.action == JitAction::ComputerAccessed)
-            .map(|it| self.refresh_log_on(it));
+            .map(|it| self.refresh_log_on(it))
+            .collect();
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
 

@@ -46,9 +46,10 @@ impl<'t> Follower<'t> {
         &self,
         accesses: BTreeMap<Key, Vec<Recorded>>,
     ) -> Result<(), ReadError> {
-        let refreshed = accesses
+        let refreshed: Vec<_> = accesses
             .into_iter()
-            .map(|(key, events)| async move { self.bring_up(&key, events).await });
+            .map(|(key, events)| async move { self.bring_up(&key, events).await })
+            .collect();
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
 

@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
 use shared_domain::{
     access::{
         access_answer::AccessAnswer,
@@ -15,7 +14,7 @@ use shared_domain::{
     configuration::access_package::Package,
     identity::matching,
     reports::{
-        access_reports::{AccessReport, AccessRow, RevocationRow},
+        access_reports::{AccessReport, AccessRow, RevocationRow, RevocationSummary},
         column::AnyRow,
         daily_statistics::percentile,
         package_reports::PackageReport,
@@ -25,7 +24,7 @@ use shared_domain::{
     trail::{event::Party, search::Order},
 };
 use shared_http::pagination::TIME_FOR_ONE_READ;
-use shared_storage::{ReadError, TenantScope, projections::Kind};
+use shared_storage::{ReadError, TenantScope, keys, projections::Kind};
 use tokio::time::Instant as Deadline;
 
 use super::{
@@ -140,7 +139,7 @@ impl Accesses {
         let read = places.into_iter().filter_map(|(at, key)| {
             // The list may contain a place that the record has left.
             let access = found.get(&key).filter(|access| access.at() == at)?;
-            Some((access.clone(), format!("{at}#{key}")))
+            Some((access.clone(), keys::list_place(at, &key)))
         });
         Ok(Some(read.collect()))
     }
@@ -166,11 +165,10 @@ impl Places {
         while self.ready.is_empty() {
             let Some((list, [since, until])) = self.ranges.last().cloned() else { return Ok(None) };
             // Records of earlier pages are not read again.
-            let until =
-                match after.and_then(|after| after.split_once('#')?.0.parse::<Instant>().ok()) {
-                    Some(at) => until.min(at.plus(Duration::from_millis(1))),
-                    None => until,
-                };
+            let until = match after.and_then(keys::read_list_place).map(|(at, _)| at) {
+                Some(at) => until.min(at.plus(Duration::from_millis(1))),
+                None => until,
+            };
             let (page, next) = scope
                 .listed(
                     Kind::Access,
@@ -181,7 +179,7 @@ impl Places {
                 )
                 .await?;
             let is_beyond = |(at, key): &(Instant, String)| {
-                after.is_none_or(|after| format!("{at}#{key}").as_str() < after)
+                after.is_none_or(|after| keys::list_place(*at, key).as_str() < after)
             };
             self.ready.extend(page.into_iter().filter(is_beyond));
             if next.is_none() {
@@ -336,22 +334,6 @@ fn is_assigned(access: &Access, at: Instant) -> bool {
     access.granted_at.is_some_and(|granted| granted <= at)
         && access.standing == AccessStatus::Active
         && access.ends_at.is_none_or(|ends| at < ends)
-}
-
-/// The summary of the revocation report.
-#[derive(Debug, Serialize)]
-pub struct RevocationSummary {
-    ended: u64,
-    verified: u64,
-    /// Access that has not ended, as far as known.
-    not_gone: u64,
-    /// Access that outlasted its planned end.
-    late: usize,
-    /// The sum of the times by which access outlasted its planned end.
-    residual_exposure_ms: i64,
-    p50_ms: Option<i64>,
-    p99_ms: Option<i64>,
-    max_ms: Option<i64>,
 }
 
 /// The summary of the revocation report. None if there are too many rows for one request.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use shared_domain::{
     reports::{
         column::AnyRow,
@@ -115,9 +115,13 @@ async fn approval_times(
     if !by_approver {
         let requesters: BTreeSet<String> =
             approvals.iter().map(|row| row.requester.clone()).collect();
-        let asked = requesters.into_iter().map(|requester| async move {
-            let known = person(scope, &requester).await?;
-            Ok::<_, ReadError>((requester, known.and_then(|known| known.document.team)))
+        // Boxed one by one: there may be many thousands.
+        let asked = requesters.into_iter().map(|requester| {
+            let asked = async move {
+                let known = person(scope, &requester).await?;
+                Ok::<_, ReadError>((requester, known.and_then(|known| known.document.team)))
+            };
+            asked.boxed()
         });
         teams.extend(
             stream::iter(asked).buffer_unordered(PEOPLE_AT_ONCE).try_collect::<Vec<_>>().await?,

@@ -95,7 +95,8 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
     let sha256 = review_item::items_hash(&items);
     let fixed = Fixed { place, at: scope.now, found, items: items.len() as u64, sha256 };
     let recorded_by = review.recorded_by.clone();
-    step_review(scope, id, &recorded_by, async |mut review, generation| {
+    let fixed = &fixed;
+    step_review(scope, id, &recorded_by, |mut review, generation| async move {
         if review.stage != Stage::Opening {
             return Ok(Step::None(review));
         }

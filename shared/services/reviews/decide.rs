@@ -108,7 +108,7 @@ async fn decide_together(
     by: &Caller,
     said: &[Said],
 ) -> Result<Option<Vec<Outcome>>, ReadError> {
-    step_review(scope, id, &by.recorded_by(), async |mut review, generation| {
+    step_review(scope, id, &by.recorded_by(), |mut review, generation| async move {
         let fixed = match (&review.stage, &review.fixed) {
             (Stage::Open, Some(fixed)) => fixed.clone(),
             (stage, _) => {
@@ -124,7 +124,7 @@ async fn decide_together(
             }
         };
         let pk = keys::review_items(&scope.tenant, id, &fixed.place);
-        let reads = said.iter().map(|said| review_item(scope, &pk, &said.item));
+        let reads: Vec<_> = said.iter().map(|said| review_item(scope, &pk, &said.item)).collect();
         let items: Vec<Option<(Item, Projection)>> =
             stream::iter(reads).buffered(READS).try_collect().await?;
         let reviewer = by.actor();

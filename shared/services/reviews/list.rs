@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
 use shared_domain::{
     access::{access_answer::AccessAnswer, access_record::Access, kept_events},
     configuration::{access_package::Package, document::Document},
     reviews::{
         review::{Fixed, Review},
+        review_answer::{
+            LateEventAnswer, OpenedPolicyAnswer, ReviewItemAnswer, ReviewSubjectAnswer,
+            ReviewedPackageAnswer,
+        },
         review_item::{self, Item, What},
     },
     time::timestamp::Instant,
@@ -52,7 +55,7 @@ pub async fn reviews(
     let read = |(at, id): (Instant, String)| {
         // A place may remain from a request with the same id that was not stored.
         let review = found.get(&id).filter(|review| review.opened_at == at).cloned();
-        (format!("{at}#{id}"), review)
+        (keys::list_place(at, &id), review)
     };
     Ok((listed.into_iter().map(read).collect(), next.is_some()))
 }
@@ -91,7 +94,7 @@ pub async fn shown_items(
     scope: &TenantScope<'_>,
     review: &Review,
     items: &[Item],
-) -> Result<Vec<Value>, ReadError> {
+) -> Result<Vec<ReviewItemAnswer>, ReadError> {
     let accesses = accesses_of(scope, items.iter()).await?;
     let has_changed =
         |item: &Item, access: &Access| item.what != What::Access(review_item::told_of(access));
@@ -114,20 +117,15 @@ pub async fn shown_items(
     let mut packages = HashMap::new();
     let mut shown = Vec::with_capacity(items.len());
     for item in items {
-        let mut answer = json!({"item": item.id, "decision": item.decided});
-        let arrived: Vec<Value> = match &item.what {
+        let (subject, changed_since_opened, arrived) = match &item.what {
             What::Access(_) => {
                 let access = accesses.get(&item.id);
-                answer["access"] =
-                    access.map(|access| json!(AccessAnswer::from(access))).unwrap_or_default();
-                answer["changed_since_opened"] =
-                    access.is_none_or(|access| has_changed(item, access)).into();
-                access
-                    .iter()
-                    .flat_map(|it| &it.events)
-                    .filter_map(|id| late.get(id))
-                    .map(arrival)
-                    .collect()
+                let has_changed = access.is_none_or(|access| has_changed(item, access));
+                let events = access.iter().flat_map(|it| &it.events);
+                let arrived: Vec<_> =
+                    events.filter_map(|id| late.get(id)).map(LateEventAnswer::from).collect();
+                let access = access.map(|access| Box::new(AccessAnswer::from(access)));
+                (ReviewSubjectAnswer::Access { access }, has_changed, arrived)
             }
             What::Policy { package, name, version, policy } => {
                 let now = match packages.get(package) {
@@ -142,24 +140,32 @@ pub async fn shown_items(
                 };
                 let (number, now) = (now.0, now.1.as_ref());
                 let is_now = now.and_then(|now| now.document.policy(&policy.id));
-                let shown_name = now.map_or(name, |now| &now.document.name);
-                answer["package"] =
-                    json!({"id": package, "name": shown_name, "version": now.map(|it| it.version)});
-                answer["policy"] = json!(is_now);
-                answer["opened"] = json!({"version": version, "policy": policy});
-                answer["changed_since_opened"] = (is_now != Some(&**policy)).into();
-                match &review.signed_off {
+                let has_changed = is_now != Some(&**policy);
+                let subject = ReviewSubjectAnswer::Policy {
+                    package: ReviewedPackageAnswer {
+                        id: package.clone(),
+                        name: now.map_or(name, |now| &now.document.name).clone(),
+                        version: now.map(|it| it.version),
+                    },
+                    policy: is_now.cloned().map(Box::new),
+                    opened: OpenedPolicyAnswer { version: *version, policy: policy.clone() },
+                };
+                let arrived = match &review.signed_off {
                     Some(signed_off) => {
                         versions_after(scope, package, *version, number, signed_off.at).await?
                     }
                     None => Vec::new(),
-                }
+                };
+                (subject, has_changed, arrived)
             }
         };
-        if review.signed_off.is_some() {
-            answer["arrived_after_sign_off"] = arrived.into();
-        }
-        shown.push(answer);
+        shown.push(ReviewItemAnswer {
+            item: item.id.clone(),
+            decision: item.decided.clone(),
+            subject,
+            changed_since_opened,
+            arrived_after_sign_off: review.signed_off.as_ref().map(|_| arrived),
+        });
     }
     Ok(shown)
 }
@@ -171,7 +177,7 @@ async fn versions_after(
     since: u64,
     now: u64,
     after: Instant,
-) -> Result<Vec<Value>, ReadError> {
+) -> Result<Vec<LateEventAnswer>, ReadError> {
     let first = (since + 1).max(now.saturating_sub(MOST_VERSIONS));
     let event = |version: u64| {
         EventId::of_service(&scope.tenant, Package::KIND.action, &[id, &version.to_string()])
@@ -180,7 +186,7 @@ async fn versions_after(
     let mut told = scope.events_of(&events).await?;
     told.retain(|recorded| recorded.recorded_at > after);
     told.sort_by_key(|recorded| recorded.recorded_at);
-    Ok(told.iter().map(arrival).collect())
+    Ok(told.iter().map(LateEventAnswer::from).collect())
 }
 
 /// The access records of items, by id.
@@ -197,12 +203,4 @@ pub(super) async fn accesses_of(
         found.insert(projection.key.clone(), projection.read()?);
     }
     Ok(found)
-}
-
-/// A late event in an API response.
-fn arrival(recorded: &Recorded) -> Value {
-    let event = &recorded.event;
-    json!({
-        "event": event.id, "action": event.action, "occurred_at": event.occurred_at, "recorded_at": recorded.recorded_at,
-    })
 }

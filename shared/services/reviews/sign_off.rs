@@ -5,7 +5,7 @@ use shared_domain::{
     findings::{checkpoints, finding_event::finding_event, rules},
     identity::caller::Caller,
     reviews::{
-        review::{self, Review, SignOff, Stage},
+        review::{self, Review, ReviewState, SignOff, Stage},
         review_item::{self, Item, What},
     },
     trail::{
@@ -51,8 +51,8 @@ pub async fn sign_off_review(
     by: &Caller,
     reason: Option<&str>,
 ) -> Result<Option<Ended>, ReadError> {
-    let follower = Follower::of(scope);
-    step_review(scope, id, &by.recorded_by(), async |mut review, generation| {
+    let follower = &Follower::of(scope);
+    step_review(scope, id, &by.recorded_by(), |mut review, generation| async move {
         let fixed = match (&review.stage, &review.fixed) {
             (Stage::SignedOff, _) => return Ok(Step::None(Ended::Before(Box::new(review)))),
             (Stage::Open, Some(fixed)) => fixed.clone(),
@@ -79,7 +79,7 @@ pub async fn sign_off_review(
             let some: Vec<&Item> = some.iter().filter(|item| matches!(item.what, What::Access(_))).collect();
             let by = |item: &&Item| item.decided.as_ref().map(|it| it.by.clone());
             let reviewers: Vec<Actor> = some.iter().filter_map(by).collect();
-            let judge = Judge::of(scope, &follower, &reviewers, &some).await?;
+            let judge = Judge::of(scope, follower, &reviewers, &some).await?;
             let is_partial = |item: &&&Item| by(item).is_some_and(|by| judge.refusal(item, &by).is_some());
             partial.extend(some.iter().filter(is_partial).map(|item| item.id.clone()));
         }
@@ -125,7 +125,9 @@ pub async fn look_at_review(scope: &TenantScope<'_>, id: &str) -> Result<(), Rea
             }
             Ok(())
         }
-        Stage::Open if review.state(scope.now) == "overdue" => tell_overdue(scope, &review).await,
+        Stage::Open if review.state(scope.now) == ReviewState::Overdue => {
+            tell_overdue(scope, &review).await
+        }
         Stage::Open | Stage::SignedOff => Ok(()),
     }
 }
@@ -150,8 +152,9 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
         };
         return scope.keep(Kind::Review, Some(&projection), kept).await.map(drop);
     }
-    let step = async |mut review: Review, _| {
-        if review.state(scope.now) != "overdue" || review.overdue_at.is_some() {
+    let id = &id;
+    let step = |mut review: Review, _| async move {
+        if review.state(scope.now) != ReviewState::Overdue || review.overdue_at.is_some() {
             return Ok(Step::None(()));
         }
         let undecided = review.undecided();

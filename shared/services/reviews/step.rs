@@ -61,12 +61,15 @@ pub(super) async fn stored_review(
 
 /// Changes a review. `step` decides on the change, again after a concurrent one. None if the review
 /// does not exist.
-pub(super) async fn step_review<T>(
+pub(super) async fn step_review<T, F>(
     scope: &TenantScope<'_>,
     id: &str,
     by: &RecordedBy,
-    mut step: impl AsyncFnMut(Review, u64) -> Result<Step<T>, ReadError>,
-) -> Result<Option<T>, ReadError> {
+    step: impl Fn(Review, u64) -> F,
+) -> Result<Option<T>, ReadError>
+where
+    F: Future<Output = Result<Step<T>, ReadError>>,
+{
     let mut pauses = Pauses::until(scope.deadline);
     // The last generation for which the trail contains events. After a restore from a backup, the
     // trail is ahead of the state.

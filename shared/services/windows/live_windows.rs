@@ -67,13 +67,12 @@ pub async fn list_windows(scope: &TenantScope<'_>, by: &RecordedBy) -> Result<()
         });
         let unlisted = readable.filter(|it| !it.window.is_closed() && !it.is_listed);
         // A concurrent step of the window adds it to the list.
-        stream::iter(unlisted)
+        let steps: Vec<_> = unlisted
             .map(|it| async move {
                 advance(scope, &it, it.window.clone(), Vec::new(), by).await.map(drop)
             })
-            .buffer_unordered(READ_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
+            .collect();
+        stream::iter(steps).buffer_unordered(READ_AT_ONCE).try_collect::<()>().await?;
     }
     let complete =
         vec![("pk", text(keys::live_windows(&scope.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
@@ -164,7 +163,8 @@ impl LiveWindows<'_> {
             self.overdue.then(|| keys::overdue_windows(tenant)),
             self.others.then(|| keys::live_windows(tenant)),
         ];
-        let lists = lists.into_iter().flatten().map(|list| self.ids_in(list, before));
+        let lists: Vec<_> =
+            lists.into_iter().flatten().map(|list| self.ids_in(list, before)).collect();
         let (mut ids, mut goes_on) = (Vec::new(), false);
         for (page, has_more) in futures::future::try_join_all(lists).await? {
             ids.extend(page);

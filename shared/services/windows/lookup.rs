@@ -14,7 +14,7 @@ use shared_storage::{
 
 use super::{
     booking::open_window,
-    step::{Stored, resolved_key, stored},
+    step::{Stored, stored},
 };
 
 /// Windows read concurrently.
@@ -77,11 +77,8 @@ async fn open_among(
 ) -> Result<Vec<Stored>, ReadError> {
     ids.sort_unstable();
     ids.dedup();
-    let found: Vec<_> = stream::iter(ids)
-        .map(|id| async move { window(scope, &id).await })
-        .buffered(READ_AT_ONCE)
-        .try_collect()
-        .await?;
+    let reads: Vec<_> = ids.into_iter().map(|id| async move { window(scope, &id).await }).collect();
+    let found: Vec<_> = stream::iter(reads).buffered(READ_AT_ONCE).try_collect().await?;
     Ok(found.into_iter().flatten().filter(|it| !it.window.is_closed()).collect())
 }
 
@@ -134,7 +131,7 @@ pub async fn open_window_of(
     resolved: &str,
     directory: &str,
 ) -> Result<Option<Stored>, ReadError> {
-    open_window(scope, &resolved_key(resolved, directory)).await
+    open_window(scope, &keys::open_window_by_id(resolved, directory)).await
 }
 
 /// The windows with these ids that are still open.

@@ -32,7 +32,7 @@ use shared_storage::{
 use super::{
     booking::{OpeningCause, open_window},
     earlier_end::{EarlierEnd, MOST_LOOKED_THROUGH, earlier_end},
-    step::{Stored, open_key},
+    step::Stored,
 };
 use crate::documents;
 
@@ -113,7 +113,8 @@ pub(super) async fn opening(
     });
     let id = Window::id_of(&scope.tenant, &event.id, scope.now);
     let mut window = Window::new(id, directory_key, directory, of_application, account.clone());
-    let before = open_window(scope, &open_key(&window.key(), &window.directory_key)).await?;
+    let before =
+        open_window(scope, &keys::open_window(&window.key(), &window.directory_key)).await?;
     if let Some(before) = &before {
         window = before.window.clone();
         // The directory may now resolve these names to another account. They never change the

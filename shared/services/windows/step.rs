@@ -132,39 +132,29 @@ pub(super) fn pointers(
     if layout == 0 {
         // The format of earlier versions.
         let names = matching::names_as_given(&window.account).map(fold);
-        found.extend(names.map(|name| (pk.clone(), open_key(&name, directory))));
+        found.extend(names.map(|name| (pk.clone(), keys::open_window(&name, directory))));
     } else {
         if !window.is_key_lost {
-            found.push((pk.clone(), open_key(&window.key(), directory)));
+            found.push((pk.clone(), keys::open_window(&window.key(), directory)));
         }
         let resolved = window.resolved.as_ref().filter(|_| window.merged_into.is_none());
-        found.extend(resolved.map(|account| (pk.clone(), resolved_key(&account.id, directory))));
-        let others = window.other_names().into_iter();
         found.extend(
-            others
-                .map(|name| (pk.clone(), format!("{}#{}", open_key(&name, directory), window.id))),
+            resolved.map(|account| (pk.clone(), keys::open_window_by_id(&account.id, directory))),
         );
+        let others = window.other_names().into_iter();
+        let shared = |name: String| keys::open_window_by_shared_name(&name, directory, &window.id);
+        found.extend(others.map(|name| (pk.clone(), shared(name))));
     }
     let is_of_layout = |claim: &&Claim| layout == 0 || !claim.is_done;
     let sessions =
         window.claims.iter().filter(is_of_layout).filter_map(|claim| claim.session.as_deref());
-    let session = |session| {
-        (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id))
-    };
+    let session =
+        |session| (keys::session_windows(tenant), keys::session_window(session, &window.id));
     found.extend(sessions.map(session));
     let list =
         if window.is_overdue { keys::overdue_windows(tenant) } else { keys::live_windows(tenant) };
     found.extend(is_listed.then(|| (list, window.id.clone())));
     found.into_iter().map(|pointer| (pointer, window.id.clone())).collect()
-}
-
-/// The key for an account's id in the directory. Ids are case-sensitive, and no name has this form.
-pub(super) fn resolved_key(id: &str, directory: &str) -> String {
-    format!("{}{directory}#id", keys::account(id))
-}
-
-pub(super) fn open_key(account: &str, directory: &str) -> String {
-    format!("{}{directory}", keys::account(account))
 }
 
 pub(super) fn stored(item: Item) -> Result<Stored, Damaged> {

@@ -14,7 +14,9 @@ use shared_domain::{
     },
 };
 
-use super::step::{STATEMENTS, open_key, pointers};
+use shared_storage::keys;
+
+use super::step::{STATEMENTS, pointers};
 
 /// The number of statements of a step: its events, the window's item and the items that point to
 /// it.
@@ -125,5 +127,8 @@ fn the_items_of_an_earlier_version_are_found_as_it_wrote_them() {
     window.claims.push(serde_json::from_value(request).unwrap());
     let tenant = Tenant::new("acme").unwrap();
     let key = |layout| pointers(&tenant, &window, layout, false)[0].0.1.clone();
-    assert_eq!((key(0), key(LAYOUT)), (open_key("sam", "d"), open_key("\u{17f}am", "d")));
+    assert_eq!(
+        (key(0), key(LAYOUT)),
+        (keys::open_window("sam", "d"), keys::open_window("\u{17f}am", "d"))
+    );
 }

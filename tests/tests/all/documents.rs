@@ -10,8 +10,10 @@ use std::{
 use serde_json::Value;
 use tests::{Stack, until};
 
-/// Marks of untested commands: the start of the service, deployments to AWS, long benchmarks.
-const NOT_RUN: [&str; 3] = ["start", "deploy", "bench"];
+use crate::peers::peer;
+
+/// Marks of untested commands: the start of the service, deployments to AWS, long benchmarks, installations from package registries.
+const NOT_RUN: [&str; 4] = ["start", "deploy", "bench", "install"];
 /// Makes `curl` fail when the service refuses a request.
 const CURLRC: &str = "fail-with-body\nshow-error\n";
 /// Prints the failed command with its line in the document.
@@ -148,6 +150,8 @@ async fn run(path: &str, folder: &Path, url: &str) -> Result<(), String> {
     let home = home.path();
     fs::write(home.join(".curlrc"), CURLRC).unwrap();
     std::os::unix::fs::symlink(root().join("docs"), home.join("docs")).unwrap();
+    // What the guide for clients installs is installed with the peers.
+    std::os::unix::fs::symlink(peer("python"), home.join("client")).unwrap();
     let (name, out, err) = (path.replace('/', "-"), home.join("out"), home.join("err"));
     fs::write(home.join(&name), script(&blocks)).unwrap();
     let mut bash = Command::new("bash");

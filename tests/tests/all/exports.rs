@@ -543,7 +543,9 @@ async fn invalid_export_requests_are_refused_with_a_remedy() {
     for (asked, detail) in [
         (json!({"fromat": "csv"}), "unknown field \"fromat\"; known are since"),
         (json!({"profile": "pdf"}), "\"profile\": \"pdf\" must be plain or excel"),
-        (json!({"gzip": "yes"}), "\"gzip\": \"yes\" must be true or false"),
+        (json!({"gzip": "true"}), "field \"gzip\" must be true or false"),
+        (json!({"q": 5}), "field \"q\" must be a text"),
+        (json!({"report": {"name": "access", "target": true}}), "field \"target\" must be a text"),
         (json!({"tz": "Mars"}), "\"tz\": \"Mars\" is no IANA time zone"),
         (json!({"since": "2026-02-01", "until": "2026-01-01"}), "must be after"),
         (json!({"filter": "nope eq 1"}), "\"filter\":"),
@@ -708,10 +710,11 @@ fn counted(
     let suspended = suspended.clone();
     let make = move |variables: &_, aws: &_| {
         let export = export::Export::new(variables, aws)?;
-        Ok(match &clock {
+        let export = match &clock {
             Some(clock) => export.by(clock.clone()),
             None => export,
-        })
+        };
+        Ok(export::Function::from(export))
     };
     Functions::all().add("export", make, move |function, mut event: LambdaEvent<Value>| {
         let suspended = suspended.clone();

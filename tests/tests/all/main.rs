@@ -4,6 +4,7 @@
 
 mod access;
 mod alerts;
+mod api;
 mod checkpoints;
 mod documents;
 mod entra;
@@ -15,6 +16,7 @@ mod isolation;
 mod late;
 mod limits;
 mod manage;
+mod openapi;
 mod packages;
 mod peers;
 mod permissions;
@@ -23,6 +25,7 @@ mod program;
 mod query;
 mod readings;
 mod reports;
+mod request_schemas;
 mod resolution;
 mod reviews;
 mod runner;

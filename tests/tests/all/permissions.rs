@@ -23,6 +23,7 @@ const ADMIN: Option<Needs> = Some(&["admin"]);
 #[rustfmt::skip]
 const ROUTES: &[(&str, Option<Needs>)] = &[
     ("GET /", OPEN),
+    ("GET /openapi.json", OPEN),
     ("GET /page/{file+}", OPEN),
 
     ("POST /v1/events", WRITE),
@@ -108,16 +109,17 @@ const PERMISSIONS: [&str; 5] = ["read", "write", "self", "operate", "admin"];
 pub fn tables() -> Vec<(&'static str, String, RouteNeeds)> {
     fn rows<H>(
         function: &'static str,
-        routes: &[Route<H>],
+        routes: &'static [Route<H>],
     ) -> Vec<(&'static str, String, RouteNeeds)> {
         routes.iter().map(|route| (function, route.key(), route.needs)).collect()
     }
     [
-        rows("portal", portal::ROUTES),
-        rows("ingest", ingest::ROUTES),
-        rows("query", query::routes::ROUTES),
+        rows("portal", portal::routes::ROUTES),
+        rows("ingest", ingest::routes::ROUTES),
+        rows("query", query::routes::SERVICE_ROUTES),
+        rows("query", query::routes::TENANT_ROUTES),
         rows("manage", manage::routes::ROUTES),
-        rows("export", export::api::ROUTES),
+        rows("export", export::routes::ROUTES),
     ]
     .concat()
 }

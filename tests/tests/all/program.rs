@@ -51,7 +51,7 @@ impl Program {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = BTreeMap::new();
-        while said.len() < 3 {
+        while said.len() < 4 {
             let line =
                 lines.next_line().await.unwrap().expect("the program ended before it was ready");
             let (name, value) = line
@@ -62,7 +62,9 @@ impl Program {
         }
         let mut take =
             |name: &str| said.remove(name).unwrap_or_else(|| panic!("no line for {name}"));
-        Self { child, url: take("ready"), portal: take("PORTAL"), auditor: take("AUDITOR") }
+        let url = take("ready");
+        assert_eq!(take("description"), format!("{url}/openapi.json"));
+        Self { child, url, portal: take("PORTAL"), auditor: take("AUDITOR") }
     }
 
     /// Sends a PUT request as an administrator.

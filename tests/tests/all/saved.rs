@@ -52,7 +52,7 @@ impl World {
         let ahead = Arc::<AtomicU64>::default();
         let clock = clock(&ahead);
         let make = move |variables: &_, aws: &_| {
-            Ok(export::Export::new(variables, aws)?.by(clock.clone()))
+            Ok(export::Function::from(export::Export::new(variables, aws)?.by(clock.clone())))
         };
         let functions = Functions::all().add("export", make, export::handle);
         let webhooks = Webhooks::start().await;
@@ -195,14 +195,13 @@ async fn the_owner_saves_reads_changes_and_deletes_a_search() {
     assert_eq!(zone.status, 200, "{}", zone.text);
     let body = json!({
         "name": "Quarterly access", "report": {"name": "access", "target": "prices"}, "range": "last quarter",
-        "schedule": {"every": "quarter"}, "recipients": ["b", "a"], "gzip": "true"
+        "schedule": {"every": "quarter"}, "recipients": ["b", "a"], "gzip": true
     });
     let created = world.put("quarterly", body.clone()).await;
     assert_eq!(created.status, 201, "{}", created.text);
     let mut expected = body.clone();
     expected["id"] = "quarterly".into();
     expected["tz"] = "Europe/Paris".into();
-    expected["gzip"] = true.into();
     expected["schedule"] = json!({"every": "quarter", "at": "06:00"});
     expected["owner"] = created.body["owner"].clone();
     expected["next_run_at"] = created.body["next_run_at"].clone();

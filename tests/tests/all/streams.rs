@@ -795,12 +795,10 @@ async fn a_stream_is_retried_replayed_changed_and_deleted() {
     assert_eq!(told.body["events"][0]["reason"], "the stream was deleted");
     assert_eq!(world.stack.get(&world.admin, "/v1/streams/siem").await.status, 404);
     assert_eq!(world.stack.get(&world.admin, "/v1/streams").await.body["streams"], json!([]));
-    for path in ["/v1/streams/siem/test", "/v1/streams/siem/replay"] {
-        assert_eq!(
-            world.stack.post(&world.admin, path, &json!({"from": "now"})).await.status,
-            404,
-            "{path}"
-        );
+    for (path, body) in
+        [("/v1/streams/siem/test", json!({})), ("/v1/streams/siem/replay", json!({"from": "now"}))]
+    {
+        assert_eq!(world.stack.post(&world.admin, path, &body).await.status, 404, "{path}");
     }
     let before = world.receiver.received("/other").len();
     let anew = world.put("siem", &world.to("/anew")).await;

@@ -343,3 +343,47 @@ fn the_deployment_key_is_generated_once_and_readable_only_where_needed() {
         assert!(!readers.contains(role), "{role}");
     }
 }
+
+/// Lambda's quota for the resource policy of a function.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const RESOURCE_POLICY: usize = 20_480;
+
+/// SAM gives API Gateway one permission for each route. The statement is as Lambda stores it, for a stack with a long name in the
+/// region with the longest name.
+fn statement_of(function: &str, event: &str, properties: &Value) -> usize {
+    let (stack, region, account) = ("jit-audit-production", "ap-southeast-1", "123456789012");
+    let method = properties["Method"].as_str().unwrap();
+    let path = properties["Path"].as_str().unwrap();
+    let path: Vec<_> =
+        path.split('/').map(|step| if step.starts_with('{') { "*" } else { step }).collect();
+    let statement = serde_json::json!({
+        "Sid": format!("{stack}-{function}{event}Permission-ABCDEFGHIJKL"),
+        "Effect": "Allow",
+        "Principal": {"Service": "apigateway.amazonaws.com"},
+        "Action": "lambda:InvokeFunction",
+        "Resource": format!("arn:aws:lambda:{region}:{account}:function:{stack}-{function}-ABCDEFGHIJKL"),
+        "Condition": {"ArnLike": {"AWS:SourceArn": format!("arn:aws:execute-api:{region}:{account}:abcdefghij/*/{method}{}", path.join("/"))}},
+    });
+    statement.to_string().len() + 1
+}
+
+#[test]
+fn the_permissions_of_all_routes_fit_into_each_functions_policy() {
+    let template = template();
+    for (function, properties) in of_type(&template, "AWS::Serverless::Function") {
+        let events = properties["Events"].as_object().into_iter().flatten();
+        let sizes: Vec<_> = events
+            .filter(|(_, event)| event["Type"] == "HttpApi")
+            .map(|(name, event)| statement_of(function, name, &event["Properties"]))
+            .collect();
+        let Some(largest) = sizes.iter().max() else { continue };
+        let used: usize = 100 + sizes.iter().sum::<usize>();
+        let left = RESOURCE_POLICY.saturating_sub(used) / largest;
+        eprintln!("{function}: {} routes take {used} bytes; {left} more fit", sizes.len());
+        assert!(
+            used <= RESOURCE_POLICY,
+            "{function}: the permissions of its {} routes take {used} bytes of Lambda's {RESOURCE_POLICY}. Give it one permission with a wildcard instead, or move routes to another function",
+            sizes.len()
+        );
+    }
+}

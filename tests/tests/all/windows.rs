@@ -537,6 +537,8 @@ async fn all_requests_of_a_leaver_end_and_requests_of_others_continue() {
     })
     .await;
 
+    let shown = world.stack.get(&world.admin, "/v1/applications/app").await;
+    assert_eq!((shown.status.as_u16(), &shown.body["id"]), (200, &json!("app")), "{}", shown.text);
     // Deleting the application ends its windows, in the directory that was configured for it.
     assert_eq!(world.stack.delete(&world.admin, "/v1/applications/app").await.status, 204);
     world.until_state(&shared["id"], "closed").await;

@@ -7,7 +7,7 @@ use shared::{
         exports::{
             export_files::{self, Open, Output, Place, Upload},
             export_job::{Job, Sheet, State},
-            manifest::{self, Manifest},
+            manifest::{Manifest, ManifestAnswer},
         },
         trail::actions::ExportAction,
     },
@@ -77,7 +77,7 @@ impl Run<'_> {
     pub(super) async fn finish(&mut self, job: &Job, sheet: &Sheet) -> Result<(), Stop> {
         let (bucket, end) = (&self.function.bucket, self.end);
         let place = self.stored.progress.place.clone();
-        let manifest = manifest::manifest(&self.scope.tenant, job, &place, sheet).to_string();
+        let manifest = ManifestAnswer::new(&self.scope.tenant, job, &place, sheet).text();
         let key = self.key("manifest.json");
         let sha256 =
             shared::domain::trail::event::Digest(Sha256::digest(&manifest).into()).to_string();

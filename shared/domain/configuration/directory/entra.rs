@@ -1,5 +1,6 @@
 //! Microsoft Entra ID: its tenant, and the app registration that may disable its users.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,12 +26,14 @@ const LOGIN_URLS: [&str; 3] = [
 ];
 
 /// A tenant of Microsoft Entra ID, and the app registration that may disable its users.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "EntraDirectory")]
 pub struct Entra {
     /// The directory's id.
     pub tenant_id: String,
     /// The app registration's id.
     pub client_id: String,
+    /// The name of the secret of the app registration.
     pub client_secret: SecretName,
     /// The address of Microsoft Graph; national clouds have their own.
     pub graph_url: String,

@@ -1,5 +1,6 @@
 //! A SCIM 2.0 service provider: its address and its token.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,10 +10,12 @@ use crate::{
 
 use super::{Settings, checked_url, read_secret};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ScimDirectory", description = "A SCIM 2.0 service provider.")]
 pub struct Scim {
     /// The address to which `/Users` is appended.
     pub base_url: String,
+    /// The name of the secret with the bearer token.
     pub token: SecretName,
 }
 

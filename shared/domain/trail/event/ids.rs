@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -9,8 +10,9 @@ use crate::trail::key::Key;
 
 /// The tenant, a customer with a trail of its own: 1-64 of `A-Z a-z 0-9 _ -`. No read or write ever
 /// crosses tenants.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(description = "The name of a tenant.", extend("pattern" = "^[A-Za-z0-9_-]{1,64}$"))]
 pub struct Tenant(String);
 
 impl Tenant {
@@ -32,8 +34,11 @@ impl fmt::Display for Tenant {
 
 /// An event's id: 1-128 of `A-Z a-z 0-9 _ -`. Ids with the prefix `sys_` belong to the service,
 /// those with `entra_` to imported records.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
+#[schemars(description = "The id of an event, unique within the tenant. The service's own events have ids that start with `sys_`, imported records have ids that start with `entra_`.", extend("pattern" = "^[A-Za-z0-9_-]{1,128}$"))]
 pub struct EventId(String);
 
 impl EventId {

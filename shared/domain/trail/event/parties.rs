@@ -2,31 +2,41 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(
+    description = "Who acted: the type, and at least one of id, name and email. An actor of type `system` has none of these."
+)]
 pub struct Actor {
     #[serde(rename = "type")]
     pub kind: ActorType,
+    /// The id in its own system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// The name for display.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[schemars(description = "The type of an actor.")]
 pub enum ActorType {
+    /// A person.
     User,
     /// The system itself.
     System,
     /// An identity of a source-code manager.
     Scm,
+    /// A program.
     Service,
 }
 
@@ -53,14 +63,19 @@ impl Actor {
 }
 
 /// A person, account or thing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "A person, account or thing, by at least one of id, name and email.")]
 pub struct Party {
+    /// What it is, such as `desktop` or `application`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// The id in its own system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// The name for display.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }

@@ -51,7 +51,7 @@ fn window(directory: Directory, claims: Vec<Claim>) -> Window {
 
 fn scim() -> Directory {
     serde_json::from_value(
-        json!({"kind": "scim", "base_url": "https://x", "token": "secretsmanager:x"}),
+        serde_json::json!({"kind": "scim", "base_url": "https://x", "token": "secretsmanager:x"}),
     )
     .unwrap()
 }

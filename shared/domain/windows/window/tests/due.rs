@@ -21,7 +21,7 @@ fn one_end_is_covered_the_last_disables_and_a_gap_disables_in_between() {
     assert_eq!(window.ended, Some(Ended { at: at(151), lateness_ms: 1000 }));
     // What begins later keeps the window, which is not closed by the end before it.
     assert!(!window.is_closed());
-    assert_eq!((window.state(at(200)), window.due_at()), ("scheduled", Some(at(400))));
+    assert_eq!((window.state(at(200)), window.due_at()), (WindowState::Scheduled, Some(at(400))));
     window.disabled(&Disabled::Now, at(400));
     assert_eq!(
         (window.is_closed(), window.due_at(), window.due(at(500))),
@@ -65,10 +65,10 @@ fn a_portal_that_says_nothing_is_told_once_and_the_next_request_begins_anew() {
     window.overdue(at(400));
     assert_eq!(
         (window.due_at(), window.due(at(500)), window.state(at(500))),
-        (None, Due::Nothing, "overdue")
+        (None, Due::Nothing, WindowState::Overdue)
     );
     window.add(claim(2, 600, 700), at(600));
-    assert_eq!((window.state(at(600)), window.due_at()), ("open", Some(at(700))));
+    assert_eq!((window.state(at(600)), window.due_at()), (WindowState::Open, Some(at(700))));
     assert_eq!(window.due(at(700)), Due::Confirmation(at(1000)));
     window.end_as_disabled(|_| true, &Actor::system(), at(710), at(720));
     assert_eq!(window.ended, Some(Ended { at: at(710), lateness_ms: 10_000 }));

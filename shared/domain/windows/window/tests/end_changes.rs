@@ -12,9 +12,9 @@ use crate::{
 fn a_window_that_somebody_works_on_is_let_go_when_its_end_changes() {
     let mut window = window(scim(), vec![claim(1, 0, 100)]);
     window.claim("run", at(130));
-    assert_eq!((window.state(at(101)), window.due_at()), ("claimed", Some(at(130))));
+    assert_eq!((window.state(at(101)), window.due_at()), (WindowState::Claimed, Some(at(130))));
     window.add(claim(2, 101, 900), at(101));
-    assert_eq!((window.state(at(101)), window.due(at(101))), ("open", Due::Covered));
+    assert_eq!((window.state(at(101)), window.due(at(101))), (WindowState::Open, Due::Covered));
     let to = |seconds, window: &mut Window| {
         window.extend(|_| true, at(seconds), Actor::system(), "x".to_owned(), at(200))
     };

@@ -1,0 +1,367 @@
+//! What a handler takes from a request: an id in the path, query parameters, a body.
+
+use std::{fmt, marker::PhantomData, ops::Deref};
+
+use schemars::JsonSchema;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value};
+use serde_json::json;
+use shared_domain::{
+    json::{object_reader::NAME_BYTES, strict_json::FieldError},
+    trail::actions::nearest_of,
+};
+
+use crate::{
+    description::Operation,
+    problem::Problem,
+    request::{self, IdempotencyKey, Parameters, Request},
+};
+
+/// A part of a request. What no part of a handler's input reads is refused, so that nothing that is
+/// sent is ignored.
+pub trait Input: Sized {
+    /// # Errors
+    /// 400, 413, 415 or 422 for what is wrong with the request.
+    fn read(request: &Request) -> Result<Self, Problem>;
+
+    fn describe(operation: &mut Operation<'_>);
+}
+
+/// No parameters.
+impl Input for () {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        Parameters::read(request, &[]).map(drop)
+    }
+
+    fn describe(_: &mut Operation<'_>) {}
+}
+
+/// Any query parameters, none of which the handler reads: for files, whose addresses others make. An
+/// issuer of tokens returns to the page with parameters of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyQuery;
+
+impl Input for AnyQuery {
+    fn read(_: &Request) -> Result<Self, Problem> {
+        Ok(Self)
+    }
+
+    fn describe(_: &mut Operation<'_>) {}
+}
+
+/// The parameter `id` in the path. The handler says what a wrong one means: a wrong request, or an
+/// id that no document has.
+#[derive(Clone, Debug)]
+pub struct Id(String);
+
+impl Id {
+    /// # Errors
+    /// 400 if it is longer than 256 bytes or has control characters.
+    pub fn checked(&self) -> Result<&str, Problem> {
+        let Self(id) = self;
+        let is_bounded = (1..=NAME_BYTES).contains(&id.len());
+        if is_bounded && !id.chars().any(char::is_control) && id.trim() == id {
+            return Ok(id);
+        }
+        Err(Problem::bad_request(format!(
+            "the id in the address must be 1 to {NAME_BYTES} bytes of UTF-8 (percent-coded) without control characters or spaces around it"
+        )))
+    }
+
+    /// The id of something that is stored.
+    ///
+    /// # Errors
+    /// `missing` if nothing can have this id.
+    pub fn or(&self, missing: impl FnOnce() -> Problem) -> Result<&str, Problem> {
+        self.checked().map_err(|_| missing())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Input for Id {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        <()>::read(request).and_then(|()| Part::read(request))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        <Self as Part>::describe(operation);
+    }
+}
+
+/// A part beside the query and the body: of the path, or a header.
+pub trait Part: Sized {
+    /// # Errors
+    /// 400 for what is wrong with it.
+    fn read(request: &Request) -> Result<Self, Problem>;
+
+    fn describe(operation: &mut Operation<'_>);
+}
+
+impl Part for Id {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        Ok(Self(request.path_id().to_owned()))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.path_parameter(
+            "id",
+            "The id, percent-encoded.",
+            &json!({"type": "string", "minLength": 1, "maxLength": NAME_BYTES}),
+        );
+    }
+}
+
+impl<P: Part, I: Input> Input for (P, I) {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        Ok((P::read(request)?, I::read(request)?))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        P::describe(operation);
+        I::describe(operation);
+    }
+}
+
+/// The query parameters of a route: the fields of `T`, each given at most once.
+#[derive(Debug)]
+pub struct Query<T> {
+    pub values: T,
+    parameters: Parameters,
+}
+
+/// The parameters as they were sent, which a cursor is bound to.
+impl<T> Deref for Query<T> {
+    type Target = Parameters;
+
+    fn deref(&self) -> &Parameters {
+        &self.parameters
+    }
+}
+
+impl<T> Query<T> {
+    pub fn into_parameters(self) -> Parameters {
+        self.parameters
+    }
+}
+
+impl<T: DeserializeOwned + JsonSchema> Input for Query<T> {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        let parameters = Parameters::from_query(request)?;
+        let values = T::deserialize(Pairs(&parameters))
+            .map_err(|error| Problem::bad_request(error.to_string()))?;
+        Ok(Self { values, parameters })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.query_parameters::<T>();
+    }
+}
+
+/// Deserializes a struct whose fields are query parameters.
+struct Pairs<'p>(&'p Parameters);
+
+type PairError = value::Error;
+
+fn error(text: impl fmt::Display) -> PairError {
+    serde::de::Error::custom(text)
+}
+
+impl<'de> Deserializer<'de> for Pairs<'_> {
+    type Error = PairError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, PairError> {
+        Err(error("query parameters are read as a struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, PairError> {
+        let mut pairs = self.0.all();
+        if let Some((name, _)) = pairs.clone().find(|(name, _)| !fields.contains(name)) {
+            let known = if fields.is_empty() {
+                "none are".to_owned()
+            } else {
+                format!("known are {}", fields.join(", "))
+            };
+            let hint = nearest_of(name, fields.iter().copied())
+                .map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+            return Err(error(format!("unknown query parameter {name:?}; {known}{hint}")));
+        }
+        let pairs = std::iter::from_fn(move || pairs.next());
+        visitor.visit_map(Named { pairs, current: None })
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+struct Named<'p, I: Iterator<Item = (&'p str, &'p str)>> {
+    pairs: I,
+    current: Option<(&'p str, &'p str)>,
+}
+
+impl<'de, 'p, I: Iterator<Item = (&'p str, &'p str)>> MapAccess<'de> for Named<'p, I> {
+    type Error = PairError;
+
+    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, PairError> {
+        self.current = self.pairs.next();
+        let key = self.current.map(|(name, _)| value::StrDeserializer::new(name));
+        key.map(|key| seed.deserialize(key)).transpose()
+    }
+
+    fn next_value_seed<S: serde::de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, PairError> {
+        let (name, text) = self.current.take().unwrap_or_default();
+        seed.deserialize(Text(text)).map_err(|detail| error(format!("{name:?}: {detail}")))
+    }
+}
+
+/// Deserializes one value of a query parameter.
+struct Text<'p>(&'p str);
+
+impl<'de> Deserializer<'de> for Text<'_> {
+    type Error = PairError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PairError> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PairError> {
+        match self.0 {
+            "true" => visitor.visit_bool(true),
+            "false" => visitor.visit_bool(false),
+            text => Err(error(format!("{text:?} must be true or false"))),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, PairError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, PairError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, PairError> {
+        if !variants.contains(&self.0) {
+            return Err(error(format!("{:?} must be one of {}", self.0, variants.join(", "))));
+        }
+        visitor.visit_enum(value::StrDeserializer::new(self.0))
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// A JSON body with the members of `T`, and no query parameters. The handler reads it, because what
+/// is valid may depend on the tenant.
+#[derive(Debug)]
+pub struct Body<T> {
+    json: String,
+    body: PhantomData<fn() -> T>,
+}
+
+impl<T> Body<T> {
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// Reads the body; `refused` is the detail of the problem.
+    ///
+    /// # Errors
+    /// 422 with all errors that `read` found.
+    pub fn read_with<R>(
+        &self,
+        refused: &str,
+        read: impl FnOnce(&str) -> Result<R, Vec<FieldError>>,
+    ) -> Result<R, Problem> {
+        read(&self.json).map_err(|errors| Problem::invalid(refused, errors))
+    }
+}
+
+impl<T: JsonSchema> Input for Body<T> {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        Parameters::read(request, &[])?;
+        Ok(Self { json: request::json_body(request)?, body: PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.body::<T>();
+    }
+}
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub struct OptionalBody<T>(Option<Body<T>>);
+
+impl<T> OptionalBody<T> {
+    pub fn json(&self) -> Option<&str> {
+        self.0.as_ref().map(Body::json)
+    }
+}
+
+impl<T: JsonSchema> Input for OptionalBody<T> {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        if request::body(request)?.is_empty() {
+            return <()>::read(request).map(|()| Self(None));
+        }
+        Body::read(request).map(Some).map(Self)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.body_as::<T>("application/json", false);
+    }
+}
+
+/// No body, or an empty one. Nothing that is sent may be ignored.
+#[derive(Clone, Copy, Debug)]
+pub struct EmptyBody;
+
+impl Input for EmptyBody {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        <()>::read(request)?;
+        match String::from_utf8_lossy(request::body(request)?).trim() {
+            "" | "{}" | "null" => Ok(Self),
+            _ => Err(Problem::bad_request("this call takes no body; send none")),
+        }
+    }
+
+    fn describe(_: &mut Operation<'_>) {}
+}
+
+impl Part for Option<IdempotencyKey> {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        IdempotencyKey::read(request)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.header_parameter(
+            "Idempotency-Key",
+            "A text of the caller's choice. The same request with the same key has no further effect; another one is refused (409).",
+            &json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-+\\--~]+$"}),
+        );
+    }
+}
