@@ -90,6 +90,7 @@ async fn main() {
     if wants("windows") {
         windows::of_a_tenant_that_closed_many(scale, &mut report).await;
         windows::all_of_a_leaver(scale, &mut report).await;
+        windows::memory_of_an_order(scale, &mut report).await;
     }
     if wants("export") {
         export::end_to_end(scale, &mut report).await;

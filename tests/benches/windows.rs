@@ -4,11 +4,14 @@ use shared::platform::clock;
 use shared::services::windows;
 use std::{collections::HashMap, time::Duration};
 
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest},
 };
 use futures::{StreamExt, stream};
+use lambda_runtime::LambdaEvent;
+use local::{Functions, Options};
 use serde_json::{Value, json};
 use shared::{
     domain::{
@@ -17,12 +20,13 @@ use shared::{
     },
     storage::{ReadError, keys},
 };
-use tests::{Stack, seconds_ago, send, until};
-use tokio::time::Instant as Deadline;
+use tests::{Stack, options, seconds_ago, send, until};
+use tokio::{net::TcpListener, process::Command as Spawn, time::Instant as Deadline};
 
 use crate::{
     Scale,
     measure::{Report, quantile, seconds, shown},
+    start,
 };
 
 /// Opens windows for accounts that their portal disables.
@@ -171,5 +175,66 @@ pub async fn all_of_a_leaver(scale: Scale, report: &mut Report) {
         "",
     );
     report.note("the same: all ended, and seen to be ended", shown(took), "≤ 60 s");
+    stack.stop().await;
+}
+
+/// The memory of the deployed `disable` while it carries out an order. Lambda gives it 128 MB. Only
+/// measured: its package is not built for a small run.
+pub async fn memory_of_an_order(scale: Scale, report: &mut Report) {
+    if !scale.is_full {
+        return;
+    }
+    let windows = 10_000;
+    // The stack's own `disable` does nothing.
+    let functions =
+        Functions::all().add("disable", disable::Disable::new, |_, _: LambdaEvent<Value>| async {
+            Ok(Value::Null)
+        });
+    let stack = Stack::with(Options { functions, ..options() }).await;
+    ask(&stack, windows, "leaver@nikpot.com").await;
+    let admin = stack.caller("acme", "it", "audit:read audit:operate");
+    let order = json!({"filter": "actor.email eq \"leaver@nikpot.com\"", "reason": "left"});
+    let answer = stack.post(&admin, "/v1/windows/end", &order).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    let path = answer.header("location").to_owned();
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = listener.local_addr().unwrap().to_string();
+    let credentials =
+        stack.aws().credentials_provider().unwrap().provide_credentials().await.unwrap();
+    let mut worker = Spawn::new(start::binary(scale, "disable"));
+    worker.envs([
+        ("EVENTS_TABLE", stack.running.table("EventsTable").unwrap()),
+        ("STATE_TABLE", stack.running.table("StateTable").unwrap()),
+        ("FEED_LAG_SECONDS", "1"),
+        ("GONE_AFTER_SECONDS", "600"),
+        ("SECRET_PREFIX", "jit-audit"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_ACCESS_KEY_ID", credentials.access_key_id()),
+        ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key()),
+    ]);
+    let begun = std::time::Instant::now();
+    let mut worker = start::spawn(worker, &api, stack.running.engine_url());
+    let mut invoker = start::Invoker::of(&listener, &mut worker).await;
+    invoker.request().await;
+    loop {
+        invoker.invoke("{}").await;
+        let order = stack.get(&admin, &format!("{path}?limit=1")).await.body;
+        if order["state"] == "done" {
+            assert_eq!(order["ended"], windows, "{order}");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.id().unwrap())).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let most: f64 = most.trim().trim_end_matches(" kB").parse().unwrap();
+    worker.kill().await.unwrap();
+    report.note(
+        &format!("disable's memory while an order ends {windows} windows"),
+        format!("{:.1} MiB, in {}", most / 1024.0, shown(took)),
+        "≤ 128 MiB, ≤ 60 s",
+    );
     stack.stop().await;
 }
