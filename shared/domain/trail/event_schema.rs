@@ -9,8 +9,8 @@ use crate::{
     json::{
         object_reader::{NAME_BYTES, TEXT_BYTES},
         request_schema::{
-            Object, about, either, id, instant, length, list, named, text, texts, whole, word,
-            words,
+            Object, about, either, id, instant, length, list, matching, named, text, texts, whole,
+            word, words,
         },
     },
     trail::{
@@ -72,7 +72,7 @@ impl JsonSchema for EventRequest {
         .optional("account", party.clone())
         .optional("target", party.clone())
         .optional("session", session())
-        .optional("request_id", text(NAME_BYTES))
+        .optional("request_id", addressable())
         .optional("justification", text(TEXT_BYTES))
         .optional("reason", text(TEXT_BYTES))
         .optional("ticket", ticket())
@@ -145,7 +145,7 @@ fn session() -> Schema {
     Object::like::<Session>(
         "The session that the event is about. With the scope `role` it has no `starts_at` and no `ends_at`.",
     )
-    .required("id", text(NAME_BYTES))
+    .required("id", addressable())
     .required("scope", word::<Scope>())
     .optional("roles", texts(1..=MAX_ROLES))
     .optional("username", text(NAME_BYTES))
@@ -153,6 +153,14 @@ fn session() -> Schema {
     .optional("ends_at", about("After `starts_at`.", instant()))
     .optional("approvals_needed", whole(0..=MAX_APPROVALS_NEEDED))
     .schema()
+}
+
+/// An id that is part of addresses.
+fn addressable() -> Schema {
+    about(
+        "Without `/`, because the id is part of addresses.",
+        matching(r"^[^/\u0000]+$", NAME_BYTES),
+    )
 }
 
 fn ticket() -> Schema {

@@ -82,6 +82,7 @@ fn read_members(
         (party("subject"), party("account"), party("target"), party("approver"));
     let session = fields.object("session").and_then(read_session);
     let request_id = fields.text("request_id", NAME_BYTES);
+    check_addressable(&mut fields, "request_id", request_id.as_deref());
     let justification = fields.text("justification", TEXT_BYTES);
     let reason = fields.text("reason", TEXT_BYTES);
     let ticket = fields.object("ticket").and_then(read_ticket);
@@ -225,8 +226,20 @@ fn read_party(mut fields: Fields<'_>) -> Option<Party> {
     Some(Party { kind, id, name, email })
 }
 
+/// Refuses an id with a slash. API Gateway decodes an address before it routes it, so nothing could
+/// be read under such an id.
+fn check_addressable(fields: &mut Fields<'_>, key: &str, id: Option<&str>) {
+    if id.is_some_and(|id| id.contains('/')) {
+        fields.fault(
+            key,
+            "must not contain \"/\", because the id is part of addresses; write another character, such as \":\"",
+        );
+    }
+}
+
 fn read_session(mut fields: Fields<'_>) -> Option<Session> {
     let id = fields.required_text("id", NAME_BYTES);
+    check_addressable(&mut fields, "id", id.as_deref());
     let scope = fields.required_word("scope");
     let roles = fields.texts("roles", MAX_ROLES);
     // Responses show "TBD" if there is no user name yet; it is no user name in the facts.

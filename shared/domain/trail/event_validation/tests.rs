@@ -117,6 +117,13 @@ fn wrong_values_are_named() {
         ("/occurred_at", json!("2025-10-18T11:59:59.999Z"), "/occurred_at", "400 days"),
         ("/occurred_at", json!(1763771167), "/occurred_at", "must be a string"),
         ("/actor/email", json!(long), "/actor/email", "256 bytes"),
+        ("/request_id", json!("a/b"), "/request_id", "must not contain \"/\""),
+        (
+            "/session",
+            json!({"id": "2026/68", "scope": "session"}),
+            "/session/id",
+            "must not contain \"/\"",
+        ),
         ("/actor/type", json!("system"), "/actor", "leave them out"),
         ("/actor", json!("alex"), "/actor", "must be a JSON object"),
         ("/actor/role", json!("x"), "/actor/role", "no known field"),
