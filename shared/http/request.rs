@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant as Deadline};
 use crate::{api, problem::Problem, route::Route};
 use shared_domain::{
     identity::caller::Caller,
-    json::{object_reader::NAME_BYTES, strict_json},
+    json::strict_json,
     trail::event::{EventId, Tenant},
 };
 use shared_storage::ReadError;
@@ -220,14 +220,6 @@ pub fn json_body(request: &Request) -> Result<String, Problem> {
     String::from_utf8(body.to_vec()).map_err(|_| Problem::bad_request("the body is not UTF-8"))
 }
 
-/// The members of a JSON body, which must be an object.
-///
-/// # Errors
-/// 400, 413 or 415.
-pub fn json_members(request: &Request) -> Result<Map<String, Value>, Problem> {
-    members(&json_body(request)?)
-}
-
 /// The members of a JSON object.
 ///
 /// # Errors
@@ -264,21 +256,6 @@ pub fn require_type(name: &str, value: &Value) -> Result<(), Problem> {
         true => Ok(()),
         false => Err(Problem::bad_request(format!("field {name:?} must be {must_be}"))),
     }
-}
-
-/// The id of a configuration document, from the path.
-///
-/// # Errors
-/// 400 if it is longer than 256 bytes or has control characters.
-pub fn configured_id(request: &Request) -> Result<&str, Problem> {
-    let id = request.path_id();
-    if (1..=NAME_BYTES).contains(&id.len()) && !id.chars().any(char::is_control) && id.trim() == id
-    {
-        return Ok(id);
-    }
-    Err(Problem::bad_request(format!(
-        "the id in the address must be 1 to {NAME_BYTES} bytes of UTF-8 (percent-coded) without control characters or spaces around it"
-    )))
 }
 
 /// The `Idempotency-Key` header. A second request of the same caller with the same key has no

@@ -167,11 +167,11 @@ impl Package {
         person: Option<&Configured<Person>>,
         organisations: &[Configured<Organisation>],
     ) -> CanRequest<'_> {
-        let somebody = person.map(Principal::known).unwrap_or_default();
+        let principal = person.map(Principal::known).unwrap_or_default();
         let verdicts: Vec<_> = self
             .policies
             .iter()
-            .map(|policy| (policy, policy.requestors.allow(&somebody, organisations)))
+            .map(|policy| (policy, policy.requestors.allow(&principal, organisations)))
             .collect();
         match Eligibility::any(verdicts.iter().map(|(_, verdict)| *verdict)) {
             Eligibility::Yes => {
@@ -190,7 +190,7 @@ impl Policy {
     /// resolve make the answer unknown.
     pub fn approves(
         &self,
-        somebody: &Principal<'_>,
+        principal: &Principal<'_>,
         requester: &Principal<'_>,
         organisations: &[Configured<Organisation>],
     ) -> Eligibility {
@@ -200,15 +200,15 @@ impl Policy {
         }
         let is_manager =
             || match requester.person.and_then(|known| known.document.manager.as_deref()) {
-                Some(manager) => somebody.is_among([manager]),
+                Some(manager) => principal.is_among([manager]),
                 None => Eligibility::Unknown,
             };
         Eligibility::any([
-            somebody.is_among(users.iter().map(String::as_str)),
-            somebody.is_in(groups),
+            principal.is_among(users.iter().map(String::as_str)),
+            principal.is_in(groups),
             if *manager { is_manager() } else { Eligibility::No },
             if *sponsors {
-                is_sponsor(somebody, requester, organisations)
+                is_sponsor(principal, requester, organisations)
             } else {
                 Eligibility::No
             },
@@ -219,14 +219,14 @@ impl Policy {
 
 /// Whether a person is a sponsor of the requestor's organisation.
 fn is_sponsor(
-    somebody: &Principal<'_>,
+    principal: &Principal<'_>,
     requester: &Principal<'_>,
     organisations: &[Configured<Organisation>],
 ) -> Eligibility {
     Eligibility::any(organisations.iter().map(|it| match requester.belongs_to(&it.document) {
         Eligibility::No => Eligibility::No,
         _ if it.document.sponsors().next().is_none() => Eligibility::Unknown,
-        Eligibility::Yes => somebody.is_among(it.document.sponsors()),
+        Eligibility::Yes => principal.is_among(it.document.sponsors()),
         Eligibility::Unknown => Eligibility::Unknown,
     }))
 }
@@ -234,7 +234,7 @@ fn is_sponsor(
 impl Requestors {
     fn allow(
         &self,
-        somebody: &Principal<'_>,
+        principal: &Principal<'_>,
         organisations: &[Configured<Organisation>],
     ) -> Eligibility {
         let Self { all, members, users, groups, organisations: named, configured_organisations } =
@@ -243,12 +243,12 @@ impl Requestors {
             .iter()
             .find(|it| fold_identity(&it.id) == fold_identity(id))
         {
-            Some(it) => somebody.belongs_to(&it.document),
+            Some(it) => principal.belongs_to(&it.document),
             None => Eligibility::Unknown,
         };
         let configured =
             organisations.iter().filter(|it| it.document.state == organisation::State::Configured);
-        let mut addresses = somebody.addresses().peekable();
+        let mut addresses = principal.addresses().peekable();
         let is_member = match addresses.peek() {
             None => Eligibility::Unknown,
             // The form of a guest's name in a directory.
@@ -259,11 +259,11 @@ impl Requestors {
         Eligibility::any([
             Eligibility::from(*all),
             if *members { is_member } else { Eligibility::No },
-            somebody.is_among(users.iter().map(String::as_str)),
-            somebody.is_in(groups),
+            principal.is_among(users.iter().map(String::as_str)),
+            principal.is_in(groups),
             Eligibility::any(named.iter().map(of_organisation)),
             if *configured_organisations {
-                Eligibility::any(configured.map(|it| somebody.belongs_to(&it.document)))
+                Eligibility::any(configured.map(|it| principal.belongs_to(&it.document)))
             } else {
                 Eligibility::No
             },

@@ -111,8 +111,12 @@ fn who_approves_is_yes_no_or_unknown() {
         (json!({}), Unknown, Unknown, Unknown),
     ] {
         let policy = policy(approvers.clone());
-        for (somebody, expected) in [(&sam, by_sam), (&kim, by_kim), (&stranger, by_stranger)] {
-            assert_eq!(policy.approves(somebody, &alex, &organisations()), expected, "{approvers}");
+        for (principal, expected) in [(&sam, by_sam), (&kim, by_kim), (&stranger, by_stranger)] {
+            assert_eq!(
+                policy.approves(principal, &alex, &organisations()),
+                expected,
+                "{approvers}"
+            );
         }
     }
     let manager = policy(json!({"manager": true}));
