@@ -292,6 +292,27 @@ fn a_panic_unwinds_in_deployed_binaries() {
     assert!(release.lines().any(|line| line == "panic = \"unwind\""), "{release}");
 }
 
+/// The one-machine run compiles faster because some crates are not optimised. A deployed binary would be slow and large with them.
+#[test]
+fn deployed_binaries_optimise_what_the_one_machine_run_does_not() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let packages = |file: &str| {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let (_, packages) = text.split_once("\n[profile.release.package]\n").unwrap();
+        let (packages, _) = packages.split_once("\n[").unwrap();
+        let settings = packages.lines().filter_map(|line| line.split_once(".opt-level = "));
+        settings.map(|(name, level)| (name.to_owned(), level.to_owned())).collect::<Vec<_>>()
+    };
+    let deployed = packages("functions/.cargo/config.toml");
+    for (name, _) in packages("Cargo.toml").iter().filter(|(_, level)| level == "0") {
+        let setting = deployed.iter().find(|(deployed, _)| deployed == name);
+        assert!(
+            setting.is_some_and(|(_, level)| level != "0"),
+            "{name} in functions/.cargo/config.toml"
+        );
+    }
+}
+
 #[test]
 fn every_function_logs_to_a_group_with_retention() {
     let template = template();
