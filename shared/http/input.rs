@@ -58,13 +58,19 @@ impl Id {
     /// 400 if it is longer than 256 bytes or has control characters.
     pub fn checked(&self) -> Result<&str, Problem> {
         let Self(id) = self;
-        let is_bounded = (1..=NAME_BYTES).contains(&id.len());
-        if is_bounded && !id.chars().any(char::is_control) && id.trim() == id {
+        if Self::is_valid(id) {
             return Ok(id);
         }
-        Err(Problem::bad_request(format!(
-            "the id in the address must be 1 to {NAME_BYTES} bytes of UTF-8 (percent-coded) without control characters or spaces around it"
-        )))
+        Err(Problem::bad_request(format!("the id in the address (percent-coded) {}", Self::RULE)))
+    }
+
+    /// What a valid id is.
+    pub const RULE: &str =
+        "must be 1 to 256 bytes of UTF-8 without control characters or spaces around it";
+
+    pub fn is_valid(id: &str) -> bool {
+        let is_bounded = (1..=NAME_BYTES).contains(&id.len());
+        is_bounded && !id.chars().any(char::is_control) && id.trim() == id
     }
 
     /// The id of something that is stored.

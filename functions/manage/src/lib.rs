@@ -1,6 +1,6 @@
 //! The API for changes of settings, people, applications, packages, organisations, streams,
 //! windows, findings, reviews and saved searches. In reading order: [`api`], [`routes`],
-//! [`configured`] (documents of any kind), [`settings`], [`applications`], [`streams`],
+//! [`configured`] (documents of any kind), [`configured_list`] (many of them), [`settings`], [`applications`], [`streams`],
 //! [`windows`], [`findings`], [`reviews`], [`saved`], [`alerts`] (test alerts).
 //!
 //! Every change is stored in one transaction with an event that contains the old and the new
@@ -9,6 +9,7 @@
 pub mod alerts;
 pub mod applications;
 pub mod configured;
+pub mod configured_list;
 pub mod findings;
 pub mod reviews;
 pub mod routes;

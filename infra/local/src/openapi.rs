@@ -228,7 +228,7 @@ fn described(row: &Row, name: &str, about: &str, mut operation: Map<String, Valu
         if is_conditional(row) {
             parameters.push(refer("IfMatch"));
         }
-        if row.method == "put" {
+        if row.method == "put" && is_conditional(row) {
             parameters.push(refer("IfNoneMatch"));
         }
     }
@@ -324,9 +324,10 @@ fn error(status: &str, description: &str, problem: &Value) -> Value {
     response
 }
 
-/// Whether the operation changes a configured document.
+/// Whether it changes one document, which may have changed since the caller read it.
 fn is_conditional(row: &Row) -> bool {
-    matches!(row.method.as_str(), "put" | "delete")
+    let is_one = row.path.ends_with("{id}") || row.path == "/v1/settings";
+    is_one && matches!(row.method.as_str(), "put" | "delete")
 }
 
 fn gateway_error() -> Value {

@@ -240,6 +240,81 @@ async fn people_are_found_by_typed_text_and_listed_in_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_documents_are_stored_in_one_request_and_a_wrong_one_sinks_no_other() {
+    let stack = Stack::start().await;
+    let (admin, reader) = (stack.admin("acme"), stack.reader("acme"));
+    let person = |id: String| json!({"id": id, "emails": [format!("{id}@acme.example")]});
+    let people: Vec<_> = (0..500).map(|number| person(format!("p-{number:03}"))).collect();
+    let all = json!({"people": people});
+    assert_eq!(stack.put(&reader, "/v1/people", &all).await.status, 403);
+    let answer = stack.put(&admin, "/v1/people", &all).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.body["created"], 500, "{}", answer.text);
+    assert_eq!(
+        answer.body["results"][499],
+        json!({"index": 499, "id": "p-499", "status": "created", "version": 1})
+    );
+    let again = stack.put(&admin, "/v1/people", &all).await;
+    assert_eq!(again.body["unchanged"], 500, "{}", again.text);
+    // Each document has its event.
+    let page = stack.get(&reader, "/v1/people?limit=1000").await;
+    assert_eq!(names(&page).len(), 500);
+    let recorded = changes(&stack, &reader, "person.configured").await;
+    assert_eq!(recorded.len(), 500);
+
+    // An address moves to a person that is named before the one who gives it up.
+    let several = json!({"people": [
+        {"id": "p-000", "emails": ["p-000@acme.example", "p-001@acme.example"]},
+        {"id": "p-001", "emails": ["new@acme.example"]},
+        {"id": "p-002", "emails": ["p-003@acme.example"]},
+        {"id": "p-004", "emails": [], "teem": "x"},
+        {"id": "p-005", "emails": ["p-005@acme.example"]},
+        {"id": "p-005", "emails": ["other@acme.example"]},
+        {"emails": ["nobody@acme.example"]},
+        "p-006",
+    ]});
+    let answer = stack.put(&admin, "/v1/people", &several).await;
+    let counts = ["created", "changed", "unchanged", "conflict", "invalid", "unavailable"]
+        .map(|count| answer.body[count].as_u64().unwrap());
+    assert_eq!(counts, [0, 2, 1, 1, 4, 0], "{}", answer.text);
+    let errors = |index: usize| {
+        let errors = answer.body["results"][index]["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(errors(2), ["/emails/0"]);
+    assert_eq!(errors(3), ["/emails", "/teem"]);
+    assert_eq!((errors(5), errors(6), errors(7)), (vec!["/id"], vec!["/id"], vec![""]));
+    let first = stack.get(&reader, "/v1/people/p-000").await;
+    assert_eq!(first.body["emails"][1], "p-001@acme.example", "{}", first.text);
+
+    let packages = json!({"packages": [
+        {"id": "finance", "name": "Finance"}, {"id": "finance-2", "name": "FINANCE"}]});
+    let answer = stack.put(&admin, "/v1/packages", &packages).await;
+    assert_eq!(
+        (&answer.body["created"], &answer.body["conflict"]),
+        (&json!(1), &json!(1)),
+        "{}",
+        answer.text
+    );
+    let organisations = json!({"organisations": [{"id": "contoso", "name": "Contoso", "state": "configured"}]});
+    let answer = stack.put(&admin, "/v1/organisations", &organisations).await;
+    assert_eq!(answer.body["created"], 1, "{}", answer.text);
+
+    for (body, pointer) in [
+        (json!({}), "/people"),
+        (json!({"people": []}), "/people"),
+        (json!({"people": {}}), "/people"),
+        (json!({"people": vec![person("p".to_owned()); 501]}), "/people"),
+        (json!({"people": [person("p".to_owned())], "packages": []}), "/packages"),
+    ] {
+        let answer = stack.put(&admin, "/v1/people", &body).await;
+        assert_eq!(answer.status, 422, "{}", answer.text);
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{}", answer.text);
+    }
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn concurrent_changes_are_applied_one_after_another() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
