@@ -146,7 +146,7 @@ impl RunState {
             }
             Ok(WindowOutcome::Failed(_)) => drop(self.failing.insert(id.to_owned())),
             Ok(WindowOutcome::Noted { is_overdue: true }) => {
-                drop(self.overdue.insert(id.to_owned()))
+                self.overdue.insert(id.to_owned());
             }
             _ => {}
         }

@@ -86,7 +86,7 @@ pub const REPORTS: &[Described] = &[
     Described {
         name: "revocation",
         group: Group::Trends,
-        answers: "How promptly was access taken away?",
+        answers: "How promptly was access removed?",
         note: Some(
             "residual exposure is the time from the planned end of access to its removal; tokens that were issued before may stay valid for about an hour longer",
         ),
