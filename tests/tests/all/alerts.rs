@@ -660,7 +660,7 @@ async fn wrong_channels_and_tests_are_refused() {
     assert_eq!(world.stack.get(&world.admin, "/v1/settings").await.body["alerts"], json!([]));
     let answer = world.test("ops").await;
     assert!(
-        answer.status == 422 && answer.text.contains("none is configured yet"),
+        answer.status == 422 && answer.text.contains("no channel is configured yet"),
         "{}",
         answer.text
     );

@@ -298,7 +298,7 @@ async fn invalid_searches_are_refused_with_the_position_of_the_error() {
     for (body, part) in [
         (
             json!({"filter": "actor.mail eq \"a\""}),
-            "at character 1: \"actor.mail\" is no attribute; did you mean \"actor.email\"?",
+            "at character 1: \"actor.mail\" is not an attribute; did you mean \"actor.email\"?",
         ),
         (json!({"filter": ""}), "expected an attribute"),
         (json!({"q": "  "}), "contains no word to search for"),
