@@ -34,7 +34,9 @@ impl Default for Api {
     fn default() -> Self {
         // API Gateway passes on only requests of a route in the template.
         let missing = async || {
-            request::problem(&Problem::not_found("this service has no such address and method"))
+            request::problem(&Problem::not_found(
+                "this service has no route with this method and path",
+            ))
         };
         Self { router: Router::new().fallback(missing) }
     }

@@ -66,7 +66,7 @@ impl Access {
     pub fn caller(&self, request: &Request) -> Result<Caller, Problem> {
         let Some(verified) = &request.verified_claims else {
             return Err(Problem::forbidden(
-                "no authorizer verified a token for this request; the route needs one",
+                "this route needs a token, but no authorizer has verified one for this request",
             ));
         };
         let header =
@@ -76,12 +76,12 @@ impl Access {
         let claims =
             header.filter(|header| !header.contains(',')).and_then(claims).ok_or_else(|| {
                 Problem::forbidden(
-                    "the Authorization header holds no readable token, or more than one",
+                    "the Authorization header has no readable token, or more than one; send exactly one",
                 )
             })?;
         if !self.is_verified(&claims, verified) {
             return Err(Problem::forbidden(
-                "the Authorization header is not the token that was verified",
+                "the token in the Authorization header is not the one that was verified",
             ));
         }
         self.caller_of(&claims)
@@ -132,7 +132,7 @@ impl Access {
         let tenants = tenants.filter(|tenants| !tenants.is_empty()).ok_or_else(|| {
             let claim = &self.tenant_claim;
             Problem::forbidden(format!(
-                "the token's claim {claim:?} must name a tenant, or several: 1 to 64 of A-Z a-z 0-9 _ - each"
+                "the token's claim {claim:?} must name one tenant or several, each with 1 to 64 characters of A-Z a-z 0-9 _ -"
             ))
         })?;
         let mut permissions: Vec<_> = ["scope", "scp"]
@@ -236,11 +236,14 @@ pub fn tenant<'c>(caller: &'c Caller, request: &Request) -> Result<&'c Tenant, P
                 names.join(", ")
             )))
         }
-        (Some(named), tenants) => {
-            tenants.iter().find(|tenant| tenant.as_str().as_bytes() == named.as_bytes()).ok_or_else(|| {
-                Problem::not_found("the tenant that the header Audit-Tenant names is not among those of your token")
-            })
-        }
+        (Some(named), tenants) => tenants
+            .iter()
+            .find(|tenant| tenant.as_str().as_bytes() == named.as_bytes())
+            .ok_or_else(|| {
+                Problem::not_found(
+                    "the tenant in the header Audit-Tenant is not one of the tenants of your token",
+                )
+            }),
     }
 }
 
@@ -268,7 +271,7 @@ pub fn require(caller: &Caller, permission: Permission) -> Result<(), Problem> {
     }
     let name = scope_name(permission);
     Err(Problem::forbidden(format!(
-        "your token lacks the permission {name}; ask whoever issues it for that scope or a role that gives it"
+        "your token does not have the permission {name}; request a token with this scope, or with a role that includes it"
     )))
 }
 
@@ -280,12 +283,12 @@ pub fn acting_as(caller: &Caller, named: Option<Actor>) -> Result<Actor, Problem
     match named {
         None => Ok(caller.actor()),
         Some(_) if !caller.is_machine => Err(Problem::forbidden(
-            "your token is a person's, and what you do is recorded in your own name; leave actor out. A machine (a token without an e-mail) may name whom it acts for",
+            "your token belongs to a person, and your actions are recorded in your own name; remove actor. Only a machine (a token without an e-mail address) may send the actor that it acts for",
         )),
         Some(actor) if actor.kind == ActorType::System => {
             let error = FieldError::new(
                 "/actor/type",
-                "\"system\" is this service itself; name whom you act for",
+                "\"system\" is this service itself; send the person that you act for",
             );
             Err(Problem::invalid("nothing was changed", vec![error]))
         }

@@ -64,7 +64,7 @@ impl<'k> Binding<'k> {
         };
         read().ok_or_else(|| {
             Problem::bad_request(
-                "the cursor is not one of this query: pass on what next held, unchanged, as the same caller, and repeat every parameter of the first page (limit may differ); or start again without it",
+                "the cursor does not belong to this query: send the value of next unchanged, as the same caller, with every parameter of the first page (limit may differ), or start again without a cursor",
             )
         })
     }

@@ -12,7 +12,7 @@ use crate::{
     search_parameters,
 };
 use shared_domain::{
-    exports::export_job::{Asked, LONGEST_NAME, PARAMETERS, Profile},
+    exports::export_job::{LONGEST_NAME, PARAMETERS, Profile, RequestedExport},
     reports::{
         column::Table,
         report::{self, Query, Report},
@@ -50,7 +50,7 @@ pub fn read_export(
     parameters: &Parameters,
     columns: Option<Value>,
     report: Option<Value>,
-) -> Result<Asked, Problem> {
+) -> Result<RequestedExport, Problem> {
     let range = search_parameters::search(scope, parameters, None)?.range;
     let names: Option<Vec<String>> =
         columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
@@ -67,7 +67,7 @@ pub fn read_export(
     let named =
         |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
     let text = |name| parameters.get(name).map(str::to_owned);
-    let asked = Asked {
+    let asked = RequestedExport {
         since: named(range.since, i64::MIN),
         until: named(range.until, i64::MAX),
         filter: text("filter"),

@@ -34,17 +34,17 @@ pub fn read(request: &Request) -> Result<Precondition, Problem> {
             let versions: Option<Vec<Option<u64>>> = tags.split(',').map(version).collect();
             let versions = versions.ok_or_else(|| {
                 Problem::bad_request(
-                    "header If-Match must be the ETag of the document, in its quotes, or *",
+                    "header If-Match must be the ETag of the document, with its quotes, or *",
                 )
             })?;
             Ok(Precondition::HasVersion(versions.into_iter().flatten().collect()))
         }
         (None, Some("*")) => Ok(Precondition::IsNew),
         (None, Some(_)) => Err(Problem::bad_request(
-            "header If-None-Match must be *: the document is stored if there is none yet",
+            "header If-None-Match must be *, which stores the document only if it does not exist yet",
         )),
         (Some(_), Some(_)) => {
-            Err(Problem::bad_request("give the header If-Match or If-None-Match, not both"))
+            Err(Problem::bad_request("send the header If-Match or If-None-Match, not both"))
         }
     }
 }

@@ -86,7 +86,7 @@ async fn record_reading(
     scope.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
         tracing::warn!(%error, "a read was refused because it could not be recorded: {error}");
         Problem::unavailable(
-            "that you read this could not be put on record, so it is not answered; ask again",
+            "the request was not answered, because it could not be recorded; try again",
         )
     })?;
     scope.database.remembered.add(hour, id);

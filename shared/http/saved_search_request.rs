@@ -12,7 +12,7 @@ use crate::{
 use shared_domain::{
     configuration::alert_channel::Channel,
     exports::{
-        export_job::{Asked, PARAMETERS},
+        export_job::{PARAMETERS, RequestedExport},
         saved_search::{Cause, Saved},
     },
     json::{
@@ -85,7 +85,7 @@ pub fn export_at(
     scope: &TenantScope<'_>,
     at: Instant,
     cause: Cause,
-) -> Result<Asked, Problem> {
+) -> Result<RequestedExport, Problem> {
     let mut members = saved.asked.clone();
     let has_end = saved.takes_until();
     let within = match members.get_mut("report") {

@@ -214,14 +214,14 @@ impl Aws {
         let (status, body) =
             match tokio::time::timeout(TIME, self.send(service, path, headers, body)).await {
                 Ok(answered) => answered?,
-                Err(_) => return Err(passing(id, &format!("no answer within {TIME:?}"))),
+                Err(_) => return Err(passing(id, &format!("no response within {TIME:?}"))),
             };
         if status.is_success() {
             return Ok(body);
         }
         let status = status.as_u16();
         let said = String::from_utf8_lossy(&body);
-        tracing::warn!(status, "{id} said {status}: {said}");
+        tracing::warn!(status, "{id} responded with {status}: {said}");
         let code = match service {
             Service::Sns => sns_code(&said).unwrap_or_default().to_owned(),
             Service::Lambda | Service::SecretsManager | Service::EventBridge | Service::Sqs => {
@@ -244,7 +244,7 @@ impl Aws {
                 | "NotFound"
                 | "AuthorizationError"
         );
-        Err(CallError { detail: format!("{id} said {status} {code}"), code, is_final })
+        Err(CallError { detail: format!("{id} responded with {status} {code}"), code, is_final })
     }
 
     fn connector(&self) -> &SharedHttpConnector {
@@ -273,7 +273,7 @@ impl Aws {
         let provider = self
             .config
             .credentials_provider()
-            .ok_or_else(|| passing(id, &"there are no credentials"))?;
+            .ok_or_else(|| passing(id, &"no AWS credentials are available"))?;
         let credentials =
             provider.provide_credentials().await.map_err(|error| passing("credentials", &error))?;
         let identity = credentials.into();
@@ -336,7 +336,7 @@ pub fn not_taken(code: String) -> CallError {
         code.as_str(),
         "" | "InternalFailure" | "InternalException" | "ThrottlingException"
     );
-    CallError { detail: format!("EventBridge did not take the event: {code}"), code, is_final }
+    CallError { detail: format!("EventBridge did not accept the event: {code}"), code, is_final }
 }
 
 /// A failure that a retry may resolve.

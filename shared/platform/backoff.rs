@@ -52,5 +52,5 @@ pub fn contended(what: impl Display) -> Unavailable {
 
 /// The storage did not answer within the time of the request.
 #[derive(Debug, thiserror::Error)]
-#[error("the storage did not answer in time: {0}")]
+#[error("the storage did not respond in time: {0}")]
 pub struct Unavailable(pub String);

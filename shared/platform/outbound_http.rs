@@ -127,8 +127,8 @@ impl Outbound {
                 answer.try_into_http1x().map_err(|error| NoAnswer::Broken(causes(&error)))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-            let body =
-                body.map_err(|error| NoAnswer::Broken(format!("the answer broke off: {error}")))?;
+            let body = body
+                .map_err(|error| NoAnswer::Broken(format!("the response ended early: {error}")))?;
             Ok(Answer {
                 status: head.status.as_u16(),
                 headers: head.headers,
@@ -137,7 +137,7 @@ impl Outbound {
         };
         match tokio::time::timeout(time, exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(NoAnswer::Broken(format!("{host} did not answer within {time:?}"))),
+            Err(_) => Err(NoAnswer::Broken(format!("{host} did not respond within {time:?}"))),
         }
     }
 }

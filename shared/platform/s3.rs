@@ -272,7 +272,7 @@ where
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if error.is_final => return Err(error),
             Ok(Err(error)) => error,
-            Err(_) => passing("S3", &format!("no answer within {time:?}")),
+            Err(_) => passing("S3", &format!("no response within {time:?}")),
         };
         tracing::warn!(%failure, "S3 failed: {failure}");
         if !pauses.pause().await {
@@ -301,7 +301,7 @@ fn failure<E: ProvideErrorMetadata>(error: SdkError<E, HttpResponse>) -> CallErr
         || matches!(code.as_str(), "SlowDown" | "RequestTimeout" | "ServiceUnavailable" | "OperationAborted")
         // S3 received other bytes than were sent.
         || matches!(code.as_str(), "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch");
-    CallError { detail: format!("S3 said {status} {code}"), code, is_final: !is_passing }
+    CallError { detail: format!("S3 responded with {status} {code}"), code, is_final: !is_passing }
 }
 
 fn checksum(body: &[u8]) -> String {

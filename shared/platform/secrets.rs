@@ -78,7 +78,7 @@ impl Secret {
                 "\"value\" and, if it is for one alone, \"tenant\" and \"host\""
             }
         };
-        let wrong = || format!("holds a JSON object, which must have {names}, and nothing else");
+        let wrong = || format!("contains a JSON object, which must have only {names}");
         let Bound { tenant: named, host, value } =
             serde_json::from_str(text).map_err(|_| wrong())?;
         match (named, place) {
@@ -114,7 +114,8 @@ impl Secret {
         let is_its_own = authority.is_some_and(|it| {
             host.eq_ignore_ascii_case(it.host()) || host.eq_ignore_ascii_case(it.as_str())
         });
-        (!is_its_own).then(|| "the secret is for another host than this request goes to".to_owned())
+        (!is_its_own)
+            .then(|| "the secret is for another host than the host of this request".to_owned())
     }
 }
 
@@ -184,9 +185,7 @@ impl Secrets {
                 (text, path)
             }
             SecretPlace::Environment(name) => {
-                let missing = || {
-                    refused(format!("the run was started without the environment variable {name}"))
-                };
+                let missing = || refused(format!("the environment variable {name} is not set"));
                 (self.variables.optional(name).ok_or_else(missing)?.to_owned(), name.to_owned())
             }
         };
@@ -285,7 +284,7 @@ mod tests {
             (r#"{"tenant": "acme", "value": "v"}"#, STORED, "\"value\""),
             (r#"{"token": "v"}"#, STORED, "\"value\""),
             (r#"{"value": 1}"#, VARIABLE, "\"tenant\""),
-            (r#"{"value": "v", "hosts": "a"}"#, STORED, "nothing else"),
+            (r#"{"value": "v", "hosts": "a"}"#, STORED, "must have only"),
         ] {
             let refused = Secret::read(text, &place, &tenant()).unwrap_err();
             assert!(refused.contains(part) && !refused.contains("\"v\""), "{text}: {refused}");

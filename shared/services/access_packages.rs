@@ -23,9 +23,9 @@ pub async fn package_at(
     id: &str,
     version: u64,
 ) -> Result<Option<Configured<Package>>, ReadError> {
-    let told =
+    let event_id =
         EventId::of_service(&scope.tenant, Package::KIND.action, &[id, &version.to_string()]);
-    if let Some(recorded) = scope.event(&told).await? {
+    if let Some(recorded) = scope.event(&event_id).await? {
         let new = recorded.event.details.and_then(|mut details| details.remove("new"));
         let package: Option<Package> =
             new.map(serde_json::from_value).transpose().map_err(|_| Damaged::new(id, "content"))?;
@@ -44,9 +44,9 @@ pub async fn package_when(
 ) -> Result<Option<Configured<Package>>, ReadError> {
     let Some(now) = documents::get::<Package>(scope, id).await? else { return Ok(None) };
     for version in (1..=now.version).rev().take(MOST_VERSIONS) {
-        let told =
+        let event_id =
             EventId::of_service(&scope.tenant, Package::KIND.action, &[id, &version.to_string()]);
-        if scope.event(&told).await?.is_some_and(|recorded| recorded.event.occurred_at <= at) {
+        if scope.event(&event_id).await?.is_some_and(|recorded| recorded.event.occurred_at <= at) {
             return package_at(scope, id, version).await;
         }
     }

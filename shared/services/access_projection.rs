@@ -47,7 +47,7 @@ use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError, TenantScope,
     due_projections::Due,
-    projections::{Kind, Projection, ProjectionWrite},
+    projections::{Projection, ProjectionKind, ProjectionWrite},
 };
 use tokio::sync::{Mutex, OnceCell};
 
@@ -89,8 +89,12 @@ pub fn recorder() -> RecordedBy {
 
 /// When the first retained event occurred.
 pub async fn known_since(scope: &TenantScope<'_>) -> Result<Option<Instant>, ReadError> {
-    let first: Option<Instant> =
-        scope.projection(Kind::Concern, FIRST).await?.as_ref().map(Projection::read).transpose()?;
+    let first: Option<Instant> = scope
+        .projection(ProjectionKind::Concern, FIRST)
+        .await?
+        .as_ref()
+        .map(Projection::read)
+        .transpose()?;
     Ok(first.map(|first| first.max(scope.oldest())))
 }
 
@@ -112,11 +116,11 @@ pub async fn follow_silently(
 /// Processes a due item again. Returns the number of corrected daily totals.
 pub async fn look_again(scope: &TenantScope<'_>, due: &Due) -> Result<usize, ReadError> {
     let follower = Follower::of(scope);
-    if due.kind == Kind::Day {
+    if due.kind == ProjectionKind::Day {
         return daily_totals::count_day(scope, &due.key).await;
     }
     let looked = match due.kind {
-        Kind::Access => match due.key.parse() {
+        ProjectionKind::Access => match due.key.parse() {
             Ok(Key::LogOn(id)) => follower.refresh_log_ons([id]).await,
             Ok(key) => match follower.refresh(&key, Vec::new()).await? {
                 Refreshed::Done => Ok(()),
@@ -124,10 +128,10 @@ pub async fn look_again(scope: &TenantScope<'_>, due: &Due) -> Result<usize, Rea
             },
             Err(()) => Ok(()),
         },
-        Kind::Later => follower.follow_later(&due.key).await,
-        Kind::Concern => follower.judge_use_again(&due.key).await,
-        Kind::Day | Kind::Finding => Ok(()),
-        Kind::Review => reviews::look_at_review(scope, &due.key).await,
+        ProjectionKind::Later => follower.follow_later(&due.key).await,
+        ProjectionKind::Concern => follower.judge_use_again(&due.key).await,
+        ProjectionKind::Day | ProjectionKind::Finding => Ok(()),
+        ProjectionKind::Review => reviews::look_at_review(scope, &due.key).await,
     };
     looked.map(|()| 0)
 }
@@ -235,12 +239,12 @@ impl<'t> Follower<'t> {
 
     /// Stores when the first of all recorded events occurred.
     async fn know_since(&self, events: &[Recorded]) -> Result<(), ReadError> {
-        let told = events.iter().filter(|recorded| !recorded.event.id.is_services());
-        let Some(first) = told.map(|recorded| recorded.event.occurred_at).min() else {
+        let received = events.iter().filter(|recorded| !recorded.event.id.is_services());
+        let Some(first) = received.map(|recorded| recorded.event.occurred_at).min() else {
             return Ok(());
         };
         for _ in 0..TRIES {
-            let before = self.scope.projection(Kind::Concern, FIRST).await?;
+            let before = self.scope.projection(ProjectionKind::Concern, FIRST).await?;
             let known: Option<Instant> = self.content(before.as_ref())?;
             if known.is_some_and(|known| known <= first) {
                 return Ok(());
@@ -252,7 +256,7 @@ impl<'t> Follower<'t> {
                 due: None,
                 expires_at: None,
             };
-            if self.scope.keep(Kind::Concern, before.as_ref(), kept).await? {
+            if self.scope.keep(ProjectionKind::Concern, before.as_ref(), kept).await? {
                 return Ok(());
             }
         }

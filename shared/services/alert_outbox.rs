@@ -21,10 +21,10 @@ use tokio::time::Instant as Deadline;
 use shared_domain::{
     alerts::{
         alert::{Alert, KEPT},
-        delivery::{Progress, State},
+        delivery::{AlertState, Progress},
     },
     configuration::{
-        alert_channel::{Channel, Kind},
+        alert_channel::{AlertChannelKind, Channel},
         settings::WEAKENINGS,
     },
     exports::saved_search::{Cause, Origin, Saved},
@@ -100,7 +100,7 @@ const LANES: i32 = 100;
 const ALERTS: i32 = 100;
 
 /// An alert that is to be stored and sent at once.
-fn new_alert(tenant: &Tenant, alert: Alert, kind: Kind) -> StoredAlert {
+fn new_alert(tenant: &Tenant, alert: Alert, kind: AlertChannelKind) -> StoredAlert {
     let queued = Queued { queue: queue_of(tenant, &alert), at: alert.queued_at };
     let id = alert.id.clone();
     let content = AlertContent { progress: Progress::waiting(kind), alert };
@@ -179,7 +179,7 @@ pub async fn queue_report_alerts(
         .filter(|channel| saved.document.recipients.contains(&channel.id))
     {
         let alert = Alert::of_report(ended, &origin, channel, scope.now);
-        let stored = new_alert(&scope.tenant, alert, Kind::from(&channel.way));
+        let stored = new_alert(&scope.tenant, alert, AlertChannelKind::from(&channel.way));
         queued += usize::from(queue_alert(scope, &stored, Duration::ZERO).await?);
     }
     Ok(queued)
@@ -195,7 +195,7 @@ pub async fn queue_test_alert(
     asked_by: &str,
 ) -> Result<StoredAlert, ReadError> {
     let alert = Alert::test(&scope.tenant, channel, asked_by, &random::event_id(), scope.now);
-    let stored = new_alert(&scope.tenant, alert, Kind::from(&channel.way));
+    let stored = new_alert(&scope.tenant, alert, AlertChannelKind::from(&channel.way));
     queue_alert(scope, &stored, Duration::ZERO).await?;
     Ok(stored)
 }
@@ -286,7 +286,7 @@ async fn first_alerts(scope: &TenantScope<'_>, queue: String) -> Result<LaneAler
     let (mut waiting, mut left) = (Vec::with_capacity(items.len()), named - items.len().min(named));
     for item in items {
         match StoredAlert::of(item) {
-            Ok(stored) if stored.progress.state == State::Waiting => waiting.push(stored),
+            Ok(stored) if stored.progress.state == AlertState::Waiting => waiting.push(stored),
             Ok(_) => left += 1,
             // An unreadable alert must not block the others.
             Err(error) => {
@@ -322,17 +322,17 @@ pub async fn advance_alert(
     before: &StoredAlert,
     progress: Progress,
 ) -> Result<Option<StoredAlert>, ReadError> {
-    if before.progress.state != State::Waiting {
+    if before.progress.state != AlertState::Waiting {
         return Ok(None);
     }
     let queued = match progress.state {
         // An alert to an earlier address goes to the end of its queue, so that alerts to other
         // addresses get their turn.
-        State::Waiting if before.alert.as_it_was.is_some() => {
+        AlertState::Waiting if before.alert.as_it_was.is_some() => {
             Some(Queued { queue: queue_of(&scope.tenant, &before.alert), at: scope.now })
         }
-        State::Waiting => before.queued.clone(),
-        State::Sent | State::Failed => None,
+        AlertState::Waiting => before.queued.clone(),
+        AlertState::Sent | AlertState::Failed => None,
     };
     let content = AlertContent { progress, alert: before.alert.clone() };
     let next = before.next(content, None, queued);

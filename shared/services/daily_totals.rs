@@ -23,7 +23,7 @@ use shared_storage::{
     event_item::{Damaged, Item},
     keys,
     partitions::Partition,
-    projections::Kind,
+    projections::ProjectionKind,
     transaction::Change,
 };
 
@@ -172,11 +172,12 @@ pub async fn count_day(scope: &TenantScope<'_>, key: &str) -> Result<usize, Read
     let was_empty = stored.is_empty();
     let (mut figures, mut after) = (Figures::default(), None);
     loop {
-        let (page, next) =
-            scope.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
+        let (page, next) = scope
+            .listed(ProjectionKind::Access, ALL, range, Order::Ascending, after.as_deref())
+            .await?;
         let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
         for keys in keys.chunks(AT_A_TIME) {
-            for access in scope.readable::<Access>(Kind::Access, keys).await? {
+            for access in scope.readable::<Access>(ProjectionKind::Access, keys).await? {
                 // The list may contain a place that the record has left.
                 if access.at().day_number() == day {
                     figures.add(&access);

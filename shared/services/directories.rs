@@ -216,11 +216,11 @@ fn failure(answer: &Answer) -> Failure {
     match answer.status {
         401 => refusal(
             "unauthorized",
-            format!("the directory does not take this service's credentials: {said}"),
+            format!("the directory does not accept this service's credentials: {said}"),
         ),
         403 => refusal(
             "forbidden",
-            format!("the directory does not let this service disable the account: {said}"),
+            format!("the directory does not allow this service to disable the account: {said}"),
         ),
         429 => Failure { retry_after: retry_after(answer), ..passing("throttled", said) },
         // 404 may come from a proxy in front of an unavailable directory.
@@ -273,7 +273,7 @@ fn only(mut found: Vec<Account>, name: &str) -> Result<Option<Account>, Failure>
         let count = found.len();
         return Err(refusal(
             "ambiguous",
-            format!("the directory has {count} accounts that {name:?} may mean"),
+            format!("the directory has {count} accounts that match {name:?}"),
         ));
     }
     Ok(found.pop())

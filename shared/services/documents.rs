@@ -7,7 +7,7 @@ use shared_domain::{
 };
 use shared_storage::{
     ReadError, TenantScope,
-    documents::{DocumentOutcome, StoredDocument, Wanted},
+    documents::{DocumentChange, DocumentOutcome, StoredDocument},
 };
 
 /// A page of documents: the id of each, with the document or none if it was deleted, and whether
@@ -79,7 +79,7 @@ pub async fn import<T: Document, E: From<ReadError>>(
     let want = |there: Option<&StoredDocument>| {
         let is_reserved = there.is_some_and(|there| !there.is_imported);
         let document = import(read(there)?, is_reserved)?;
-        Ok(Wanted { is_import: true, ..Wanted::stored(id, &document)? })
+        Ok(DocumentChange { is_import: true, ..DocumentChange::stored(id, &document)? })
     };
     scope.configure::<T, E>(id, by, want).await
 }

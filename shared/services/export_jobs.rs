@@ -183,7 +183,7 @@ pub async fn begin_export_with(
     event.reason = job.saved.as_ref().filter(|saved| saved.cause == Cause::Schedule).map(|saved| {
         let Origin { name, id, owner, .. } = saved;
         format!(
-            "the schedule of the saved search \"{name}\" ({id}), saved by {}, asked for it",
+            "requested by the schedule of the saved search \"{name}\" ({id}), which {} saved",
             owner.shown()
         )
     });
@@ -245,7 +245,7 @@ pub fn export_event(
         name: Some(job.asked.file_name.clone()),
         email: None,
     });
-    event.details = job.told();
+    event.details = job.event_details();
     event
 }
 

@@ -8,7 +8,7 @@ use shared_domain::{
     text::case_folding::fold_identity,
     trail::event::{ActorType, EventId, Party},
 };
-use shared_storage::{ReadError, TenantScope, projections::Kind};
+use shared_storage::{ReadError, TenantScope, projections::ProjectionKind};
 
 /// Maximum number of evidence events whose people are checked.
 const MOST_EVENTS: usize = 200;
@@ -54,7 +54,7 @@ pub async fn disposition_refusal(
     // record.
     let mut used: Vec<EventId> = Vec::new();
     if let Some(id) = &finding.access
-        && let Some(access) = scope.projection(Kind::Access, id).await?
+        && let Some(access) = scope.projection(ProjectionKind::Access, id).await?
     {
         let access: Access = access.read()?;
         if is_shortened(&finding.evidence) {
@@ -96,13 +96,13 @@ pub async fn disposition_refusal(
         .any(|other| people.may_be_same(other, &party) || matching::goes_by(other, &called))
     {
         let why = format!(
-            "the finding is about {}, and nobody resolves a finding about themselves: a colleague with the permission audit:operate has to",
+            "the finding is about {}, and people cannot resolve findings about themselves; ask a colleague with the permission audit:operate",
             caller.shown()
         );
         return Ok(Some(Refusal::Concerned(why)));
     }
     if by.email.is_none() && people.find(&party).is_none() {
-        let why = "the finding is about people, from whom nothing tells you apart: your token names no verified e-mail address, and no person's record has its sub among the object_ids";
+        let why = "the service cannot check that the finding is not about you: your token has no verified e-mail address, and no person's record has its sub in object_ids";
         return Ok(Some(Refusal::Unknown(why.to_owned())));
     }
     Ok(None)

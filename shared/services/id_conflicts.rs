@@ -38,7 +38,7 @@ fn taken_id(scope: &TenantScope<'_>, sent: &Event, there: &Recorded, by: &Record
     event.target =
         Some(Party { kind: Some("finding".into()), id: Some(finding), ..Party::default() });
     event.reason = Some(format!(
-        "{} sent {} under the id {}, which an event of {} has; what was sent is not in the trail",
+        "{} sent {} with the id {}, which an event of {} already has; the new event was not stored",
         by.sub, sent.action, sent.id, there.recorded_by.sub
     ));
     event.subject = sent.subject.clone();

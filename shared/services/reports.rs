@@ -26,7 +26,7 @@ use shared_domain::{
         search::Order,
     },
 };
-use shared_storage::{ReadError, TenantScope, keys, projections::Kind};
+use shared_storage::{ReadError, TenantScope, keys, projections::ProjectionKind};
 
 use access_rows::Accesses;
 use event_rows::{Head, is_about, next_of};
@@ -115,7 +115,13 @@ impl<'t> Rows<'t> {
             Source::Listed { is_over: true, .. } | Source::Whole { is_over: true, .. } => Ok(false),
             Source::Listed { list, after, is_over } => {
                 let (page, next) = scope
-                    .listed(Kind::Concern, list, query.range(), Order::Descending, after.as_deref())
+                    .listed(
+                        ProjectionKind::Concern,
+                        list,
+                        query.range(),
+                        Order::Descending,
+                        after.as_deref(),
+                    )
                     .await?;
                 *is_over = next.is_none();
                 *after = next;

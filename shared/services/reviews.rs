@@ -16,6 +16,6 @@ mod sign_off;
 mod step;
 
 pub use create::{Opened, fill_review, open_review};
-pub use decide::{Outcome, decide_review, no_reviewer};
+pub use decide::{DecisionOutcome, decide_review, no_reviewer};
 pub use list::{review, review_items, reviews, shown_items};
 pub use sign_off::{Ended, look_at_review, sign_off_review};

@@ -198,7 +198,7 @@ pub async fn advance_stream(
 ///
 /// # Errors
 /// After an error, the change may or may not be stored.
-pub async fn tell_of_stream(
+pub async fn record_stream_event(
     scope: &TenantScope<'_>,
     before: &StoredStream,
     mut next: Next,
@@ -219,8 +219,10 @@ pub async fn tell_of_stream(
                     before.progress.last_sent_at < next.progress.last_sent_at,
                 ) {
                     (None, _) => "the stream was deleted",
-                    (Some(_), true) => "the target takes what is sent",
-                    (Some(_), false) => "what the target did not take is not to be sent any more",
+                    (Some(_), true) => "the target accepts events again",
+                    (Some(_), false) => {
+                        "the events that the target did not accept will not be sent any more"
+                    }
                 };
                 vec![stream_finding(scope, FindingAction::Withdrawn, before, &next.progress, why)]
             }
@@ -299,7 +301,7 @@ fn paused(scope: &TenantScope<'_>, stored: &StoredStream, progress: &Progress) -
     });
     event.details = details.as_object().cloned();
     let why = format!(
-        "nothing gets through to stream {}: {error}; its place is kept, and it is tried again",
+        "no events reach the target of stream {}: {error}; the stream keeps its position and is retried",
         stored.id
     );
     vec![event, stream_finding(scope, FindingAction::Raised, stored, progress, &why)]

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant as Deadline;
 
-use crate::windows::{LiveWindows, OF_A_LIST, OpeningCause, STATEMENTS, Step, Stored};
+use crate::windows::{LiveWindows, OF_A_LIST, OpeningCause, STATEMENTS, Stored, WindowChange};
 use shared_domain::{
     configuration::application::Place,
     time::timestamp::Instant,
@@ -436,7 +436,7 @@ struct Ending<'w> {
 impl Ending<'_> {
     /// Maximum number of statements in its transaction.
     fn size(&self, scope: &TenantScope<'_>) -> usize {
-        let step = Step {
+        let step = WindowChange {
             before: Some(self.before),
             after: &self.after,
             generation: self.before.generation + 1,
@@ -455,7 +455,8 @@ impl Ending<'_> {
         let generation = self.before.generation + generations;
         let events = self.after.events(&scope.tenant, generation, self.events.clone());
         let mut changes =
-            Step { before: Some(self.before), after: &self.after, generation }.changes(scope);
+            WindowChange { before: Some(self.before), after: &self.after, generation }
+                .changes(scope);
         if !is_listed {
             changes.push(Change::Insert(vec![
                 ("pk", text(keys::windows_ended_by(&scope.tenant, &order.id))),

@@ -31,7 +31,7 @@ pub use lookup::{
     windows_by_id, windows_of,
 };
 pub use recording::{Recording, record};
-pub use step::{STATEMENTS, Step, Stored, advance, change_window, merge};
+pub use step::{STATEMENTS, Stored, WindowChange, advance, change_window, merge};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -59,7 +59,7 @@ pub struct StoredDocument {
 
 /// The requested state of a document.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct DocumentChange {
     /// The content; none deletes the document.
     pub content: Option<Value>,
     /// The default content, which the event about the first change shows as the old one.
@@ -108,7 +108,7 @@ impl Precondition {
     }
 }
 
-impl Wanted {
+impl DocumentChange {
     /// Replaces the content.
     pub fn stored<T: Document>(id: &str, document: &T) -> Result<Self, ReadError> {
         let content = serde_json::to_value(document).map_err(|_| Damaged::new(id, "content"))?;
@@ -260,16 +260,16 @@ impl TenantScope<'_> {
         &self,
         id: &str,
         by: &Caller,
-        mut want: impl FnMut(Option<&StoredDocument>) -> Result<Wanted, E>,
+        mut want: impl FnMut(Option<&StoredDocument>) -> Result<DocumentChange, E>,
     ) -> Result<(DocumentOutcome, u64), E> {
         let kind = T::KIND;
         let mut pauses = Pauses::until(self.deadline);
         // The last generation for which the trail contains events.
-        let mut told = 0;
+        let mut recorded_generation = 0;
         loop {
             let before = self.document(kind, id).await?;
             let there = before.as_ref().map_or(0, |before| before.generation);
-            let generation = told.max(there) + 1;
+            let generation = recorded_generation.max(there) + 1;
             let wanted = want(before.as_ref())?;
             if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref()
             {
@@ -306,7 +306,7 @@ impl TenantScope<'_> {
                 Commit::Done(_) => return Ok((DocumentOutcome::Changed, generation)),
                 // Another run was first: the change is decided again. Or the state was restored
                 // from a backup and the trail is ahead of it: those generations are skipped.
-                Commit::Taken(_) => told = generation,
+                Commit::Taken(_) => recorded_generation = generation,
                 Commit::Stale => {}
             }
             let conflict = pauses.after_conflict(format!("{} {id:?}", kind.word));
@@ -354,7 +354,7 @@ struct Step<'s> {
     id: &'s str,
     generation: u64,
     before: Option<&'s StoredDocument>,
-    wanted: &'s Wanted,
+    wanted: &'s DocumentChange,
     by: &'s Caller,
 }
 
@@ -412,16 +412,16 @@ impl Step<'_> {
         let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
         let contents = [("old", old), ("new", wanted.content.clone())];
         let contents = contents.map(|(word, content)| (word, content.map(public)));
-        let told = [("version", Some(generation.into()))].into_iter().chain(contents);
-        let told = told.filter_map(|(word, content)| Some((word.to_owned(), content?)));
-        event.details = Some(told.collect::<Map<_, _>>());
+        let details = [("version", Some(generation.into()))].into_iter().chain(contents);
+        let details = details.filter_map(|(word, content)| Some((word.to_owned(), content?)));
+        event.details = Some(details.collect::<Map<_, _>>());
         event
     }
 
     /// The changes of the state.
     fn changes(&self, tenant: &Tenant) -> Vec<Change> {
         let Self { kind, id, generation, before, wanted, by, .. } = *self;
-        let Wanted { content, other_names, .. } = wanted;
+        let DocumentChange { content, other_names, .. } = wanted;
         let (pk, alias_pk) = (keys::documents(kind, tenant), keys::aliases(kind, tenant));
         // In a fixed order, so that a retry is the identical transaction.
         let has: BTreeSet<String> = other_names.iter().map(OtherName::key).collect();

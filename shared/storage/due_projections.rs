@@ -7,7 +7,7 @@ use shared_platform::backoff::Unavailable;
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    Database, attributes::text, event_item::Item, keys, lease, projections::Kind,
+    Database, attributes::text, event_item::Item, keys, lease, projections::ProjectionKind,
     transaction::Change,
 };
 
@@ -23,7 +23,7 @@ const DUE_OF_TENANT: usize = 25;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Due {
     pub tenant: Tenant,
-    pub kind: Kind,
+    pub kind: ProjectionKind,
     pub key: String,
     pub at: Instant,
 }
@@ -38,7 +38,7 @@ impl Database {
     ) -> Result<(), Unavailable> {
         let pk = keys::projections(due.kind.as_ref(), &due.tenant);
         let expected = ("due_at", text(due.at));
-        if due.kind == Kind::Later && to.is_none() {
+        if due.kind == ProjectionKind::Later && to.is_none() {
             let change = Change::Delete { key: [pk, due.key.clone()], expected };
             self.alone(change, deadline, &mut false).await?;
             return Ok(());
@@ -65,7 +65,7 @@ impl Database {
             let (queue, mut start, mut first) = (keys::watch_due(shard), None, Vec::new());
             let mut tenants: HashMap<Tenant, usize> = HashMap::new();
             let read = |item: &Item| {
-                let kind = Kind::of(item.text("pk")?)?;
+                let kind = ProjectionKind::of(item.text("pk")?)?;
                 let lease::Due { tenant, id, at } = lease::Due::of(item)?;
                 Some(Due { tenant, kind, key: id, at })
             };

@@ -159,7 +159,7 @@ mod tests {
     use proptest::prelude::*;
     use shared_domain::trail::{
         arbitrary::{events, instant, recorded},
-        fields::Found,
+        fields::FieldValue,
     };
 
     fn planned(text: &str) -> Plan {
@@ -228,10 +228,10 @@ mod tests {
             let terms: Vec<_> = picks
                 .iter()
                 .map(|(place, upper)| match Field::named(PATHS[*place]).unwrap().find(&event) {
-                    Found::Text(text) if *upper => format!("{} eq {}", PATHS[*place], serde_json::Value::from(text.to_uppercase())),
-                    Found::Text(text) => format!("{} eq {}", PATHS[*place], serde_json::Value::from(&*text)),
-                    Found::Time(time) if *upper => format!("{} le \"{time}\"", PATHS[*place]),
-                    Found::Time(time) => format!("{} ge \"{time}\"", PATHS[*place]),
+                    FieldValue::Text(text) if *upper => format!("{} eq {}", PATHS[*place], serde_json::Value::from(text.to_uppercase())),
+                    FieldValue::Text(text) => format!("{} eq {}", PATHS[*place], serde_json::Value::from(&*text)),
+                    FieldValue::Time(time) if *upper => format!("{} le \"{time}\"", PATHS[*place]),
+                    FieldValue::Time(time) => format!("{} ge \"{time}\"", PATHS[*place]),
                     _ => format!("not ({} pr)", PATHS[*place]),
                 })
                 .collect();

@@ -228,7 +228,9 @@ impl TenantScope<'_> {
         let failure = match tokio::time::timeout_at(until, call).await {
             Ok(Ok(output)) => return answers(output, count, at),
             Ok(Err(error)) => described(&error),
-            Err(_) => format!("no answer within {:?} or the request's time", self.database.attempt),
+            Err(_) => {
+                format!("no response within {:?} or the request's time", self.database.attempt)
+            }
         };
         tracing::warn!(%failure, "a batch of {count} events was not acknowledged: {failure}");
         (0..count).map(|_| Answer::Retry).collect()

@@ -42,14 +42,14 @@ pub fn check<'a>(
         };
         if size > most && most < ITEM_BYTES {
             return Err(TooLarge(format!(
-                "its ids or names make a key of {size} bytes, and {most} are the most; shorter ones are needed"
+                "its ids or names make a key of {size} bytes, but the maximum is {most}; use shorter ones"
             )));
         }
         bytes += name.len() + size;
     }
     if bytes > ITEM_BYTES {
         return Err(TooLarge(format!(
-            "it is stored in {bytes} bytes, and {ITEM_BYTES} are the most; it has to hold less"
+            "it needs {bytes} bytes of storage, but the maximum is {ITEM_BYTES}; send less data"
         )));
     }
     Ok(())
@@ -79,13 +79,13 @@ mod tests {
         let text = |name: &'static str, bytes: usize| (name, AttributeValue::S("x".repeat(bytes)));
         assert_eq!(check(&[text("pk", 2048), text("sk", 1024), text("content", 300_000)]), Ok(()));
         for (attributes, part) in [
-            (vec![text("pk", 2049)], "2048 are the most"),
-            (vec![text("sk", 1025)], "1024 are the most"),
-            (vec![text("account_key", 2049)], "2048 are the most"),
-            (vec![text("content", 399_994)], "400000 are the most"),
+            (vec![text("pk", 2049)], "the maximum is 2048"),
+            (vec![text("sk", 1025)], "the maximum is 1024"),
+            (vec![text("account_key", 2049)], "the maximum is 2048"),
+            (vec![text("content", 399_994)], "the maximum is 400000"),
             (
                 vec![("l", AttributeValue::L(vec![text("", 200_000).1, text("", 200_000).1]))],
-                "400000 are the most",
+                "the maximum is 400000",
             ),
         ] {
             assert!(check(&attributes).unwrap_err().to_string().contains(part), "{part}");

@@ -318,7 +318,7 @@ where
                 return Err(Unavailable(failure));
             }
             Ok(Err(error)) => described(&error),
-            Err(_) => format!("no answer within {LONGEST_ATTEMPT:?} or the request's time"),
+            Err(_) => format!("no response within {LONGEST_ATTEMPT:?} or the request's time"),
         };
         tracing::warn!(%failure, "the storage failed: {failure}");
         if !pauses.pause().await {

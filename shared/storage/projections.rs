@@ -38,7 +38,7 @@ const READS: usize = 8;
 /// The kind of a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, AsRefStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub enum Kind {
+pub enum ProjectionKind {
     Access,
     Finding,
     /// The state of a rule about something other than an access record: a use of an account, or an
@@ -52,7 +52,7 @@ pub enum Kind {
     Later,
 }
 
-impl Kind {
+impl ProjectionKind {
     /// The kind of what a partition holds.
     pub(crate) fn of(pk: &str) -> Option<Self> {
         let (word, _) = pk.split_once('#')?;
@@ -158,7 +158,11 @@ fn read_place(text: &str) -> Option<Place> {
 
 impl TenantScope<'_> {
     /// The projection with that key.
-    pub async fn projection(&self, kind: Kind, key: &str) -> Result<Option<Projection>, ReadError> {
+    pub async fn projection(
+        &self,
+        kind: ProjectionKind,
+        key: &str,
+    ) -> Result<Option<Projection>, ReadError> {
         let pk = keys::projections(kind.as_ref(), &self.tenant);
         let item = self.database.state_item(pk, key, self.deadline).await?;
         Ok(item.map(Projection::of).transpose()?)
@@ -167,7 +171,7 @@ impl TenantScope<'_> {
     /// The projections with these keys, in order; missing ones are left out.
     pub async fn projections(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         wanted: &[String],
     ) -> Result<Vec<Projection>, ReadError> {
         let unique: BTreeSet<&String> = wanted.iter().collect();
@@ -189,7 +193,7 @@ impl TenantScope<'_> {
     /// left out, so that one damaged item does not block a list.
     pub async fn readable<T: DeserializeOwned>(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         wanted: &[String],
     ) -> Result<Vec<T>, ReadError> {
         let unique: BTreeSet<&String> = wanted.iter().collect();
@@ -214,14 +218,18 @@ impl TenantScope<'_> {
 
     async fn some_projections(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         wanted: &[&String],
     ) -> Result<Vec<Projection>, ReadError> {
         let items = self.some_items(kind, wanted).await?;
         Ok(items.into_iter().map(Projection::of).collect::<Result<_, _>>()?)
     }
 
-    async fn some_items(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Item>, ReadError> {
+    async fn some_items(
+        &self,
+        kind: ProjectionKind,
+        wanted: &[&String],
+    ) -> Result<Vec<Item>, ReadError> {
         let pk = keys::projections(kind.as_ref(), &self.tenant);
         let keys = wanted.iter().map(|sk| key(&pk, sk)).collect();
         Ok(self.database.items(&self.database.state, keys, self.deadline).await?)
@@ -236,7 +244,7 @@ impl TenantScope<'_> {
     /// After an error, the change may or may not be stored. A retry is safe.
     pub async fn keep<T: Serialize>(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         before: Option<&Projection>,
         kept: ProjectionWrite<'_, T>,
     ) -> Result<bool, ReadError> {
@@ -246,7 +254,7 @@ impl TenantScope<'_> {
     /// Like [`Self::keep`], together with changes of other items in the same transaction.
     pub async fn keep_with<T: Serialize>(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         before: Option<&Projection>,
         kept: ProjectionWrite<'_, T>,
         others: Vec<Change>,
@@ -318,7 +326,7 @@ impl TenantScope<'_> {
     /// Its places are written separately.
     pub fn becoming<T: Serialize>(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         before: Option<&Projection>,
         kept: &ProjectionWrite<'_, T>,
         generation: u64,
@@ -328,7 +336,7 @@ impl TenantScope<'_> {
 
     fn change<T>(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         before: Option<&Projection>,
         kept: &ProjectionWrite<'_, T>,
         written: &str,
@@ -364,7 +372,7 @@ impl TenantScope<'_> {
     /// Adds a key without a projection of its own to lists.
     pub async fn put_into_lists(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         key: &str,
         places: impl Iterator<Item = Place>,
         expires_at: Instant,
@@ -376,7 +384,7 @@ impl TenantScope<'_> {
     /// Adds a projection to lists or removes it from them.
     async fn write_places(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         key: &str,
         places: impl Iterator<Item = &Place>,
         ttl: Option<i64>,
@@ -431,7 +439,7 @@ impl TenantScope<'_> {
     /// a projection.
     pub async fn listed(
         &self,
-        kind: Kind,
+        kind: ProjectionKind,
         list: &str,
         [since, until]: [Instant; 2],
         order: Order,

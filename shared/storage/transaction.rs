@@ -219,7 +219,7 @@ impl TenantScope<'_> {
                 }
                 Ok(Err(error)) => described(&error),
                 Err(_) => {
-                    format!("no answer within {:?} or the request's time", self.database.attempt)
+                    format!("no response within {:?} or the request's time", self.database.attempt)
                 }
             };
             tracing::warn!(%failure, "a transaction was not acknowledged: {failure}");
@@ -263,7 +263,7 @@ impl Database {
                     return Err(Unavailable(failure));
                 }
                 Ok(Err(error)) => described(&error),
-                Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
+                Err(_) => format!("no response within {:?} or the request's time", self.attempt),
             };
             tracing::warn!(%failure, "changes were not acknowledged: {failure}");
             *is_repeated = true;
@@ -307,7 +307,7 @@ impl Database {
                     }
                     described(&error)
                 }
-                Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
+                Err(_) => format!("no response within {:?} or the request's time", self.attempt),
             };
             tracing::warn!(%failure, "a change was not acknowledged: {failure}");
             *is_repeated = true;

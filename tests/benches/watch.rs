@@ -14,7 +14,7 @@ use shared::{
         due_projections::Due,
         keys::Lane,
         list_events::{Index, Pace},
-        projections::Kind,
+        projections::ProjectionKind,
     },
 };
 use tests::{Stack, options, store, without_watch};
@@ -131,7 +131,7 @@ async fn count_days(stack: &Stack) {
     for day in 0..=DAYS as u64 + 1 {
         let at = now.minus(std::time::Duration::from_secs(day * 86_400));
         let key = at.to_string()[..10].to_owned();
-        let due = Due { tenant: tenant.clone(), kind: Kind::Day, key, at: now };
+        let due = Due { tenant: tenant.clone(), kind: ProjectionKind::Day, key, at: now };
         let trail = store
             .scope(&tenant, shared::platform::clock::now(), shared::http::request::deadline())
             .await

@@ -63,7 +63,7 @@ test("all of it can be reached by the keyboard alone", async () => {
   const page = await open("Ida Admin", "#/");
   const focused = () => page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.getAttribute("aria-label"));
   await page.keyboard.press("Tab");
-  assert.equal(await focused(), "To the content");
+  assert.equal(await focused(), "Skip to the content");
   await page.keyboard.press("Enter");
   assert.equal(await page.evaluate(() => document.activeElement.id), "main");
   const reach = async (name) => {

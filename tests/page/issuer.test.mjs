@@ -12,6 +12,6 @@ test("the page signs in by code and PKCE, and asks the API with what it was give
   assert.deepEqual([asked.get("grant_type"), asked.get("client_id")], ["authorization_code", "the-page"]);
   assert.match(asked.get("code_verifier"), /^[\w.~-]{43,128}$/);
   await page.getByText("mo@acme.example").waitFor();
-  await page.getByText("No event meets this.").waitFor();
+  await page.getByText("No event matches.").waitFor();
   assert.equal(new URL(page.url()).hash, "#/activity/trail?q=x");
 });

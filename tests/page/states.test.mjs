@@ -36,9 +36,9 @@ test("a code that nobody here asked for is not taken", async () => {
 test("a sign-in that has ended says so, keeps the view, and goes on after another", async () => {
   const page = await open(null, "#/activity/trail");
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByText("Somebody else").click();
+  await page.getByText("Another person").click();
   await page.getByLabel("E-mail address").fill("short@acme.example");
-  await page.getByLabel("Seconds that the sign-in lasts").fill("4");
+  await page.getByLabel("Duration of the sign-in in seconds").fill("4");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { level: 1, name: "Audit trail" }).waitFor();
   await page.locator(".grid tbody tr[data-place]").first().waitFor();
@@ -108,7 +108,7 @@ test("no network, and a service that has a problem, are said in every view, and 
   await page.goto(`${url}/#/nowhere`);
   await page.context().setOffline(true);
   await page.goto(`${url}/#/activity/trail`);
-  await page.getByText("The service was not reached").first().waitFor();
+  await page.getByText("The service could not be reached").first().waitFor();
   await page.context().setOffline(false);
   for (const button of (await page.getByRole("button", { name: "Try again" }).all()).reverse()) await button.click();
   await page.locator(".grid tbody tr[data-place]").first().waitFor();
@@ -123,7 +123,7 @@ test("an answer that tells to wait is waited for, and what is wrong is said in t
   await until("it was asked again", () => asked >= 2);
   await page.getByRole("heading", { level: 1, name: "Findings" }).waitFor();
   await page.goto(`${url}/#/windows/nothing`);
-  await page.getByText("There is no such thing here").waitFor();
+  await page.getByText("This does not exist").waitFor();
   await page.goto(`${url}/#/reports/demand?since=2026-12-01&until=2026-11-01`);
   await page.getByRole("main").getByText(/must be after|before/).first().waitFor();
   await page.goto(`${url}/#/somewhere/else`);
@@ -139,7 +139,7 @@ test("a stream that is paused is said so at home, and nothing is where streams m
   await goTo(page, "#/");
   await page.getByRole("link", { name: /^Paused streams\s+1\s+One stream is paused/ }).click();
   await page.getByRole("row").filter({ hasText: "siem" }).getByText("<b>it said no</b>").waitFor();
-  await page.getByText(/Its place is kept/).waitFor();
+  await page.getByText(/keeps its position/).waitFor();
   await page.unrouteAll();
   await answer(page, "/v1/streams", 403, { title: "Forbidden", status: 403, detail: "not for you" });
   await goTo(page, "#/");

@@ -140,7 +140,7 @@ test("times are in the service's zone, in this computer's, or in any, and what i
   await until("the head says it", async () => (await heads(page)).some((head) => /^Log Timestamp \(UTC -[23]:30\)$/.test(head)));
   assert.match(new URL(page.url()).hash, /tz=America%2FSt_Johns/);
   await fill(page, "Since", "2026-02-30");
-  await page.getByRole("alert").getByText(/no time that exists/).waitFor();
+  await page.getByRole("alert").getByText(/a time that does not exist/).waitFor();
 });
 
 test("clocks that change make the column say its zone and each cell its offset", async () => {
@@ -176,7 +176,7 @@ test("a session's pop-up tells roles, decisions and justification, and rows abou
   await popup.waitFor({ state: "detached" });
   // By keyboard as well, and to the whole story.
   await id.press("Enter");
-  await popup.getByRole("link", { name: "The whole story" }).click();
+  await popup.getByRole("link", { name: "Full history" }).click();
   await page.getByRole("heading", { level: 1, name: /Session \d+/ }).waitFor();
 });
 
@@ -265,7 +265,7 @@ test("the histogram draws nothing where nothing happened", async () => {
 
 test("what is recorded meanwhile shows by itself, and what is late says so", async () => {
   const page = await open("Ann Auditor", "#/activity/trail?q=live-tail");
-  await page.getByText("No event meets this.").waitFor();
+  await page.getByText("No event matches.").waitFor();
   await page.getByRole("button", { name: "Live" }).click();
   const event = (id, minutes) => ({ id, action: "user.logged_in", occurred_at: new Date(Date.now() - minutes * 60_000).toISOString(), actor: { type: "user", email: "live-tail@acme.example" } });
   // The feed is followed from when it was first asked.
@@ -279,7 +279,7 @@ test("what is recorded meanwhile shows by itself, and what is late says so", asy
 
 test("what was recorded between looking and following is there, and what is behind the last row comes with it", async () => {
   const page = await open("Ann Auditor", "#/activity/trail?q=gap@");
-  await page.getByText("No event meets this.").waitFor();
+  await page.getByText("No event matches.").waitFor();
   const event = (id, minutes) => ({ id, action: "user.logged_in", occurred_at: new Date(Date.now() - minutes * 60_000).toISOString(), actor: { type: "user", email: "gap@acme.example" } });
   await api("POST", "v1/events", event("gap-1", 1));
   // Beyond what the feed stays behind.
@@ -291,7 +291,7 @@ test("what was recorded between looking and following is there, and what is behi
   // A feed that does not answer is said to be silent, and gone on with.
   page.said.expected.push(/status of 503/);
   await page.route(/\/v1\/feed/, (route) => route.fulfill({ status: 503, body: "{}" }));
-  await page.getByRole("alert").getByText(/^Live: nothing was heard/).waitFor();
+  await page.getByRole("alert").getByText(/^Live: the service has not responded/).waitFor();
   await api("POST", "v1/events", event("gap-4", 0));
   await page.unrouteAll();
   await until("what was missed is there", async () => (await rows(page).count()) === 4);
@@ -313,10 +313,10 @@ test("a field that cannot be read counts for nothing, and nothing is downloaded 
   const page = await open("Ann Auditor", "#/activity/trail");
   await fill(page, "Filter Log Timestamp", "yesterday");
   await fill(page, "Filter Actor", "alex");
-  await page.getByRole("alert").getByText(/Log Timestamp: “yesterday” is no time/).waitFor();
+  await page.getByRole("alert").getByText(/Log Timestamp: “yesterday” is not a time/).waitFor();
   await fill(page, "Since", "yesterday");
   await until("it cannot be downloaded", () => page.getByRole("button", { name: "Download", exact: true }).isDisabled());
-  assert.equal(await page.getByText("No event meets this.").count(), 0, "nothing was looked for");
+  assert.equal(await page.getByText("No event matches.").count(), 0, "nothing was looked for");
 });
 
 test("thousands of rows come while scrolling, each once", async () => {
@@ -378,7 +378,7 @@ test("all of a person ends by an order, which says whom it ended", async () => {
   const requested = (name) => ({ action: "entra.account.requested", occurred_at: new Date().toISOString(), actor: { type: "user", email: "leaver@nikpot.com" }, target: { name: "Elsewhere" }, account: { name }, window: { duration: "PT1H" } });
   await api("POST", "v1/events", { events: names.map(requested) });
   const page = await open("Oli Operator", "#/windows");
-  await page.getByRole("button", { name: "End all of a person" }).click();
+  await page.getByRole("button", { name: "End all windows of a person" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Person").fill("leaver@nikpot.com");
   await dialog.getByLabel("Reason").fill("Left the company");
@@ -442,7 +442,7 @@ test("a finding is decided where it stands, and its history says why", async () 
   const { findings } = await api("GET", "v1/findings?state=open&rule=justification.insufficient");
   const [finding] = findings;
   const page = await open("Oli Operator", `#/findings/${encodeURIComponent(finding.id)}`);
-  await page.getByRole("button", { name: "Decide what to make of it" }).click();
+  await page.getByRole("button", { name: "Resolve finding" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("radio", { name: /^Accepted/ }).check();
   await dialog.getByLabel("Reason").fill("The ticket says it all");
@@ -545,7 +545,7 @@ test("a report that is saved with a schedule stands in the settings with its nex
   await dialog.getByLabel("When it runs").selectOption("Every week");
   await dialog.getByRole("combobox", { name: "On", exact: true }).selectOption("Friday");
   await dialog.getByLabel("At", { exact: true }).fill("06:30");
-  await dialog.getByText("Nobody can be told").waitFor();
+  await dialog.getByText("Nobody can get a message").waitFor();
   await dialog.getByRole("button", { name: "Save" }).click();
   await dialog.waitFor({ state: "detached" });
   await page.getByText(/^Saved\. It runs next at/).waitFor();
@@ -560,7 +560,7 @@ test("a report that is saved with a schedule stands in the settings with its nex
   await page.getByRole("region", { name: "What is due" }).getByRole("row").filter({ hasText: shown }).getByRole("link", { name: "Access, weekly" }).waitFor();
 
   await row.getByRole("button", { name: /^Run now/ }).click();
-  await page.getByText("The file is being made.").waitFor();
+  await page.getByText("The file is being created.").waitFor();
   await row.getByRole("button", { name: /^Runs/ }).click();
   await dialog.getByText("asked for").waitFor();
   await dialog.getByText("ready").waitFor();
@@ -577,7 +577,7 @@ test("a report that is saved with a schedule stands in the settings with its nex
   await row.getByRole("button", { name: /^Change/ }).click();
   assert.equal(await dialog.getByLabel("Range").inputValue(), "this month");
   await dialog.getByLabel("Range").selectOption("Yesterday");
-  await dialog.getByLabel("When it runs").selectOption("Only when somebody asks for it");
+  await dialog.getByLabel("When it runs").selectOption("Only when someone starts it");
   await dialog.getByRole("button", { name: "Save" }).click();
   await row.getByText("Yesterday").waitFor();
   await row.getByRole("link", { name: "Access, weekly" }).click();
@@ -609,7 +609,7 @@ test("a download that an address names comes first, wherever it stands in the li
   await page.getByRole("status").getByText(/^named-by-an-address: /).waitFor();
   page.said.expected.push(/status of 404/);
   await page.goto(`${url}/#/activity/downloads?export=nothing`);
-  await page.getByText("There is no such thing here").waitFor();
+  await page.getByText("This does not exist").waitFor();
 });
 
 test("a stream is added, tested, sent again and deleted; one whose target takes nothing says why", async () => {
@@ -625,7 +625,7 @@ test("a stream is added, tested, sent again and deleted; one whose target takes 
   await dialog.waitFor({ state: "detached" });
   for (const text of ["OCSF", 'action sw "session."', "running"]) await row("to-the-lake").getByText(text).waitFor();
   await row("to-the-lake").getByRole("button", { name: /^Test/ }).click();
-  await dialog.getByText("The target took it.").waitFor();
+  await dialog.getByText("The target accepted it.").waitFor();
   await page.keyboard.press("Escape");
 
   await page.getByRole("button", { name: "Add a stream" }).click();
@@ -642,13 +642,13 @@ test("a stream is added, tested, sent again and deleted; one whose target takes 
   await row("to-nowhere").getByText(failing.error).waitFor();
   await row("to-nowhere").getByText(/^(failing|paused)$/).waitFor();
   await row("to-nowhere").getByRole("button", { name: /^Test/ }).click();
-  await dialog.getByRole("alert").getByText("The target did not take it").waitFor();
+  await dialog.getByRole("alert").getByText("The target did not accept it").waitFor();
   await page.keyboard.press("Escape");
 
   await row("to-the-lake").getByRole("button", { name: /^Replay/ }).click();
   await dialog.getByLabel(/^Recorded since/).fill("the day before");
   await dialog.getByRole("button", { name: "Send again" }).click();
-  await dialog.getByRole("alert").getByText(/is no time/).waitFor();
+  await dialog.getByRole("alert").getByText(/is not a time/).waitFor();
   await dialog.getByLabel(/^Recorded since/).fill(daysAgo(20));
   await dialog.getByRole("button", { name: "Send again" }).click();
   await dialog.waitFor({ state: "detached" });
@@ -667,7 +667,7 @@ test("a stream is added, tested, sent again and deleted; one whose target takes 
   assert.equal(await reader.getByRole("main").getByRole("button").count(), 0);
   for (const id of ["to-nowhere", "to-the-lake"]) {
     await row(id).getByRole("button", { name: /^Delete/ }).click();
-    await dialog.getByText(/place is lost/).waitFor();
+    await dialog.getByText(/position is lost/).waitFor();
     await dialog.getByRole("button", { name: "Delete" }).click();
     await row(id).waitFor({ state: "detached" });
   }

@@ -50,7 +50,7 @@ use shared::{
     },
     platform::{clock::Clock, outbound_http::Outbound, random},
     services::windows::Recording,
-    storage::{Database, TenantScope, documents::Wanted, insert_events::Insertion},
+    storage::{Database, TenantScope, documents::DocumentChange, insert_events::Insertion},
 };
 use tokio::{sync::Notify, time::Instant as Deadline};
 
@@ -631,7 +631,7 @@ async fn configure(world: &Arc<World>) {
         let application =
             Application::read(&json.to_string(), Place::OneMachine).expect("an application");
         let id = format!("app-{number}");
-        let want = |_: Option<&_>| Wanted::stored(&id, &application);
+        let want = |_: Option<&_>| DocumentChange::stored(&id, &application);
         trail.configure::<Application, _>(&id, &caller, want).await.expect("an application");
     }
 }

@@ -24,7 +24,7 @@ pub const STORAGE: Duration = Duration::from_secs(10);
 
 /// The result for one window.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum WindowOutcome {
     /// Its account is disabled; the duration is the delay after the planned end.
     Disabled(Duration),
     /// An event was recorded, or the window was left for later; the directory was not called.
@@ -56,13 +56,13 @@ pub async fn end(
     scope: &TenantScope<'_>,
     run: &str,
     stored: Stored,
-) -> Result<Outcome, ReadError> {
+) -> Result<WindowOutcome, ReadError> {
     let now = function.database.clock().now();
     let scope = &scope.at(now, Deadline::now() + STORAGE);
     let by = recorder();
     let mut after = stored.window.clone();
     match stored.window.due(now) {
-        Due::Later(_) | Due::Nothing | Due::Resolve => Ok(Outcome::Passed),
+        Due::Later(_) | Due::Nothing | Due::Resolve => Ok(WindowOutcome::Passed),
         Due::Covered => {
             let events = after.cover(now);
             Ok(noted(windows::advance(scope, &stored, after, events, &by).await?, false))
@@ -86,7 +86,7 @@ async fn disable(
     scope: &TenantScope<'_>,
     run: &str,
     mut stored: Stored,
-) -> Result<Outcome, ReadError> {
+) -> Result<WindowOutcome, ReadError> {
     // The account has to be resolved first.
     while stored.window.resolve_at().is_some() {
         match resolve::settle(function, scope, &stored).await? {
@@ -95,7 +95,7 @@ async fn disable(
             {
                 stored = settled
             }
-            Ok(_) => return Ok(Outcome::Passed),
+            Ok(_) => return Ok(WindowOutcome::Passed),
             Err(failure) => {
                 let held = HeldWindow { function, scope, run, stored, was_turned_off: false };
                 return held.postpone(failure, true).await;
@@ -107,11 +107,11 @@ async fn disable(
     let mut failed: Option<Failure> = None;
     for directory in &applications.directories {
         let Some(connection) = function.directories.connect(&scope.tenant, directory) else {
-            return Ok(Outcome::Passed);
+            return Ok(WindowOutcome::Passed);
         };
         match connection.admit().await {
             Ok(Ok(())) => {}
-            Ok(Err(wait)) if failed.is_none() => return Ok(Outcome::Paced(wait)),
+            Ok(Err(wait)) if failed.is_none() => return Ok(WindowOutcome::Paced(wait)),
             Ok(Err(_)) => continue,
             Err(failure) => {
                 failed.get_or_insert(failure);
@@ -119,11 +119,11 @@ async fn disable(
             }
         }
         if !held.claim().await? {
-            return Ok(Outcome::Passed);
+            return Ok(WindowOutcome::Passed);
         }
         match held.disable(&connection).await {
             Ok(how) => return held.close(&how).await,
-            Err(Stop::Lost) => return held.tell_if_inside().await,
+            Err(Stop::Lost) => return held.record_if_inside().await,
             Err(Stop::Missing) => return held.miss(&connection).await,
             Err(Stop::Failed(failure)) if failure.is_of_credentials() => {
                 failed.get_or_insert(failure);
@@ -133,7 +133,7 @@ async fn disable(
     }
     match failed {
         Some(failure) => held.postpone(failure, false).await,
-        None => Ok(Outcome::Passed),
+        None => Ok(WindowOutcome::Passed),
     }
 }
 
@@ -143,13 +143,14 @@ pub async fn panicked(
     scope: &TenantScope<'_>,
     run: &str,
     window: &str,
-) -> Result<Outcome, ReadError> {
+) -> Result<WindowOutcome, ReadError> {
     let detail =
-        "this service panicked over what the directory answered; its log says where".to_owned();
+        "an internal error occurred while this service read the directory's response; see its log"
+            .to_owned();
     let failure = Failure { kind: "panicked", detail, is_refusal: false, retry_after: None };
     let scope = &scope.at(function.database.clock().now(), Deadline::now() + STORAGE);
     let Some(stored) = windows::window(scope, window).await? else {
-        return Ok(Outcome::Failed(failure));
+        return Ok(WindowOutcome::Failed(failure));
     };
     let is_others = stored
         .window
@@ -169,10 +170,10 @@ pub async fn panicked(
         | Due::Nothing
         | Due::Covered
         | Due::Overdue
-        | Due::Confirmation(_) => Ok(Outcome::Failed(failure)),
+        | Due::Confirmation(_) => Ok(WindowOutcome::Failed(failure)),
     }
 }
 
-fn noted(done: Option<Stored>, is_overdue: bool) -> Outcome {
-    done.map_or(Outcome::Passed, |_| Outcome::Noted { is_overdue })
+fn noted(done: Option<Stored>, is_overdue: bool) -> WindowOutcome {
+    done.map_or(WindowOutcome::Passed, |_| WindowOutcome::Noted { is_overdue })
 }

@@ -21,7 +21,7 @@ use tokio::time::{Instant as Deadline, sleep};
 
 use crate::{
     Disable,
-    end::{Outcome, STORAGE, recorder},
+    end::{STORAGE, WindowOutcome, recorder},
     resolve,
     retry_pause::{BACKOFF, pause},
 };
@@ -114,7 +114,7 @@ impl HeldWindow<'_> {
         match tokio::time::timeout(left, connection.turn_off(&account)).await {
             Ok(done) => done?,
             Err(_) => {
-                let detail = format!("the directory did not answer within {left:?}");
+                let detail = format!("the directory did not respond within {left:?}");
                 return Err(Failure {
                     kind: "unavailable",
                     detail,
@@ -160,8 +160,8 @@ impl HeldWindow<'_> {
                 None => return Err(Stop::Missing),
             }
         }
-        let detail =
-            "the directory took the change, but the account still reads as enabled".to_owned();
+        let detail = "the directory accepted the change, but still reports the account as enabled"
+            .to_owned();
         Err(Failure { kind: "not_disabled", detail, is_refusal: false, retry_after: None }.into())
     }
 
@@ -193,7 +193,7 @@ impl HeldWindow<'_> {
     }
 
     /// Closes the window, with the events that its account is disabled.
-    pub(crate) async fn close(self, how: &Disabled) -> Result<Outcome, ReadError> {
+    pub(crate) async fn close(self, how: &Disabled) -> Result<WindowOutcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
         let lateness = Duration::from_millis(
@@ -204,14 +204,14 @@ impl HeldWindow<'_> {
             .await?
             .is_some()
         {
-            return Ok(Outcome::Disabled(lateness));
+            return Ok(WindowOutcome::Disabled(lateness));
         }
-        self.tell_if_inside().await
+        self.record_if_inside().await
     }
 
     /// The window was changed while the account was disabled. The service never enables an account,
     /// so if the window continues, this is recorded for an operator.
-    pub(crate) async fn tell_if_inside(self) -> Result<Outcome, ReadError> {
+    pub(crate) async fn record_if_inside(self) -> Result<WindowOutcome, ReadError> {
         if self.was_turned_off {
             let now = self.now();
             let decide =
@@ -219,11 +219,14 @@ impl HeldWindow<'_> {
             windows::change_window(&self.scope(), &self.stored.window.id, &recorder(), decide)
                 .await?;
         }
-        Ok(Outcome::Passed)
+        Ok(WindowOutcome::Passed)
     }
 
     /// The directory does not find the account. A single such response proves nothing.
-    pub(crate) async fn miss(mut self, connection: &Connection<'_>) -> Result<Outcome, ReadError> {
+    pub(crate) async fn miss(
+        mut self,
+        connection: &Connection<'_>,
+    ) -> Result<WindowOutcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
         after.miss(now);
@@ -236,14 +239,14 @@ impl HeldWindow<'_> {
             )
             .await?
             {
-                Ok(true) => Ok(Outcome::Passed),
+                Ok(true) => Ok(WindowOutcome::Passed),
                 Ok(false) => self.close(&Disabled::Gone).await,
                 Err(failure) => self.postpone(failure, false).await,
             };
         }
         self.stored.window.missing = after.missing;
         let known = after.resolved.map(|account| account.id).unwrap_or_default();
-        let detail = format!("the directory does not find the account {known:?}, which it had");
+        let detail = format!("the directory no longer finds the account {known:?}");
         let failure = Failure { kind: NOT_FOUND, detail, is_refusal: false, retry_after: None };
         self.postpone(failure, false).await
     }
@@ -253,7 +256,7 @@ impl HeldWindow<'_> {
         self,
         failure: Failure,
         is_unresolved: bool,
-    ) -> Result<Outcome, ReadError> {
+    ) -> Result<WindowOutcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
         let again_at = now.plus(pause(BACKOFF, after.attempts, &failure));
@@ -263,8 +266,8 @@ impl HeldWindow<'_> {
         }
         events.extend(after.failed(&failure, again_at, now));
         match windows::advance(&self.scope(), &self.stored, after, events, &recorder()).await? {
-            Some(_) => Ok(Outcome::Failed(failure)),
-            None => self.tell_if_inside().await,
+            Some(_) => Ok(WindowOutcome::Failed(failure)),
+            None => self.record_if_inside().await,
         }
     }
 }

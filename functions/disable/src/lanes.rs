@@ -10,7 +10,7 @@ use shared::{
     storage::ReadError,
 };
 
-use crate::{end::Outcome, retry_pause::BACKOFF};
+use crate::{end::WindowOutcome, retry_pause::BACKOFF};
 
 /// Windows of one directory that are processed concurrently, initially and at most.
 const NARROW: usize = 4;
@@ -108,14 +108,14 @@ impl Lane {
 
     /// Adapts the concurrency to the result: more after a success; one at a time after a failure
     /// that does not concern the account alone, with a pause in between.
-    pub(crate) fn learn(&mut self, outcome: &Result<Outcome, ReadError>, now: Instant) {
+    pub(crate) fn learn(&mut self, outcome: &Result<WindowOutcome, ReadError>, now: Instant) {
         match outcome {
-            Ok(Outcome::Disabled(_) | Outcome::Resolved) => {
+            Ok(WindowOutcome::Disabled(_) | WindowOutcome::Resolved) => {
                 self.width = (self.width + 1).clamp(NARROW, WIDE);
                 self.failures = 0;
                 self.rests_until = None;
             }
-            Ok(Outcome::Failed(failure) | Outcome::Unresolved(failure))
+            Ok(WindowOutcome::Failed(failure) | WindowOutcome::Unresolved(failure))
                 if !failure.is_about_account()
                     && !["forbidden", "refused"].contains(&failure.kind) =>
             {
@@ -124,12 +124,12 @@ impl Lane {
                 let rest = BACKOFF.with_jitter(self.failures, failure.retry_after, random::up_to);
                 self.rests_until = Some(now.plus(rest));
             }
-            Ok(Outcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),
+            Ok(WindowOutcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),
             Ok(
-                Outcome::Failed(_)
-                | Outcome::Unresolved(_)
-                | Outcome::Noted { .. }
-                | Outcome::Passed,
+                WindowOutcome::Failed(_)
+                | WindowOutcome::Unresolved(_)
+                | WindowOutcome::Noted { .. }
+                | WindowOutcome::Passed,
             )
             | Err(_) => {}
         }

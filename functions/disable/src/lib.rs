@@ -81,7 +81,8 @@ pub async fn handle(function: Arc<Disable>, event: LambdaEvent<Value>) -> Result
     let answer = match &event.payload["reconcile"] {
         Value::Bool(true) => Box::pin(reconcile::all(&function)).await?,
         Value::String(tenant) => {
-            let tenant = Tenant::new(tenant).ok_or("the tenant to reconcile is none")?;
+            let tenant =
+                Tenant::new(tenant).ok_or("the name of the tenant to reconcile is not valid")?;
             Box::pin(reconcile::one(&function, &tenant)).await?
         }
         // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.

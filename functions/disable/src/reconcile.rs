@@ -14,7 +14,7 @@ use shared::{
     domain::{
         configuration::{application::Application, document::Configured},
         findings::{
-            finding::{Finding, State, Verdict},
+            finding::{Finding, FindingState, Verdict},
             rules,
         },
         time::timestamp::Instant,
@@ -27,7 +27,7 @@ use shared::{
     },
     platform::random,
     services::{directories::Account, documents, windows},
-    storage::{ReadError, TenantScope, projections::Kind},
+    storage::{ReadError, TenantScope, projections::ProjectionKind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -54,10 +54,12 @@ pub async fn all(function: &Disable) -> Result<Value, ReadError> {
         let result = match tokio::time::timeout(LONGEST, reconciling).await {
             Ok(Ok(Ok(result))) => result,
             Ok(Ok(Err(error))) => json!({"error": error.to_string()}),
-            Ok(Err(_)) => json!({"error": "this service panicked over what a directory answered"}),
+            Ok(Err(_)) => {
+                json!({"error": "an internal error occurred while this service read a directory's response; see its log"})
+            }
             Err(_) => {
                 tracing::warn!("{tenant} could not be reconciled within {LONGEST:?}");
-                json!({"error": "its directories took too long"})
+                json!({"error": "its directories did not respond in time"})
             }
         };
         results.insert(tenant.to_string(), result);
@@ -193,12 +195,15 @@ async fn raise(
     let directory = application.document.directory.key().unwrap_or_default();
     let finding = EventId::of_service(&scope.tenant, "finding", &[rule, &directory, &account.id]);
     let finding = format!("{rule}:{finding}");
-    let known: Option<Finding> =
-        scope.projection(Kind::Finding, &finding).await?.map(|it| it.read()).transpose()?;
+    let known: Option<Finding> = scope
+        .projection(ProjectionKind::Finding, &finding)
+        .await?
+        .map(|it| it.read())
+        .transpose()?;
     let is_settled =
         known.as_ref().is_some_and(|known| match (known.state, known.dispositions.last()) {
-            (State::Open, _) => true,
-            (State::Dispositioned, Some(last)) => {
+            (FindingState::Open, _) => true,
+            (FindingState::Dispositioned, Some(last)) => {
                 matches!(last.disposition, Verdict::Accepted | Verdict::FalsePositive)
             }
             _ => false,
@@ -217,7 +222,7 @@ async fn raise(
         name: Some(account.name.clone()),
         ..Party::default()
     };
-    tell(scope, FindingAction::Raised, &finding, round, why, Some(party), details).await?;
+    record(scope, FindingAction::Raised, &finding, round, why, Some(party), details).await?;
     Ok(finding)
 }
 
@@ -230,19 +235,20 @@ async fn withdraw(
     let always = [Instant::from_millis(0), scope.now.plus(Duration::from_secs(86_400))];
     let mut after = None;
     loop {
-        let open = State::Open.into();
-        let (page, next) =
-            scope.listed(Kind::Finding, open, always, Order::Descending, after.as_deref()).await?;
+        let open = FindingState::Open.into();
+        let (page, next) = scope
+            .listed(ProjectionKind::Finding, open, always, Order::Descending, after.as_deref())
+            .await?;
         let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
-        for projection in scope.projections(Kind::Finding, &keys).await? {
+        for projection in scope.projections(ProjectionKind::Finding, &keys).await? {
             let finding: Finding = projection.read()?;
             let is_its_own = RULES.contains(&finding.rule.as_str())
                 && finding.application.as_ref() == Some(&application.id)
-                && finding.state == State::Open;
+                && finding.state == FindingState::Open;
             if is_its_own && !found.contains(&finding.id) {
                 let details = json!({"rule": finding.rule, "round": finding.raised, "application": application.id});
-                let why = "the directory does not say so any more";
-                tell(
+                let why = "the directory no longer reports this";
+                record(
                     scope,
                     FindingAction::Withdrawn,
                     &finding.id,
@@ -261,7 +267,7 @@ async fn withdraw(
     }
 }
 
-async fn tell(
+async fn record(
     scope: &TenantScope<'_>,
     action: FindingAction,
     finding: &str,

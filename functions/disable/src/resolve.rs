@@ -31,7 +31,7 @@ use tokio::time::Instant as Deadline;
 
 use crate::{
     Disable,
-    end::{Outcome, STORAGE, recorder},
+    end::{STORAGE, WindowOutcome, recorder},
     retry_pause::pause,
 };
 
@@ -121,14 +121,14 @@ pub async fn resolve(
     function: &Disable,
     scope: &TenantScope<'_>,
     stored: Stored,
-) -> Result<Outcome, ReadError> {
+) -> Result<WindowOutcome, ReadError> {
     let now = function.database.clock().now();
     let scope = &scope.at(now, Deadline::now() + STORAGE);
     if stored.window.due(now) != Due::Resolve {
-        return Ok(Outcome::Passed);
+        return Ok(WindowOutcome::Passed);
     }
     match settle(function, scope, &stored).await? {
-        Ok(_) => Ok(Outcome::Resolved),
+        Ok(_) => Ok(WindowOutcome::Resolved),
         Err(failure) => postpone(function, scope, &stored, failure).await,
     }
 }
@@ -139,14 +139,14 @@ pub async fn postpone(
     scope: &TenantScope<'_>,
     stored: &Stored,
     failure: Failure,
-) -> Result<Outcome, ReadError> {
+) -> Result<WindowOutcome, ReadError> {
     let now = function.database.clock().now();
     let mut after = stored.window.clone();
     let again_at = now.plus(pause(BACKOFF, after.resolution.tries, &failure));
     let events = after.unresolved(&failure, again_at, now);
     let scope = scope.at(now, Deadline::now() + STORAGE);
     let done = windows::advance(&scope, stored, after, events, &recorder()).await?;
-    Ok(done.map_or(Outcome::Passed, |_| Outcome::Unresolved(failure)))
+    Ok(done.map_or(WindowOutcome::Passed, |_| WindowOutcome::Unresolved(failure)))
 }
 
 /// Resolves the window's account in the directory and stores the result in a step of its own. None
@@ -181,7 +181,7 @@ pub async fn settle(
             }
             Ok(Err(failure)) => return Ok(Err(failure)),
             Err(_) => {
-                let detail = format!("the directory did not answer within {LOOKUPS:?}");
+                let detail = format!("the directory did not respond within {LOOKUPS:?}");
                 return Ok(Err(Failure {
                     kind: "unavailable",
                     detail,
@@ -216,7 +216,7 @@ async fn find(
             };
             if !applications.allow(&found) {
                 let detail = format!(
-                    "the directory's account of this name, {:?}, matches no account pattern of the application",
+                    "the account in the directory, {:?}, matches no account pattern of the application",
                     found.name
                 );
                 return Err(Failure {
@@ -279,11 +279,11 @@ async fn other(connection: &Connection<'_>, name: Name<'_>) -> Result<Option<Acc
 async fn not_found(connection: &Connection<'_>, account: &Party) -> Failure {
     let mut names = Name::all(account);
     let key = names.next().map(Name::text).unwrap_or_default();
-    let mut detail = format!("the directory knows no account {key:?}");
+    let mut detail = format!("the directory has no account {key:?}");
     for name in names {
         if let Ok(Some(found)) = connection.look_up(name).await {
             detail.push_str(&format!(
-                "; {:?} means {:?}, which is left alone",
+                "; the name {:?} refers to the account {:?}, which is not changed",
                 name.text(),
                 found.name
             ));
@@ -376,10 +376,10 @@ pub async fn go_on_merging(
     function: &Disable,
     scope: &TenantScope<'_>,
     stored: Stored,
-) -> Result<Outcome, ReadError> {
-    let Some(older) = &stored.window.merged_into else { return Ok(Outcome::Passed) };
+) -> Result<WindowOutcome, ReadError> {
+    let Some(older) = &stored.window.merged_into else { return Ok(WindowOutcome::Passed) };
     move_on(function, scope, &stored, older).await?;
-    Ok(Outcome::Noted { is_overdue: false })
+    Ok(WindowOutcome::Noted { is_overdue: false })
 }
 
 /// Moves requests of the younger of two windows of one account to the older one. False after a

@@ -23,7 +23,7 @@ use tokio::time::Instant as Deadline;
 use crate::{
     Disable,
     due_work::{DueWork, READING, find_due_work},
-    end::{self, Outcome, recorder},
+    end::{self, WindowOutcome, recorder},
     lanes::{MOVES, RESOLVES, Waiting},
     metrics, orders, resolve,
     run_state::RunState,
@@ -42,7 +42,7 @@ enum Done {
     Listed(Tenant, Result<(), ReadError>),
     Ordered(Due, Result<(), ReadError>),
     Opened(Result<(), ReadError>),
-    Ended { lane: String, id: String, outcome: Result<Outcome, ReadError> },
+    Ended { lane: String, id: String, outcome: Result<WindowOutcome, ReadError> },
 }
 
 /// Works until a newer run takes over, its time is over, or no window ends soon.
@@ -148,7 +148,7 @@ async fn end_one<'f>(
     scopes: &Scopes<'f>,
     run: String,
     Waiting { id, tenant, stored, .. }: Waiting,
-) -> (String, Result<Outcome, ReadError>) {
+) -> (String, Result<WindowOutcome, ReadError>) {
     let known = scopes.borrow().get(tenant.as_str()).cloned();
     let scope = match known {
         Some(scope) => Ok(scope),

@@ -13,7 +13,7 @@ use tokio::time::Instant as Deadline;
 
 use crate::{
     due_work::{DueWork, READING},
-    end::Outcome,
+    end::WindowOutcome,
     lanes::{Lane, MOVES, RESOLVES, TELLS, Waiting, enqueue},
     summary::Summary,
 };
@@ -130,7 +130,7 @@ impl RunState {
         &mut self,
         lane: &str,
         id: &str,
-        outcome: Result<Outcome, ReadError>,
+        outcome: Result<WindowOutcome, ReadError>,
         now: Instant,
     ) {
         self.known.remove(id);
@@ -140,12 +140,14 @@ impl RunState {
             lane.learn(&outcome, now);
         }
         match &outcome {
-            Ok(Outcome::Disabled(_)) => {
+            Ok(WindowOutcome::Disabled(_)) => {
                 self.failing.remove(id);
                 self.overdue.remove(id);
             }
-            Ok(Outcome::Failed(_)) => drop(self.failing.insert(id.to_owned())),
-            Ok(Outcome::Noted { is_overdue: true }) => drop(self.overdue.insert(id.to_owned())),
+            Ok(WindowOutcome::Failed(_)) => drop(self.failing.insert(id.to_owned())),
+            Ok(WindowOutcome::Noted { is_overdue: true }) => {
+                self.overdue.insert(id.to_owned());
+            }
             _ => {}
         }
         self.summary.count(id, outcome);

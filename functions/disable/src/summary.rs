@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::storage::ReadError;
 
-use crate::end::Outcome;
+use crate::end::WindowOutcome;
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
@@ -22,28 +22,28 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn count(&mut self, id: &str, outcome: Result<Outcome, ReadError>) {
+    pub(crate) fn count(&mut self, id: &str, outcome: Result<WindowOutcome, ReadError>) {
         match outcome {
-            Ok(Outcome::Disabled(lateness)) => {
+            Ok(WindowOutcome::Disabled(lateness)) => {
                 self.disabled += 1;
                 self.lateness_ms =
                     self.lateness_ms.max(u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX));
             }
-            Ok(Outcome::Failed(failure)) => {
+            Ok(WindowOutcome::Failed(failure)) => {
                 self.failed += 1;
                 tracing::warn!(window = id, %failure, "window {id}: its account could not be disabled: {}: {failure}", failure.kind);
             }
-            Ok(Outcome::Noted { is_overdue: true }) => {
+            Ok(WindowOutcome::Noted { is_overdue: true }) => {
                 tracing::error!(window = id, "window {id} is overdue: access may outlive it");
             }
-            Ok(Outcome::Unresolved(failure)) => {
+            Ok(WindowOutcome::Unresolved(failure)) => {
                 tracing::warn!(window = id, %failure, "window {id}: its account was not found: {}: {failure}", failure.kind);
             }
             Ok(
-                Outcome::Noted { is_overdue: false }
-                | Outcome::Resolved
-                | Outcome::Paced(_)
-                | Outcome::Passed,
+                WindowOutcome::Noted { is_overdue: false }
+                | WindowOutcome::Resolved
+                | WindowOutcome::Paced(_)
+                | WindowOutcome::Passed,
             ) => {}
             Err(error) => {
                 self.failed += 1;

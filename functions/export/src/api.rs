@@ -13,7 +13,7 @@ use shared::{
                 ExportAnswer, ExportFileAnswer, ExportLinksAnswer, FileLinkAnswer,
                 ManifestLinkAnswer,
             },
-            export_job::{self, Asked, Job, PARAMETERS, State},
+            export_job::{self, ExportState, Job, PARAMETERS, RequestedExport},
             manifest::ManifestAnswer,
         },
         identity::caller::Caller,
@@ -92,7 +92,7 @@ async fn refused(
     caller: &Caller,
     export: Option<String>,
     reason: &str,
-    asked: Option<&Asked>,
+    asked: Option<&RequestedExport>,
 ) {
     let id = EventId::of_service(&scope.tenant, ExportAction::Failed, &["refused", &request.id]);
     let mut event =
@@ -154,7 +154,8 @@ pub(crate) async fn create(
         Begun::Same(stored) => stored,
         Begun::Full(full) => return Err(no_place(scope, request, caller, &asked, full).await),
         Begun::Other => {
-            let detail = "this Idempotency-Key was given for an export that asked for something else; use another key";
+            let detail =
+                "this Idempotency-Key was already used for a different export; use another key";
             return Err(Problem::conflict(detail, Vec::new()));
         }
     };
@@ -170,19 +171,19 @@ pub(crate) async fn no_place(
     scope: &TenantScope<'_>,
     request: &Request,
     caller: &Caller,
-    asked: &Asked,
+    asked: &RequestedExport,
     full: Full,
 ) -> Problem {
     let reason = match full {
         Full::Tenant(most) => {
-            format!("{most} exports are under way, which is the most for a tenant")
+            format!("{most} exports are in progress, which is the maximum for a tenant")
         }
         Full::Caller(most) => {
-            format!("{most} of your exports are under way, which is the most for one caller")
+            format!("{most} of your exports are in progress, which is the maximum for one caller")
         }
     };
     refused(scope, request, caller, None, &reason, Some(asked)).await;
-    let detail = format!("{reason}; wait until one is ready, or cancel one");
+    let detail = format!("{reason}; wait until one is complete, or cancel one");
     match full {
         Full::Tenant(_) => Problem::too_many(detail),
         Full::Caller(_) => Problem::conflict(detail, Vec::new()),
@@ -217,7 +218,7 @@ pub(crate) async fn one(
 
 /// The job in the path.
 async fn named(scope: &TenantScope<'_>, id: &Id) -> Result<StoredJob, Problem> {
-    let missing = || Problem::not_found("no export with this id is in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no export with this id");
     export_jobs::export(scope, id.or(missing)?).await?.ok_or_else(missing)
 }
 
@@ -230,16 +231,16 @@ pub(crate) async fn links(
     let JobContent { job, progress } = named(scope, &id).await?.content;
     // Links are valid for whole seconds.
     let state = export_job::shown_state(&progress, scope.now.plus(Duration::from_secs(1)));
-    let (State::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
+    let (ExportState::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
         return Err(match state {
-            State::Expired => Problem::gone(
-                "the files of this export have expired and are deleted; ask for the export anew",
+            ExportState::Expired => Problem::gone(
+                "the files of this export have expired and were deleted; create the export again",
             ),
-            State::Failed | State::Canceled => {
-                Problem::conflict(format!("this export is {state}; ask for it anew"), Vec::new())
+            ExportState::Failed | ExportState::Canceled => {
+                Problem::conflict(format!("this export is {state}; create it again"), Vec::new())
             }
-            State::Queued | State::Running | State::Ready => Problem::conflict(
-                format!("this export is {state}; ask again when it is ready"),
+            ExportState::Queued | ExportState::Running | ExportState::Ready => Problem::conflict(
+                format!("this export is {state}; request the links again when it is ready"),
                 Vec::new(),
             ),
         });
@@ -256,7 +257,7 @@ pub(crate) async fn links(
         .extend(told.map(|(name, value)| (name.to_owned(), value)));
     scope.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
         tracing::warn!(%error, "links were not given because that could not be put on record: {error}");
-        Problem::unavailable("that you get links could not be put on record, so there are none; ask again")
+        Problem::unavailable("no links were created, because the request could not be recorded; try again")
     })?;
 
     let valid_for =
@@ -266,7 +267,7 @@ pub(crate) async fn links(
         let link = bucket.link(&key, &name, valid_for).await;
         link.map_err(|error| {
             tracing::error!(%error, "a link could not be signed: {error}");
-            Problem::unavailable("the links could not be signed; ask again")
+            Problem::unavailable("the links could not be signed; try again")
         })
     };
     let mut files = Vec::with_capacity(progress.place.files.len());
@@ -295,17 +296,17 @@ pub(crate) async fn cancel(
         let stored = named(scope, &id).await?;
         let JobContent { job, progress } = &stored.content;
         let state = export_job::shown_state(progress, scope.now);
-        if state == State::Canceled {
+        if state == ExportState::Canceled {
             return Ok(Json(ExportAnswer::new(job, progress, scope.now)));
         }
         if !state.is_under_way() {
             let detail = format!(
-                "this export is {state} already; only one that is queued or running can be canceled"
+                "this export is already {state}; only a queued or running export can be canceled"
             );
             return Err(Problem::conflict(detail, Vec::new()));
         }
         let mut progress = progress.clone();
-        progress.state = State::Canceled;
+        progress.state = ExportState::Canceled;
         progress.ended_at = Some(scope.now);
         // The written data is deleted when no run can still be writing.
         let due_at = stored.due_at().filter(|_| stored.is_held(scope.now)).or(Some(scope.now));
@@ -324,7 +325,7 @@ pub(crate) async fn cancel(
             None if tokio::time::Instant::now() < scope.deadline => {}
             None => {
                 return Err(Problem::unavailable(
-                    "the export changed all the time; cancel it again",
+                    "the export was changed by other requests at the same time; cancel it again",
                 ));
             }
         }

@@ -122,11 +122,13 @@ pub async fn handle(function: Arc<Function>, event: LambdaEvent<Value>) -> Resul
     let function = &function.export;
     let end = end_of(&context);
     if let Some(export) = payload.get("export") {
-        let tenant =
-            export["tenant"].as_str().and_then(Tenant::new).ok_or("the event names no tenant")?;
-        let id = export["id"].as_str().ok_or("the event names no export")?;
+        let tenant = export["tenant"]
+            .as_str()
+            .and_then(Tenant::new)
+            .ok_or("the invocation event has no tenant")?;
+        let id = export["id"].as_str().ok_or("the invocation event has no export")?;
         let outcome = Box::pin(work::work(function, &tenant, id, end)).await?;
-        if outcome == work::Outcome::Suspended {
+        if outcome == work::RunOutcome::Suspended {
             function.call_worker(&context.env_config.function_name, &tenant, id).await;
         }
         return Ok(json!({"export": id, "outcome": format!("{outcome:?}")}));

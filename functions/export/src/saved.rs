@@ -6,7 +6,7 @@ use shared::{
     domain::{
         configuration::document::Document,
         exports::{
-            export_job::{Asked, Job},
+            export_job::{Job, RequestedExport},
             saved_search::{Cause, Origin, Run, RunAnswer, Saved},
         },
         trail::event::Actor,
@@ -50,7 +50,7 @@ pub async fn run(
     let asked = saved_search_request::export_at(&saved, scope, scope.now, Cause::Asked).map_err(
         |problem| match problem.status {
             400 => Problem::conflict(
-                format!("what is saved cannot be asked for any more: {}", problem.detail),
+                format!("the saved search is no longer valid: {}", problem.detail),
                 Vec::new(),
             ),
             _ => problem,
@@ -75,7 +75,7 @@ pub async fn run(
         Begun::Same(stored) => stored,
         Begun::Full(full) => return Err(no_place(scope, request, caller, &job.asked, full).await),
         Begun::Other => {
-            let detail = "this Idempotency-Key was given for the run of another saved search; use another key";
+            let detail = "this Idempotency-Key was already used to run another saved search; use another key";
             return Err(Problem::conflict(detail, Vec::new()));
         }
     };
@@ -146,7 +146,7 @@ async fn begin_first(
 }
 
 /// The job of a scheduled run.
-fn job(scope: &TenantScope<'_>, asked: Asked, origin: &Origin) -> Job {
+fn job(scope: &TenantScope<'_>, asked: RequestedExport, origin: &Origin) -> Job {
     Job {
         id: random::event_id().to_string(),
         snapshot: scope.now,

@@ -25,13 +25,13 @@ use shared::{
     domain::{
         exports::{
             export_files::Upload,
-            export_job::{Job, Progress, State},
+            export_job::{ExportState, Job, Progress},
         },
         json::object_reader::TEXT_BYTES,
         time::backoff::Backoff,
         trail::{
             actions::ExportAction,
-            event::{Outcome as Went, Tenant},
+            event::{Outcome, Tenant},
         },
     },
     platform::{aws_client::CallError, random},
@@ -54,7 +54,7 @@ const TIME_TO_SAY: Duration = Duration::from_secs(5);
 
 /// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunOutcome {
     /// There was nothing to do, or another run holds the job.
     Nothing,
     Ready,
@@ -88,13 +88,13 @@ impl From<ReadError> for Stop {
         match error {
             ReadError::Unavailable(error) => {
                 tracing::warn!(%error, "the storage did not answer an export: {error}");
-                Self::Fault("the storage did not answer".to_owned())
+                Self::Fault("the storage did not respond".to_owned())
             }
             // Skipping the event would lose a row, and a retry cannot help, because the trail is
             // append-only.
-            ReadError::Damaged(error) => {
-                Self::Final(format!("{error}; ask for a range without its time, and report it"))
-            }
+            ReadError::Damaged(error) => Self::Final(format!(
+                "{error}; export a range that does not contain its time, and report this error to the operator of the service"
+            )),
             ReadError::TooLarge(error) => Self::Final(error.to_string()),
         }
     }
@@ -105,7 +105,7 @@ impl From<CallError> for Stop {
         tracing::warn!(%error, "S3 failed an export: {error}");
         // A refusal by S3 may be a missing permission, which an administrator can grant.
         Self::Fault(if error.code.is_empty() {
-            "S3 did not answer".to_owned()
+            "S3 did not respond".to_owned()
         } else {
             error.detail
         })
@@ -118,16 +118,18 @@ pub async fn work(
     tenant: &Tenant,
     id: &str,
     end: Deadline,
-) -> Result<Outcome, ReadError> {
+) -> Result<RunOutcome, ReadError> {
     let now = function.database.clock().now();
     let scope = function.database.scope(tenant, now, end).await?;
-    let Some(stored) = export_jobs::export(&scope, id).await? else { return Ok(Outcome::Nothing) };
+    let Some(stored) = export_jobs::export(&scope, id).await? else {
+        return Ok(RunOutcome::Nothing);
+    };
     // A job that has ended has a time for its cleanup. A cancelled one is cleaned up as soon as no
     // run holds it.
     let is_early =
         !stored.progress.state.is_under_way() && stored.due_at().is_some_and(|due_at| now < due_at);
     if stored.is_held(now) || is_early || stored.due_at().is_none() {
-        return Ok(Outcome::Nothing);
+        return Ok(RunOutcome::Nothing);
     }
     let time = end.saturating_duration_since(Deadline::now());
     let stop_at = end - TIME_TO_PUT_DOWN.min(time / 3);
@@ -135,21 +137,23 @@ pub async fn work(
         return clean_up::tidy(function, &scope, stored).await;
     }
     let claimed = Run::claim(function, &scope, stored, stop_at, end).await?;
-    let Some((mut run, given_up)) = claimed else { return Ok(Outcome::Lost) };
+    let Some((mut run, given_up)) = claimed else { return Ok(RunOutcome::Lost) };
     let job = run.stored.job.clone();
     // A job that kills its run without an error, for example by memory, does so in every run.
     if run.stored.progress.tries > MAX_TRIES {
-        return run.fail(&job, "run after run ended without a word".to_owned()).await;
+        return run
+            .fail(&job, "several runs in a row stopped without an error message".to_owned())
+            .await;
     }
     match run.work(&job, given_up).await {
         Ok(()) => {
             let ready = run.stored;
             clean_up::tidy(function, &scope, ready).await?;
-            Ok(Outcome::Ready)
+            Ok(RunOutcome::Ready)
         }
-        Err(Stop::Lost) => Ok(Outcome::Lost),
-        Err(Stop::Suspended) => Ok(Outcome::Suspended),
-        Err(Stop::Delayed) => Ok(Outcome::Delayed),
+        Err(Stop::Lost) => Ok(RunOutcome::Lost),
+        Err(Stop::Suspended) => Ok(RunOutcome::Suspended),
+        Err(Stop::Delayed) => Ok(RunOutcome::Delayed),
         Err(Stop::Fault(reason)) if run.stored.progress.tries < MAX_TRIES => {
             run.delay(reason).await
         }
@@ -196,7 +200,7 @@ impl<'r> Run<'r> {
                 given_up
             }
         };
-        progress.state = State::Running;
+        progress.state = ExportState::Running;
         progress.started_at.get_or_insert(now);
         progress.tries += 1;
         // Until the indexes contain the snapshot, there is nothing to renew the lease for.
@@ -246,7 +250,7 @@ impl<'r> Run<'r> {
     }
 
     /// Schedules a retry of the job.
-    async fn delay(self, reason: String) -> Result<Outcome, ReadError> {
+    async fn delay(self, reason: String) -> Result<RunOutcome, ReadError> {
         tracing::warn!(%reason, "export {} is delayed: {reason}", self.stored.job.id);
         let now = self.function.database.clock().now();
         let mut progress = self.stored.progress.clone();
@@ -254,20 +258,20 @@ impl<'r> Run<'r> {
         let due_at = Some(now.plus(pause_after(progress.tries)));
         let next = Next { progress, run: None, due_at };
         let stored = export_jobs::advance_export(self.scope, &self.stored, next).await?;
-        Ok(if stored.is_some() { Outcome::Delayed } else { Outcome::Lost })
+        Ok(if stored.is_some() { RunOutcome::Delayed } else { RunOutcome::Lost })
     }
 
     /// Ends the job as failed.
-    async fn fail(self, job: &Job, reason: String) -> Result<Outcome, ReadError> {
+    async fn fail(self, job: &Job, reason: String) -> Result<RunOutcome, ReadError> {
         tracing::error!(%reason, "export {} failed: {reason}", job.id);
         let now = self.function.database.clock().now();
         let mut progress = self.stored.progress.clone();
-        progress.state = State::Failed;
+        progress.state = ExportState::Failed;
         progress.reason = Some(reason.clone());
         progress.ended_at = Some(now);
         let next = Next { progress, run: None, due_at: Some(now) };
         let mut event = export_jobs::export_event(self.scope, job, ExportAction::Failed, &[], now);
-        event.outcome = Went::Failure;
+        event.outcome = Outcome::Failure;
         let end = reason.floor_char_boundary(TEXT_BYTES);
         event.reason = Some(reason[..end].to_owned());
         match export_jobs::conclude_export(self.scope, &self.stored, next, event, &job.recorded_by)
@@ -275,9 +279,9 @@ impl<'r> Run<'r> {
         {
             Some(failed) => {
                 clean_up::tidy(self.function, self.scope, failed).await?;
-                Ok(Outcome::Failed)
+                Ok(RunOutcome::Failed)
             }
-            None => Ok(Outcome::Lost),
+            None => Ok(RunOutcome::Lost),
         }
     }
 }

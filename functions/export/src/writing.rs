@@ -78,7 +78,8 @@ impl Writing {
     /// The stored state of its hash is invalid.
     pub fn resume(output: Output, is_gzip: bool, rest: &[u8]) -> Result<Self, String> {
         let Output { form, upload, bytes, hash, .. } = output;
-        let hash = hash.as_deref().and_then(hash_of).ok_or("the state of a hash cannot be read")?;
+        let hash =
+            hash.as_deref().and_then(hash_of).ok_or("the stored state of a hash cannot be read")?;
         Ok(Self {
             form,
             gathered: Gathered::new(is_gzip, rest),

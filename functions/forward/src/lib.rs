@@ -81,12 +81,14 @@ pub async fn handle(function: Arc<Forward>, event: LambdaEvent<Value>) -> Result
     let (end, own_name) = (end_of(&context), &context.env_config.function_name);
     // Each boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
     if let Some(stream) = payload.get("stream") {
-        let tenant =
-            stream["tenant"].as_str().and_then(Tenant::new).ok_or("the event names no tenant")?;
-        let id = stream["id"].as_str().ok_or("the event names no stream")?;
+        let tenant = stream["tenant"]
+            .as_str()
+            .and_then(Tenant::new)
+            .ok_or("the invocation event has no tenant")?;
+        let id = stream["id"].as_str().ok_or("the invocation event has no stream")?;
         let is_asked = stream["asked"].as_bool().unwrap_or(false);
         let outcome = Box::pin(work::work(&function, &tenant, id, is_asked, end)).await?;
-        if outcome == work::Outcome::Unfinished {
+        if outcome == work::RunOutcome::Unfinished {
             function.call(own_name, &tenant, id).await;
         }
         return Ok(json!({"stream": id, "outcome": format!("{outcome:?}")}));

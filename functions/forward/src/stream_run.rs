@@ -156,14 +156,14 @@ impl Run<'_> {
                 Until::Never => (None, Due::Never),
             };
             let next = Next { progress, run, due };
-            let is_to_be_told = match until {
+            let is_recorded = match until {
                 Until::Lease | Until::Then(_) => {
                     next.progress.is_to_be_paused() || next.progress.goes_on_again()
                 }
                 Until::Never => next.progress.paused_at.is_some(),
             };
-            let kept = match is_to_be_told {
-                true => streams::tell_of_stream(&scope, &stored, next).await?,
+            let kept = match is_recorded {
+                true => streams::record_stream_event(&scope, &stored, next).await?,
                 false => streams::advance_stream(&scope, &stored, next).await?,
             };
             if kept.is_some() {

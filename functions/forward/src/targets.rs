@@ -182,10 +182,10 @@ impl Targets {
             .header("webhook-signature", signature)
             .body(body);
         let request =
-            request.map_err(|error| refused(format!("the address cannot be asked: {error}")))?;
+            request.map_err(|error| refused(format!("the request cannot be sent: {error}")))?;
         let answer = self.outbound.send(request, POST).await.map_err(|error| match error {
-            NoAnswer::Forbidden(detail) => refused(format!("the address is refused: {detail}")),
-            NoAnswer::Broken(detail) => refused(format!("the target gave no answer: {detail}")),
+            NoAnswer::Forbidden(detail) => refused(format!("the address is not allowed: {detail}")),
+            NoAnswer::Broken(detail) => refused(format!("the target did not respond: {detail}")),
         })?;
         let status = answer.status;
         if (200..=299).contains(&status) {
@@ -198,7 +198,7 @@ impl Targets {
         let redirected =
             if (300..=399).contains(&status) { ", and redirects are not followed" } else { "" };
         Err(Refusal {
-            error: format!("the target answered {status}{redirected}"),
+            error: format!("the target responded with {status}{redirected}"),
             retry_after: answer.retry_after(),
             is_too_large: status == 413,
         })

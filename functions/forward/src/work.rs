@@ -39,7 +39,7 @@ const WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunOutcome {
     /// There was nothing to do: another run holds the stream, it is not due, or it was deleted.
     Nothing,
     Sent,
@@ -54,7 +54,7 @@ enum NextStep {
     /// Reads again after a pause.
     GoOn(Duration),
     /// Releases the stream, which is due again after a pause.
-    Leave(Duration, Outcome),
+    Leave(Duration, RunOutcome),
 }
 
 /// Processes a stream.
@@ -68,25 +68,27 @@ pub async fn work(
     id: &str,
     is_asked: bool,
     end: Deadline,
-) -> Result<Outcome, ReadError> {
+) -> Result<RunOutcome, ReadError> {
     let last = end.checked_sub(UNDER_WAY).unwrap_or_else(Deadline::now);
     let run = format!("{:016x}", random::number());
     let run = Run { function, tenant, id, run };
     let scope = run.scope().await?;
-    let Some(mut stored) = run.claim(&scope, is_asked).await? else { return Ok(Outcome::Nothing) };
+    let Some(mut stored) = run.claim(&scope, is_asked).await? else {
+        return Ok(RunOutcome::Nothing);
+    };
     let (mut quiet_since, mut has_sent) = (Deadline::now(), false);
     loop {
         let scope = run.scope().await?;
         let Some(stream) = stored.stream.clone() else {
             run.bury(&scope, stored).await?;
-            return Ok(Outcome::Nothing);
+            return Ok(RunOutcome::Nothing);
         };
         // The state that this turn is based on.
         let known = stored.clone();
         let begun = Deadline::now();
         if stored.progress.test.as_ref().is_some_and(|test| test.state == TestState::Waiting) {
             let Some(tested) = run.test(&scope, stored, &stream).await? else {
-                return Ok(Outcome::Nothing);
+                return Ok(RunOutcome::Nothing);
             };
             stored = tested;
         }
@@ -94,7 +96,7 @@ pub async fn work(
         let gathers = if is_file { run.gathering(&scope, &stored, &stream).await? } else { None };
         let then = match gathers {
             Some(wait) if wait <= WAITED_FOR => NextStep::GoOn(wait),
-            Some(wait) => NextStep::Leave(wait, Outcome::Sent),
+            Some(wait) => NextStep::Leave(wait, RunOutcome::Sent),
             None => {
                 let sent = stored.progress.sent;
                 let result = run.send_events(&scope, &mut stored, &stream, last).await?;
@@ -102,10 +104,10 @@ pub async fn work(
                     (quiet_since, has_sent) = (Deadline::now(), true);
                 }
                 match result {
-                    SendResult::Lost => return Ok(Outcome::Nothing),
+                    SendResult::Lost => return Ok(RunOutcome::Nothing),
                     SendResult::More => NextStep::GoOn(Duration::ZERO),
                     SendResult::Refused(pause) if pause <= WAITED_FOR => NextStep::GoOn(pause),
-                    SendResult::Refused(pause) => NextStep::Leave(pause, Outcome::Refused),
+                    SendResult::Refused(pause) => NextStep::Leave(pause, RunOutcome::Refused),
                     SendResult::Through => {
                         let between = BETWEEN_LOOKS.saturating_sub(begun.elapsed());
                         match run.oldest(&scope, &stored, &stream).await? {
@@ -123,9 +125,10 @@ pub async fn work(
                             }
                             // After sending, the stream is due sooner, because an index may lag
                             // longer than usual.
-                            None => {
-                                NextStep::Leave(if has_sent { SOON } else { IDLE }, Outcome::Sent)
-                            }
+                            None => NextStep::Leave(
+                                if has_sent { SOON } else { IDLE },
+                                RunOutcome::Sent,
+                            ),
                         }
                     }
                 }
@@ -137,20 +140,20 @@ pub async fn work(
                 // People may have changed the stream meanwhile.
                 match run.again(&scope, stored).await? {
                     Some(there) => stored = there,
-                    None => return Ok(Outcome::Nothing),
+                    None => return Ok(RunOutcome::Nothing),
                 }
                 continue;
             }
-            NextStep::GoOn(pause) => (pause, Outcome::Unfinished),
+            NextStep::GoOn(pause) => (pause, RunOutcome::Unfinished),
             NextStep::Leave(pause, outcome) => (pause, outcome),
         };
         let left = run
             .keep(&scope, stored, |it| it.gathers = gathers.is_some(), Until::Then(pause))
             .await?;
-        if left.is_none() || outcome == Outcome::Unfinished {
+        if left.is_none() || outcome == RunOutcome::Unfinished {
             return Ok(outcome);
         }
-        match run.back(&scope, &known, outcome == Outcome::Sent && gathers.is_none()).await? {
+        match run.back(&scope, &known, outcome == RunOutcome::Sent && gathers.is_none()).await? {
             Some(claimed) => stored = claimed,
             None => return Ok(outcome),
         }

@@ -23,7 +23,7 @@ use shared::{
 
 use crate::{
     AT_ONCE, Ingest, Sender,
-    outcome::{Outcome, Space},
+    outcome::{IngestOutcome, Space},
 };
 
 /// The outcome of one object. If an object becomes several events, the last variant in this order
@@ -126,11 +126,11 @@ pub async fn import(
             .await?;
     for ((index, id), outcome) in places.into_iter().zip(ids).zip(outcomes) {
         let status = match outcome {
-            Outcome::Created(_) => Status::Created,
-            Outcome::Duplicate(_) => Status::Duplicate,
-            Outcome::Conflict(..) => Status::Conflict,
-            Outcome::Invalid(_) => Status::Invalid,
-            Outcome::Unavailable(_) => Status::Unavailable,
+            IngestOutcome::Created(_) => Status::Created,
+            IngestOutcome::Duplicate(_) => Status::Duplicate,
+            IngestOutcome::Conflict(..) => Status::Conflict,
+            IngestOutcome::Invalid(_) => Status::Invalid,
+            IngestOutcome::Unavailable(_) => Status::Unavailable,
         };
         let entry = &mut imported[index];
         // An event has no single place in the object that it was made from, so its pointer is "".
@@ -158,7 +158,7 @@ pub async fn import(
             )) => entry.version = Some(version),
             Ok((DocumentOutcome::Taken(name, other), _)) => {
                 let detail = format!(
-                    "{:?} is the name of the package {other:?}; rename or delete that one first",
+                    "the package {other:?} already has the name {:?}; rename or delete it first",
                     name.name
                 );
                 entry.end(Status::Conflict, [FieldError::new("/displayName", detail)]);
@@ -196,7 +196,7 @@ impl From<ReadError> for NotConfigured {
 
 fn reserved(id: &str) -> String {
     format!(
-        "{id:?} was configured by hand, and this import would change it, which needs the permission audit:admin; leave it out, or import it as an administrator"
+        "{id:?} was configured by an administrator; to change it with an import, you need the permission audit:admin. Leave it out, or import it as an administrator"
     )
 }
 

@@ -54,7 +54,7 @@ use shared::{
 };
 
 use crate::{
-    outcome::{EventsAnswer, Outcome},
+    outcome::{EventsAnswer, IngestOutcome},
     request_body::{Body, EventsInput, Format},
     routes::{Call, IngestRoute, ROUTES},
 };
@@ -144,7 +144,7 @@ pub(crate) async fn post_events(
     };
 
     // An event that could not be read keeps its place among the outcomes; the others are stored.
-    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(read.len());
+    let mut outcomes: Vec<Option<IngestOutcome>> = Vec::with_capacity(read.len());
     let mut events = Vec::with_capacity(read.len());
     for event in read {
         match event {
@@ -152,7 +152,7 @@ pub(crate) async fn post_events(
                 events.push(event);
                 outcomes.push(None);
             }
-            Err(errors) => outcomes.push(Some(Outcome::Invalid(errors))),
+            Err(errors) => outcomes.push(Some(IngestOutcome::Invalid(errors))),
         }
     }
     let differs = |_: &Event, _: &Event| false;
@@ -160,7 +160,7 @@ pub(crate) async fn post_events(
     let mut stored = stored.into_iter();
     let outcomes = outcomes
         .into_iter()
-        .map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost()))
+        .map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(IngestOutcome::lost()))
         .collect();
     Ok(match body {
         Body::One(_) => outcome::answer_one(outcomes)?,
@@ -209,7 +209,7 @@ async fn store(
     by: &RecordedBy,
     sender: Sender,
     is_same: impl Fn(&Event, &Event) -> bool,
-) -> Result<Vec<Outcome>, Problem> {
+) -> Result<Vec<IngestOutcome>, Problem> {
     // Logging off ends windows of some applications only, and is as frequent as logging on. So the
     // applications are read first, and without such an application these events go in batches.
     let is_logged_off = events.iter().any(|event| effect::effect(event) == Some(Effect::LogsOff));
@@ -231,7 +231,7 @@ async fn store(
         (Vec::new(), Vec::new(), Vec::with_capacity(events.len()));
     let mut sequence = Vec::new();
     for (place, event) in events.into_iter().enumerate() {
-        outcomes.push(Outcome::lost());
+        outcomes.push(IngestOutcome::lost());
         if alone.contains(&event.id) {
             sequence.push((place, event));
         } else {
@@ -250,7 +250,7 @@ async fn store(
     };
     for (insertion, (place, id)) in scope.insert(batch, by).await.into_iter().zip(places) {
         note_taken(place, &insertion);
-        outcomes[place] = Outcome::of(insertion, id, &is_same);
+        outcomes[place] = IngestOutcome::of(insertion, id, &is_same);
     }
     let mut changed = Vec::new();
     let recordings: Vec<_> = in_sequences(sequence)
@@ -274,7 +274,7 @@ async fn store(
         if let Recording::Judged(insertion) = &recording {
             note_taken(place, insertion);
         }
-        outcomes[place] = Outcome::of_recording(recording, id, &is_same);
+        outcomes[place] = IngestOutcome::of_recording(recording, id, &is_same);
         changed.extend(windows);
     }
     function.sweep.wake_for(&changed, scope.now).await;
@@ -286,7 +286,7 @@ async fn store(
         for ((place, id), _) in
             places.into_iter().zip(ids).zip(raised).filter(|(_, is_raised)| !is_raised)
         {
-            outcomes[place] = Outcome::Unavailable(Some(id));
+            outcomes[place] = IngestOutcome::Unavailable(Some(id));
         }
     }
     Ok(outcomes)
@@ -353,19 +353,17 @@ fn of_device(
             let actions: Vec<_> =
                 definitions().filter(|it| it.is_device).map(|it| it.name).collect();
             return Some(format!(
-                "your token has audit:self, which is for {} alone",
+                "your token has audit:self, which allows {} only",
                 actions.join(", ")
             ));
         }
-        let whose = "your token has audit:self, so the actor must be a user with your own id or e-mail (both, where both are given; a name only beside the e-mail)";
+        let whose = "your token has audit:self, so the actor must be a user with your own id or e-mail address (if both are given, both must be yours; a name is allowed only together with the e-mail address)";
         if !caller.is_actor_of(event) {
             return Some(whose.to_owned());
         }
         let is_own = event.subject.as_ref().is_none_or(|subject| caller.is(subject));
         (!is_own).then(|| {
-            format!(
-                "{whose}; a subject, where there is one, must be the same person, without a name"
-            )
+            format!("{whose}; a subject, if given, must be the same person, without a name")
         })
     };
     let first = events
@@ -374,7 +372,7 @@ fn of_device(
         .find_map(|(index, event)| Some((index, refused(event.as_ref().ok()?)?)));
     if let Some((index, why)) = first {
         return Err(Problem::forbidden(format!(
-            "event {index}: {why}; nothing of this request was stored"
+            "event {index}: {why}; no event of this request was stored"
         )));
     }
     let own = |event: Event| {

@@ -27,7 +27,7 @@ use crate::entra::ImportResults;
 /// The outcome of one event.
 #[derive(Debug, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum Outcome {
+pub enum IngestOutcome {
     /// The event is stored now.
     Created(Box<Recorded>),
     /// The event was stored before.
@@ -40,7 +40,7 @@ pub enum Outcome {
     Unavailable(Option<EventId>),
 }
 
-impl Outcome {
+impl IngestOutcome {
     /// The outcome of an insertion. `is_same` decides whether two events with one id mean the same.
     pub fn of(insertion: Insertion, id: EventId, is_same: impl Fn(&Event, &Event) -> bool) -> Self {
         match insertion {
@@ -138,29 +138,29 @@ fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
 ///
 /// # Errors
 /// 409, 422 or 503, depending on the outcome.
-pub fn answer_one(outcomes: Vec<Outcome>) -> Result<EventsAnswer, Problem> {
-    match outcomes.into_iter().next().unwrap_or(Outcome::lost()) {
-        Outcome::Created(recorded) => Ok(EventsAnswer::Created(recorded)),
-        Outcome::Duplicate(recorded) => Ok(EventsAnswer::Duplicate(recorded)),
-        Outcome::Conflict(id, errors) => {
+pub fn answer_one(outcomes: Vec<IngestOutcome>) -> Result<EventsAnswer, Problem> {
+    match outcomes.into_iter().next().unwrap_or(IngestOutcome::lost()) {
+        IngestOutcome::Created(recorded) => Ok(EventsAnswer::Created(recorded)),
+        IngestOutcome::Duplicate(recorded) => Ok(EventsAnswer::Duplicate(recorded)),
+        IngestOutcome::Conflict(id, errors) => {
             let detail = format!(
-                "another event has the id {id}; the trail keeps that one. A new event needs a new id"
+                "another event already has the id {id}, and that event is kept. Send a new event with a new id"
             );
             Err(Problem::conflict(detail, errors))
         }
-        Outcome::Invalid(errors) => {
+        IngestOutcome::Invalid(errors) => {
             let places = if errors.len() == 1 {
                 "1 place".to_owned()
             } else {
                 format!("{} places", errors.len())
             };
             Err(Problem::invalid(
-                format!("the event was not stored: it is wrong in {places}"),
+                format!("the event was not stored: it has errors in {places}"),
                 errors,
             ))
         }
-        Outcome::Unavailable(_) => Err(Problem::unavailable(
-            "the storage did not confirm the event; send it again with the same id or Idempotency-Key, it is then stored once",
+        IngestOutcome::Unavailable(_) => Err(Problem::unavailable(
+            "the storage did not confirm the event; send it again with the same id or Idempotency-Key. It is then stored only once",
         )),
     }
 }
@@ -184,8 +184,7 @@ impl Space {
         if errors.is_empty() || self.taken <= MAX_ERROR_BYTES {
             return Cow::Borrowed(errors);
         }
-        let detail =
-            "errors are left out, as the answer would be too long; send this one alone to see them";
+        let detail = "more errors are not shown, because the response would be too long; send this event alone to see them";
         Cow::Owned(vec![FieldError::new("", detail)])
     }
 }
@@ -226,17 +225,17 @@ pub struct EventResult {
 }
 
 /// The response to a list. Errors beyond the size limit are left out; outcomes never are.
-pub fn answer_many(outcomes: Vec<Outcome>) -> EventResults {
+pub fn answer_many(outcomes: Vec<IngestOutcome>) -> EventResults {
     let count = |word| outcomes.iter().filter(|outcome| outcome.word() == word).count();
     let (created, duplicate, conflict) = (count("created"), count("duplicate"), count("conflict"));
     let (invalid, unavailable) = (count("invalid"), count("unavailable"));
     let mut space = Space::default();
-    let result = |(index, outcome): (usize, &Outcome)| EventResult {
+    let result = |(index, outcome): (usize, &IngestOutcome)| EventResult {
         index,
         id: outcome.id().cloned(),
         status: outcome.word(),
         window: outcome.window(),
-        retryable: matches!(outcome, Outcome::Unavailable(_)).then_some(true),
+        retryable: matches!(outcome, IngestOutcome::Unavailable(_)).then_some(true),
         errors: space.for_errors(outcome.errors()).into_owned(),
     };
     let results = outcomes.iter().enumerate().map(result).collect();

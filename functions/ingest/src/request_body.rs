@@ -87,7 +87,7 @@ impl<'b> Body<'b> {
         match &body {
             Self::Many(events) if events.len() > MAX_EVENTS => {
                 let detail = format!(
-                    "the request holds {} events; {MAX_EVENTS} are the most, split it",
+                    "the request has {} events; the maximum is {MAX_EVENTS}. Split the request",
                     events.len()
                 );
                 Err(Problem::too_large(detail))
@@ -107,10 +107,10 @@ impl<'b> Body<'b> {
         match serde_json::Deserializer::from_str(text).deserialize_map(Outside("events")) {
             Err(_) | Ok(Found { lists: 0, .. }) => Ok(Self::One(whole.get())),
             Ok(Found { lists: 2.., .. }) => {
-                Err(Problem::bad_request("\"events\" is given twice; give it once"))
+                Err(Problem::bad_request("\"events\" is given twice; send it once"))
             }
             Ok(Found { other: Some(other), .. }) => Err(Problem::bad_request(format!(
-                "unknown field {other:?} beside \"events\"; a list stands alone"
+                "unknown field {other:?} beside \"events\"; remove it"
             ))),
             Ok(Found { entries: None, .. }) => {
                 Err(Problem::bad_request("\"events\" must be a list of events"))
@@ -140,7 +140,7 @@ pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b 
                 {
                     Err(_) | Ok(Found { lists: 0, .. }) => vec![whole.get()],
                     Ok(Found { lists: 2.., .. }) => {
-                        return Err(Problem::bad_request("\"value\" is given twice; give it once"));
+                        return Err(Problem::bad_request("\"value\" is given twice; send it once"));
                     }
                     Ok(Found { entries: None, .. }) => {
                         return Err(Problem::bad_request("\"value\" must be a list of objects"));
@@ -149,7 +149,7 @@ pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b 
                 },
                 _ => {
                     return Err(Problem::bad_request(
-                        "the body must be an object of Microsoft Graph, a list of them, or a page {\"value\": [...]}",
+                        "the body must be an object of Microsoft Graph, a list of such objects, or a page {\"value\": [...]}",
                     ));
                 }
             }
@@ -157,7 +157,7 @@ pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b 
     };
     if objects.len() > MAX_OBJECTS {
         let detail = format!(
-            "the request holds {} objects; {MAX_OBJECTS} are the most, split it",
+            "the request has {} objects; the maximum is {MAX_OBJECTS}. Split the request",
             objects.len()
         );
         return Err(Problem::too_large(detail));
@@ -174,7 +174,7 @@ enum Text<'b> {
 fn text<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Text<'b>, Problem> {
     if bytes.len() > MAX_BODY_BYTES {
         let detail = format!(
-            "the body is {} bytes long; 4 MiB ({MAX_BODY_BYTES} bytes) are the most, split it",
+            "the body has {} bytes; the maximum is 4 MiB ({MAX_BODY_BYTES} bytes). Split the request",
             bytes.len()
         );
         return Err(Problem::too_large(detail));
@@ -182,7 +182,7 @@ fn text<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Text<'b>, Probl
     let text = || {
         std::str::from_utf8(bytes).map_err(|error| {
             Problem::bad_request(format!(
-                "the body is not UTF-8: byte {} cannot be read",
+                "the body is not valid UTF-8 at byte {}",
                 error.valid_up_to()
             ))
         })
@@ -194,8 +194,8 @@ fn text<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Text<'b>, Probl
         )),
         other => {
             let given = other.map_or_else(
-                || "there is none".to_owned(),
-                |other| format!("{other:?} is not taken"),
+                || "the request has none".to_owned(),
+                |other| format!("{other:?} is not supported"),
             );
             Err(Problem::unsupported_media_type(format!(
                 "Content-Type must be {JSON} or {NDJSON}; {given}"
@@ -208,7 +208,7 @@ fn text<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Text<'b>, Probl
 /// later as an error of the event that has it.
 fn whole(text: &str) -> Result<&RawValue, Problem> {
     if text.starts_with('\u{feff}') {
-        return Err(Problem::bad_request("the body starts with a byte order mark; leave it out"));
+        return Err(Problem::bad_request("the body starts with a byte order mark; remove it"));
     }
     serde_json::from_str(text)
         .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))

@@ -34,12 +34,12 @@ pub async fn test(
     let Some(channel) = channels.iter().find(|channel| channel.id == wanted) else {
         let known: Vec<_> = channels.iter().map(|channel| channel.id.as_str()).collect();
         let known = match known.is_empty() {
-            true => "none is configured yet: PUT /v1/settings {\"alerts\": [...]}".to_owned(),
-            false => format!("there are {}", known.join(", ")),
+            true => "no channel is configured yet: PUT /v1/settings {\"alerts\": [...]}".to_owned(),
+            false => format!("the channels are {}", known.join(", ")),
         };
         return Err(refused(vec![FieldError::new(
             "/channel",
-            format!("{wanted:?} is no channel; {known}"),
+            format!("there is no channel {wanted:?}; {known}"),
         )]));
     };
     let queued = alert_outbox::queue_test_alert(scope, channel, &caller.actor().shown()).await?;

@@ -16,7 +16,7 @@ use shared::{
         problem::Problem,
     },
     platform::random,
-    storage::documents::{StoredDocument, Wanted},
+    storage::documents::{DocumentChange, StoredDocument},
 };
 
 use crate::{
@@ -55,9 +55,9 @@ pub async fn put(
 pub async fn delete(call: &Call<'_>, id: Id) -> Result<NoContent, Problem> {
     let Call { function: Manage { sweep, .. }, scope, caller, .. } = call;
     let id = id.checked()?;
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before: Option<Application> = there.ok_or_else(missing::<Application>)?.read()?;
-        Ok(Wanted::deleted(id, before.as_ref()))
+        Ok(DocumentChange::deleted(id, before.as_ref()))
     };
     configure::<Application>(call, id, want).await?;
     let reason = format!("the application {id} was deleted");

@@ -11,7 +11,7 @@ use shared::{
         problem::Problem,
     },
     services::documents,
-    storage::documents::{DocumentOutcome, Due, Precondition, StoredDocument, Wanted},
+    storage::documents::{DocumentChange, DocumentOutcome, Due, Precondition, StoredDocument},
 };
 
 use crate::routes::Call;
@@ -60,7 +60,8 @@ pub async fn store<T: Document>(
     document: T,
 ) -> Result<Stored<Configured<T>>, Problem> {
     let id = id.checked()?;
-    let want = |_: Option<&StoredDocument>| Ok::<_, Problem>(Wanted::stored(id, &document)?);
+    let want =
+        |_: Option<&StoredDocument>| Ok::<_, Problem>(DocumentChange::stored(id, &document)?);
     let (outcome, version) = configure::<T>(call, id, want).await?;
     let is_new = is_new::<T>(outcome)?;
     let body = Configured::new(id, version, document);
@@ -75,10 +76,10 @@ pub async fn store<T: Document>(
 pub async fn configure<T: Document>(
     Call { scope, caller, precondition, .. }: &Call<'_>,
     id: &str,
-    mut want: impl FnMut(Option<&StoredDocument>) -> Result<Wanted, Problem>,
+    mut want: impl FnMut(Option<&StoredDocument>) -> Result<DocumentChange, Problem>,
 ) -> Result<(DocumentOutcome, u64), Problem> {
     let want = |there: Option<&StoredDocument>| {
-        Ok::<_, Problem>(Wanted { only_if: precondition.clone(), ..want(there)? })
+        Ok::<_, Problem>(DocumentChange { only_if: precondition.clone(), ..want(there)? })
     };
     let (outcome, version) = scope.configure::<T, _>(id, caller, want).await?;
     if let DocumentOutcome::NotAsExpected { exists } = outcome {
@@ -137,7 +138,7 @@ pub async fn delete_if<T: Document>(
 ) -> Result<NoContent, Problem> {
     // The state before this request, even if an attempt without an answer has changed it.
     let mut is_first = true;
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before = documents::read::<T>(there)?;
         match &before {
             Some(before) => check(before)?,
@@ -145,7 +146,7 @@ pub async fn delete_if<T: Document>(
             None => {}
         }
         is_first = false;
-        Ok(Wanted { due: Due::Never, ..Wanted::deleted(id, before.as_ref()) })
+        Ok(DocumentChange { due: Due::Never, ..DocumentChange::deleted(id, before.as_ref()) })
     };
     configure::<T>(call, id, want).await?;
     Ok(NoContent)

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::{
     domain::{
-        findings::finding::{DispositionRequest, Finding, Said, State, Verdict},
+        findings::finding::{DispositionRequest, Finding, FindingState, Said, Verdict},
         trail::{
             actions::FindingAction,
             event::{Event, EventId, Party, Session},
@@ -21,7 +21,7 @@ use shared::{
         access_projection,
         finding_dispositions::{self, Refusal},
     },
-    storage::{ReadError, insert_events::Insertion, projections::Kind},
+    storage::{ReadError, insert_events::Insertion, projections::ProjectionKind},
 };
 
 use crate::{Manage, routes::Call};
@@ -38,27 +38,31 @@ pub async fn disposition(
     (id, body): (Id, Body<DispositionRequest>),
 ) -> Result<Json<Finding>, Problem> {
     let said = body.read_with("the finding was not dispositioned", Said::read)?;
-    let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no finding with this id");
     let id = Some(id.as_str()).filter(|id| id.len() <= 256).ok_or_else(missing)?;
     for _ in 0..TRIES {
         // With the latest events from the trail, which the projection may not contain yet.
-        let finding: Finding =
-            match access_projection::follow_finding(scope, id, Vec::new()).await? {
-                Some(finding) => finding,
-                None => scope.projection(Kind::Finding, id).await?.ok_or_else(missing)?.read()?,
-            };
-        if finding.state == State::Withdrawn {
-            let detail = "the finding was withdrawn: what was missing came late, and nothing is left to be said of it";
+        let finding: Finding = match access_projection::follow_finding(scope, id, Vec::new())
+            .await?
+        {
+            Some(finding) => finding,
+            None => {
+                scope.projection(ProjectionKind::Finding, id).await?.ok_or_else(missing)?.read()?
+            }
+        };
+        if finding.state == FindingState::Withdrawn {
+            let detail = "the finding was withdrawn, because an event that arrived late explains it; it cannot be resolved any more";
             return Err(Problem::conflict(detail, Vec::new()));
         }
         if said.updates.is_some_and(|seen| seen < finding.updates) {
-            let detail = "the finding's evidence has changed since it was read: read it again, and say what is to be made of it now";
+            let detail = "the finding's evidence has changed since you read it; read it again, then send your decision";
             return Err(Problem::conflict(detail, Vec::new()));
         }
         let by = caller.actor();
         // A repeated request, such as a retry after a lost response, is recorded once.
         if let Some(last) = finding.dispositions.last()
-            && (finding.state == State::Dispositioned || said.disposition == Verdict::Investigating)
+            && (finding.state == FindingState::Dispositioned
+                || said.disposition == Verdict::Investigating)
             && (last.disposition, &last.reason, &last.owner, &last.by)
                 == (said.disposition, &said.reason, &said.owner, &by)
         {
@@ -129,6 +133,6 @@ pub async fn rebuild(
     aws.invoke(watch, &event)
         .await
         .map_err(|error| ReadError::from(Unavailable(error.to_string())))?;
-    let how = "accesses, findings and figures are being computed anew from the first event on; nothing is told twice";
+    let how = "access records, findings and statistics are being computed again from the first event; no event or alert is repeated";
     Ok(Accepted { body: RebuildAnswer { detail: how }, location: None })
 }

@@ -116,7 +116,7 @@ async fn change(row: &'static ManageRoute, call: &mut Call<'_>) -> Result<Respon
     call.precondition = precondition::read(call.request)?;
     if row.method == Method::POST && call.precondition != Precondition::None {
         return Err(Problem::bad_request(
-            "this call takes no header If-Match or If-None-Match; only PUT and DELETE of a document do",
+            "this call does not accept the header If-Match or If-None-Match; only PUT and DELETE of a document do",
         ));
     }
     (row.handler)(call).await

@@ -11,7 +11,7 @@ use shared::{
         json::strict_json::FieldError,
         reviews::{
             review::{
-                self, Asked, DecisionsRequest, MOST_DECISIONS, Review, ReviewRequest,
+                self, DecisionsRequest, MOST_DECISIONS, RequestedReview, Review, ReviewRequest,
                 SignOffRequest, Stage,
             },
             review_answer::ReviewAnswer,
@@ -25,7 +25,7 @@ use shared::{
         request::{self, IdempotencyKey},
     },
     platform::{backoff::Unavailable, random},
-    services::reviews::{self, Ended, Opened, Outcome},
+    services::reviews::{self, DecisionOutcome, Ended, Opened},
     storage::{ReadError, TenantScope},
 };
 
@@ -44,7 +44,7 @@ pub async fn open(
     (key, body): (Option<IdempotencyKey>, Body<ReviewRequest>),
 ) -> Result<Created<ReviewAnswer>, Problem> {
     let refused = |errors| Problem::invalid("the review was not opened", errors);
-    let (id, asked) = Asked::read(body.json(), &scope.settings.zone).map_err(refused)?;
+    let (id, asked) = RequestedReview::read(body.json(), &scope.settings.zone).map_err(refused)?;
     let is_late = asked.due_at.is_some_and(|due| due <= scope.now);
     let id = match (id, key) {
         (Some(id), None) => id,
@@ -55,7 +55,7 @@ pub async fn open(
         }
         (Some(_), Some(_)) => {
             return Err(Problem::bad_request(
-                "give the header Idempotency-Key or the review's id, not both: each makes a repeated request find the same review",
+                "send either the header Idempotency-Key or the review's id, not both; either one identifies the review when a request is repeated",
             ));
         }
     };
@@ -63,7 +63,7 @@ pub async fn open(
     if is_late && reviews::review(scope, &id).await?.is_none() {
         return Err(refused(vec![FieldError::new(
             "/due_at",
-            "is over; a review is due some time after it is opened",
+            "is in the past; it must be later than now",
         )]));
     }
     let review = Review::new(id, asked, review::sent(body.json()), caller, scope.now);
@@ -71,7 +71,7 @@ pub async fn open(
         Opened::New(review) => (true, *review),
         Opened::Same(review) => (false, *review),
         Opened::Other => {
-            let detail = "another review has this id, or was opened with this Idempotency-Key; give this one another, or send what that one was opened with";
+            let detail = "another review has this id or Idempotency-Key; use a different one, or send the same content as for that review";
             return Err(Problem::conflict(detail, Vec::new()));
         }
     };
@@ -101,7 +101,7 @@ async fn reviewed(scope: &TenantScope<'_>, id: &Id, caller: &Caller) -> Result<R
 }
 
 fn missing() -> Problem {
-    Problem::not_found("no review with this id is in the tenant's trail")
+    Problem::not_found("the tenant has no review with this id")
 }
 
 /// `POST /v1/reviews/{id}/decisions`: stores the caller's decision about one or several items.
@@ -119,12 +119,12 @@ pub async fn decide(
         Stage::Open => {}
         Stage::Opening => {
             return Err(Problem::conflict(
-                "the items of the review are still being gathered",
+                "the items of the review are still being collected; try again later",
                 Vec::new(),
             ));
         }
         Stage::SignedOff => {
-            let detail = "the review is signed off: nothing in it changes any more";
+            let detail = "the review is signed off and cannot be changed any more";
             return Err(Problem::conflict(detail, Vec::new()));
         }
     }
@@ -135,13 +135,16 @@ pub async fn decide(
         Problem::invalid("nothing was decided", vec![FieldError::new(pointer, detail)])
     };
     if let Some(other) = members.keys().next() {
-        return Err(refused(&format!("/{other}"), "is no known field beside decisions".to_owned()));
+        return Err(refused(
+            &format!("/{other}"),
+            "is no known field beside decisions; remove it".to_owned(),
+        ));
     }
     let Value::Array(decisions) = decisions else {
         return Err(refused("/decisions", "must be a list".to_owned()));
     };
     if !(1..=MOST_DECISIONS).contains(&decisions.len()) {
-        let detail = format!("has {} entries; 1 to {MOST_DECISIONS} may be given", decisions.len());
+        let detail = format!("has {} entries; it must have 1 to {MOST_DECISIONS}", decisions.len());
         return Err(refused("/decisions", detail));
     }
     several(scope, &review, &decisions, caller).await.map(DecisionsAnswer::Several).map(Json)
@@ -218,19 +221,21 @@ async fn one(
             .await?
             .ok_or_else(missing)?;
     match outcomes.pop() {
-        Some(Outcome::Decided(item) | Outcome::Unchanged(item)) => {
+        Some(DecisionOutcome::Decided(item) | DecisionOutcome::Unchanged(item)) => {
             Ok(DecisionAnswer { item: item.id, decision: item.decided })
         }
-        Some(Outcome::Refused(why)) => Err(Problem::conflict(why, Vec::new())),
-        Some(Outcome::Missing) => Err(refused(vec![FieldError::new("/item", not_in_it(&said))])),
-        Some(Outcome::Unavailable) | None => {
+        Some(DecisionOutcome::Refused(why)) => Err(Problem::conflict(why, Vec::new())),
+        Some(DecisionOutcome::Missing) => {
+            Err(refused(vec![FieldError::new("/item", not_in_it(&said))]))
+        }
+        Some(DecisionOutcome::Unavailable) | None => {
             Err(ReadError::from(Unavailable("the decision was not confirmed".to_owned())).into())
         }
     }
 }
 
 fn not_in_it(said: &Said) -> String {
-    format!("{:?} is no item of this review", said.item)
+    format!("{:?} is not an item of this review", said.item)
 }
 
 /// Stores several decisions. An invalid one does not affect the others.
@@ -245,9 +250,10 @@ async fn several(
         let said = Said::read(&decision.to_string())?;
         match named.insert(said.item.clone()) {
             true => Ok(said),
-            false => {
-                Err(vec![FieldError::new("/item", "is decided by another entry of this request")])
-            }
+            false => Err(vec![FieldError::new(
+                "/item",
+                "is already decided by another entry of this request; send each item once",
+            )]),
         }
     };
     let read: Vec<Result<Said, Vec<FieldError>>> = decisions.iter().map(read).collect();
@@ -266,21 +272,23 @@ async fn several(
             Ok(said) => {
                 let result = |status| DecisionResult::of(index, Some(said.item.clone()), status);
                 match outcomes.next() {
-                    Some(Outcome::Decided(item)) => {
+                    Some(DecisionOutcome::Decided(item)) => {
                         DecisionResult { decision: item.decided, ..result(DecisionStatus::Decided) }
                     }
-                    Some(Outcome::Unchanged(item)) => DecisionResult {
+                    Some(DecisionOutcome::Unchanged(item)) => DecisionResult {
                         decision: item.decided,
                         ..result(DecisionStatus::Unchanged)
                     },
-                    Some(Outcome::Refused(why)) => {
+                    Some(DecisionOutcome::Refused(why)) => {
                         DecisionResult { detail: Some(why), ..result(DecisionStatus::Refused) }
                     }
-                    Some(Outcome::Missing) => DecisionResult {
+                    Some(DecisionOutcome::Missing) => DecisionResult {
                         errors: vec![FieldError::new("/item", not_in_it(&said))],
                         ..result(DecisionStatus::Invalid)
                     },
-                    Some(Outcome::Unavailable) | None => result(DecisionStatus::Unavailable),
+                    Some(DecisionOutcome::Unavailable) | None => {
+                        result(DecisionStatus::Unavailable)
+                    }
                 }
             }
         };
@@ -336,18 +344,20 @@ pub async fn sign_off(
         {
             Ok(Json(review.answered(scope.now)))
         }
-        Ended::Before(_) => conflict("the review is signed off already".to_owned()),
-        Ended::Opening => conflict("the items of the review are still being gathered".to_owned()),
+        Ended::Before(_) => conflict("the review is already signed off".to_owned()),
+        Ended::Opening => conflict(
+            "the items of the review are still being collected; try again later".to_owned(),
+        ),
         Ended::Partial(items) => {
             let some: Vec<_> = items.iter().take(MOST_NAMED).map(String::as_str).collect();
             conflict(format!(
-                "items decided by somebody who, as became known since, had a part in them: {}; somebody else has to decide {}",
+                "items decided by a person who, as later events show, took part in them: {}; another person has to decide {}",
                 items.len(),
                 some.join(", ")
             ))
         }
         Ended::Undecided(count) => conflict(format!(
-            "items not decided yet: {count}; GET /v1/reviews/{}/items?decided=false has them",
+            "items not decided yet: {count}; GET /v1/reviews/{}/items?decided=false lists them",
             review.id
         )),
     }

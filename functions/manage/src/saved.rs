@@ -18,7 +18,7 @@ use shared::{
     services::documents,
     storage::{
         capacity::{Full, Places},
-        documents::{DocumentOutcome, Due, StoredDocument, Wanted},
+        documents::{DocumentChange, DocumentOutcome, Due, StoredDocument},
     },
 };
 
@@ -32,14 +32,16 @@ const PLACES: Places = Places { what: "saved", most: MOST_SAVED, are_shared: tru
 
 fn no_place(full: Full) -> Problem {
     let why = match full {
-        Full::Tenant(most) => format!("{most} searches are saved, and {most} are the most"),
+        Full::Tenant(most) => {
+            format!("{most} searches are saved, which is the maximum for a tenant")
+        }
         Full::Caller(most) => {
             format!(
-                "you saved {most} of the {MOST_SAVED} searches a tenant may have, which is the most for one caller"
+                "you have saved {most} of the {MOST_SAVED} searches that a tenant may have, which is the maximum for one caller"
             )
         }
     };
-    Problem::conflict(format!("{why}; delete one that nobody needs"), Vec::new())
+    Problem::conflict(format!("{why}; delete one that is no longer needed"), Vec::new())
 }
 
 /// `PUT /v1/saved/{id}`: replaces the saved search.
@@ -55,7 +57,7 @@ pub async fn put(
     let members = request::members(body.json())?;
     let read = saved_search_request::read_saved_search(scope, members, caller.actor())?;
     let mut answer = None;
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before: Option<Saved> = documents::read(there)?;
         let mut saved = read.clone();
         if let Some(before) = &before {
@@ -70,7 +72,8 @@ pub async fn put(
             (Some(kept), Some(_)) => (Due::AsBefore, Some(kept)),
             (None, Some(next)) => (Due::At(next), Some(next)),
         };
-        let wanted = Wanted { due, places: Some(PLACES), ..Wanted::stored(id, &saved)? };
+        let wanted =
+            DocumentChange { due, places: Some(PLACES), ..DocumentChange::stored(id, &saved)? };
         answer = Some((saved, due_at));
         Ok(wanted)
     };
@@ -101,7 +104,7 @@ fn own(owner: &Actor, caller: &Caller) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::forbidden(format!(
-        "this saved search is {}'s: only they, and who has the permission audit:admin, may change or delete it; save it under another id",
+        "this saved search belongs to {}; only its owner or a caller with the permission audit:admin may change or delete it. Save yours under another id",
         owner.shown()
     )))
 }

@@ -8,7 +8,7 @@ use shared::{
     },
     http::{input::Body, output::Versioned, problem::Problem},
     services::documents,
-    storage::documents::{StoredDocument, Wanted},
+    storage::documents::{DocumentChange, StoredDocument},
 };
 
 use crate::{Manage, configured, routes::Call};
@@ -27,7 +27,7 @@ pub async fn put(
     let mut first: Option<Settings> = None;
     // Concurrent requests about different settings both take effect: the other settings are read
     // again.
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before: Settings = documents::read(there)?.unwrap_or(scope.settings.clone());
         let refused = |errors| Problem::invalid("the settings were not changed", errors);
         settings = before.changed_by(body.json(), *place, scope.now).map_err(refused)?;
@@ -52,12 +52,12 @@ pub async fn put(
         // All settings are stored, even those equal to a default, because defaults may change.
         let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
         let also = hold.map(|(why, details)| (ConfigurationAction::HoldChanged, why, details));
-        Ok(Wanted {
+        Ok(DocumentChange {
             content: Some(content),
             unconfigured: Some(unconfigured),
             findings,
             also,
-            ..Wanted::default()
+            ..DocumentChange::default()
         })
     };
     let (_, version) = configured::configure::<Settings>(call, Settings::ID, want).await?;

@@ -5,7 +5,7 @@ use shared::{
     domain::{
         json::strict_json::FieldError,
         streams::stream::{
-            self, Asked, MOST_STREAMS, ReplayRequest, Stream, StreamAnswer, StreamRequest,
+            self, MOST_STREAMS, ReplayRequest, RequestedStream, Stream, StreamAnswer, StreamRequest,
         },
     },
     http::{
@@ -17,7 +17,7 @@ use shared::{
     storage::{
         TenantScope,
         capacity::{Full, Places},
-        documents::{DocumentOutcome, Due, StoredDocument, Wanted},
+        documents::{DocumentChange, DocumentOutcome, Due, StoredDocument},
     },
 };
 
@@ -41,14 +41,16 @@ const PLACES: Places = Places { what: "stream", most: MOST_STREAMS, are_shared: 
 
 fn no_place(full: Full) -> Problem {
     let why = match full {
-        Full::Tenant(most) => format!("there are {most} streams, which is the most"),
+        Full::Tenant(most) => {
+            format!("there are {most} streams, which is the maximum for a tenant")
+        }
         Full::Caller(most) => {
             format!(
-                "you made {most} of the {MOST_STREAMS} streams a tenant may have, which is the most for one caller"
+                "you have created {most} of the {MOST_STREAMS} streams that a tenant may have, which is the maximum for one caller"
             )
         }
     };
-    Problem::conflict(format!("{why}; delete one that is not needed any more"), Vec::new())
+    Problem::conflict(format!("{why}; delete one that is no longer needed"), Vec::new())
 }
 
 /// The current state of the stream.
@@ -67,7 +69,7 @@ pub async fn put(
 ) -> Result<Stored<StreamAnswer>, Problem> {
     let Call { function, scope, .. } = call;
     let id = id.checked()?;
-    let asked = Asked::read(body.json(), function.place, &scope.settings.zone)
+    let asked = RequestedStream::read(body.json(), function.place, &scope.settings.zone)
         .map_err(refused::<Stream>)?;
     let errors: Vec<_> = asked
         .target()
@@ -84,12 +86,12 @@ pub async fn put(
         return Err(refused::<Stream>(errors));
     }
     let oldest = scope.oldest();
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before: Option<Stream> = documents::read(there)?;
         let stream = asked.clone().stream(before.as_ref(), scope.now, oldest);
         let stream =
             stream.map_err(|detail| refused::<Stream>(vec![FieldError::new("/from", detail)]))?;
-        Ok(Wanted {
+        Ok(DocumentChange {
             // An existing stream keeps its due time, or is being processed.
             due: if before.is_some() && there.is_some_and(|it| it.due_at.is_some()) {
                 Due::AsBefore
@@ -97,7 +99,7 @@ pub async fn put(
                 Due::At(scope.now)
             },
             places: Some(PLACES),
-            ..Wanted::stored(id, &stream)?
+            ..DocumentChange::stored(id, &stream)?
         })
     };
     let (outcome, version) = configure::<Stream>(call, id, want).await?;
@@ -116,10 +118,13 @@ pub async fn put(
 pub async fn delete(call: &Call<'_>, id: Id) -> Result<NoContent, Problem> {
     let Call { function, scope, .. } = call;
     let id = id.or(missing::<Stream>)?;
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         there.ok_or_else(missing::<Stream>)?;
         // The run that processes it notices the deletion and withdraws the stream's finding.
-        Ok(Wanted { due: Due::At(scope.now), ..Wanted::deleted::<Stream>(id, None) })
+        Ok(DocumentChange {
+            due: Due::At(scope.now),
+            ..DocumentChange::deleted::<Stream>(id, None)
+        })
     };
     configure::<Stream>(call, id, want).await?;
     call_sender(function, scope, id).await;
@@ -138,16 +143,17 @@ pub async fn replay(
     let Call { function, scope, .. } = call;
     let id = id.or(missing::<Stream>)?;
     let zone = &scope.settings.zone;
-    let from = body.read_with("nothing is sent again", |json| stream::read_replay(json, zone))?;
+    let from =
+        body.read_with("the stream was not replayed", |json| stream::read_replay(json, zone))?;
     let oldest = scope.oldest();
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before: Option<Stream> = there.ok_or_else(missing::<Stream>)?.read()?;
         let before = before.ok_or_else(missing::<Stream>)?;
         // Two requests at the same moment are one replay.
         let replays = before.replays + u32::from(before.begun_at != scope.now);
         let stream =
             Stream { from: from.at(scope.now, oldest), begun_at: scope.now, replays, ..before };
-        Ok(Wanted::stored(id, &stream)?)
+        Ok(DocumentChange::stored(id, &stream)?)
     };
     configure::<Stream>(call, id, want).await?;
     call_sender(function, scope, id).await;

@@ -146,7 +146,7 @@ pub async fn retry(
     Call { function: Manage { sweep, .. }, scope, caller, .. }: &Call<'_>,
     (id, body): (Id, Body<EndWindowRequest>),
 ) -> Result<Json<WindowAnswer>, Problem> {
-    let (actor, reason) = who_and_why(&body, caller, "the window was not tried")?;
+    let (actor, reason) = who_and_why(&body, caller, "the window was not retried")?;
     let decide = |window: &mut Window, _: &Meant| -> Result<Vec<WindowEvent>, Problem> {
         if window.merged_into.is_some() {
             return Ok(Vec::new());
@@ -168,7 +168,7 @@ pub async fn close(
     (id, body): (Id, Body<EndWindowRequest>),
 ) -> Result<Json<WindowAnswer>, Problem> {
     let (actor, reason) = who_and_why(&body, caller, "the window was not closed")?;
-    let missing = || Problem::not_found("no window with this id is in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no window with this id");
     let decide = |window: &mut Window| -> Result<Vec<WindowEvent>, Problem> {
         Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, scope.now))
     };
@@ -202,7 +202,7 @@ async fn change(
     sweep: &Sweep,
     mut decide: impl FnMut(&mut Window, &Meant) -> Result<Vec<WindowEvent>, Problem>,
 ) -> Result<Json<WindowAnswer>, Problem> {
-    let missing = || Problem::not_found("no window with this id is in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no window with this id");
     let mut id = id.or(missing)?.to_owned();
     let (mut meant, mut seen, mut changed) = (Meant::All, HashSet::new(), Vec::new());
     let window = loop {
@@ -236,8 +236,8 @@ pub async fn end_by_filter(
     (key, body): (Option<IdempotencyKey>, Body<EndWindowsRequest>),
 ) -> Result<Accepted<EndOrderAnswer>, Problem> {
     let Ending { filter, reason, actor } =
-        body.read_with("no window was ended", |json| Ending::read(json, true))?;
-    let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
+        body.read_with("no windows were ended", |json| Ending::read(json, true))?;
+    let filter = filter.ok_or_else(|| Problem::bad_request("a filter is required"))?;
     let actor = authorization::acting_as(caller, actor)?;
     let order_scope = OrderScope::Filter(filter);
     let id = match key {
@@ -254,8 +254,8 @@ pub async fn end_by_filter(
         // Another request with the same key was first, while this one counted.
         None => {
             let stored = repeated(scope, &wanted).await?;
-            let stored =
-                stored.ok_or_else(|| Problem::internal(&"an order was stored and is not there"))?;
+            let stored = stored
+                .ok_or_else(|| Problem::internal(&"the order was stored, but cannot be read"))?;
             Ok(accepted(&stored.order, &stored.progress))
         }
     }
@@ -277,7 +277,7 @@ async fn repeated(scope: &TenantScope<'_>, wanted: &Order) -> Result<Option<Stor
     let there = &stored.order;
     if (&there.scope, &there.reason, &there.actor) != (&wanted.scope, &wanted.reason, &wanted.actor)
     {
-        let detail = "this Idempotency-Key was given for another order; use another key";
+        let detail = "this Idempotency-Key was already used for another order; use another key";
         return Err(Problem::conflict(detail, Vec::new()));
     }
     Ok(Some(stored))
@@ -369,8 +369,8 @@ pub async fn reconcile(
 ) -> Result<Accepted<Begun>, Problem> {
     sweep.wake(&json!({"reconcile": scope.tenant})).await.map_err(|error| {
         tracing::warn!(%error, "a reconciliation was not begun: {error}");
-        Problem::unavailable("the reconciliation could not be begun; send the request again")
+        Problem::unavailable("the reconciliation could not be started; send the request again")
     })?;
-    let how = "the directories are being compared with the open windows; what differs is raised as finding.raised";
+    let how = "the directories are being compared with the open windows; each difference is recorded as finding.raised";
     Ok(Accepted { body: Begun { state: "begun", detail: how }, location: None })
 }

@@ -55,7 +55,7 @@ export async function call(method, path, { query = {}, body, key, signal, repeat
         await pause(tries, signal);
         continue;
       }
-      throw new Failure("offline", "Look at the network connection, then try again. What is on screen stays.");
+      throw new Failure("offline", "Check the network connection, then try again. The page keeps what it shows.");
     }
     if ([429, 502, 503, 504].includes(response.status) && repeat && tries < 3) {
       await pause(Math.min(Number(response.headers.get("Retry-After")) || tries, 5), signal);
@@ -76,7 +76,7 @@ async function answer(response) {
   if (response.ok && content !== null) return content;
   const { status } = response;
   if (status === 401) throw expired();
-  const detail = content?.detail ?? content?.message ?? `The service answered ${status} and nothing else.`;
+  const detail = content?.detail ?? content?.message ?? `The service responded with ${status} and no explanation.`;
   // Too many at once is nothing that was asked wrongly.
   const isBroken = status >= 500 || response.ok || status === 408 || status === 429;
   throw new Failure(isBroken ? "broken" : "refused", detail, { status, errors: content?.errors });
@@ -85,7 +85,7 @@ async function answer(response) {
 function expired() {
   forget();
   onExpired();
-  return new Failure("expired", "The sign-in has ended. Sign in again to go on; this page stays where it is.", { status: 401 });
+  return new Failure("expired", "Your sign-in has ended. Sign in again to continue; this page keeps its place.", { status: 401 });
 }
 
 export const get = (path, query, options) => call("GET", path, { query, ...options });

@@ -35,7 +35,7 @@ function timeTerm(path, text, zone) {
   const terms = [];
   if (from.trim()) terms.push(`${path} ge ${quoted(typed(from, zone, "since"))}`);
   if (until.trim()) terms.push(`${path} lt ${quoted(typed(until, zone, "until"))}`);
-  if (terms.length === 0) throw new Error("type a day, a time, or from..until");
+  if (terms.length === 0) throw new Error("enter a day, a time, or from..until");
   return terms.length === 1 ? terms[0] : `(${terms.join(" and ")})`;
 }
 

@@ -70,23 +70,23 @@ function Page({ deployment, failed }) {
   };
 
   if (!token() && !(isExpired && me)) return html`<${Welcome} failure=${failure} />`;
-  if (failure?.status === 403) return html`<main class="alone"><h1>Nothing to see</h1><${NoPermission} /><${LeaveLine} /></main>`;
+  if (failure?.status === 403) return html`<main class="alone"><h1>No permission</h1><${NoPermission} /><${LeaveLine} /></main>`;
   if (failure) return html`<main class="alone"><h1>Jit Audit</h1><${Problem} failure=${failure} again=${() => (setFailure(null), setTurn(turn + 1))} /><${LeaveLine} /></main>`;
   if (!me) return html`<main class="alone"><${Loading} what="Signing in" /></main>`;
   return html`<${Frame} key=${me.tenant} me=${me} columns=${deployment.columns} isExpired=${isExpired} choose=${choose} />`;
 }
 
-const NoPermission = () => html`<p>You have no permission to read this trail. Whoever manages sign-ins can give it to you: the scope or role that stands for <code>read</code>.</p>`;
+const NoPermission = () => html`<p>You do not have permission to read this trail. Ask the person who manages sign-ins for the scope or role of the permission <code>read</code>.</p>`;
 const LeaveLine = () => html`<p>Signed in as ${signedInName()}. <button type="button" onClick=${signOut}>Sign out</button></p>`;
 
 /** Before anybody signed in, or after it ended. */
 function Welcome({ failure }) {
   const [problem, setProblem] = useState(failure);
-  const begin = () => signIn().catch((error) => setProblem({ kind: "broken", message: `Signing in is not possible: ${error.message}` }));
+  const begin = () => signIn().catch((error) => setProblem({ kind: "broken", message: `You cannot sign in: ${error.message}` }));
   return html`<main class="alone">
     <img src="page/icon.svg" alt="" width="48" height="48" />
     <h1>Jit Audit</h1>
-    <p>Who asked for access, who approved it, what was done with it, and when it was taken away.</p>
+    <p>Who requested access, who approved it, how it was used, and when it was removed.</p>
     ${wasSignedIn() && html`<p role="status">Your sign-in has ended.</p>`}
     ${problem && html`<div class="problem" role="alert"><p>${problem.message}</p></div>`}
     <p><button type="button" class="primary" onClick=${begin}>Sign in</button></p>
@@ -124,7 +124,7 @@ function Frame({ me, columns, isExpired, choose }) {
     say,
   };
   return html`<${App.Provider} value=${app}>
-    <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), document.getElementById("main").focus())}>To the content</a>
+    <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), document.getElementById("main").focus())}>Skip to the content</a>
     <header class="top">
       <button type="button" class="menu" aria-expanded=${isMenuOpen ? "true" : "false"} aria-controls="menu" onClick=${() => setMenuOpen(!isMenuOpen)}>☰<span class="unseen">Menu</span></button>
       <a class="brand" href="#/"><img src="page/icon.svg" alt="" width="24" height="24" /> Jit Audit</a>
@@ -138,15 +138,15 @@ function Frame({ me, columns, isExpired, choose }) {
       <span class="who" title=${me.permissions.join(", ")}>${me.email ?? signedInName()}</span>
       <button type="button" onClick=${signOut}>Sign out</button>
     </header>
-    ${isExpired && html`<div class="banner" role="alert">Your sign-in has ended; what is shown stays as it is. <${SignInAgain} /></div>`}
+    ${isExpired && html`<div class="banner" role="alert">Your sign-in has ended. The page keeps what it shows. <${SignInAgain} /></div>`}
     <div class="body">
       <${Menu} place=${place} isOpen=${isMenuOpen} />
       <main id="main" tabindex="-1">
         ${!mayRead
-          ? html`<h1>Nothing to see</h1><${NoPermission} />`
+          ? html`<h1>No permission</h1><${NoPermission} />`
           : place
             ? html`<${View} key=${place.path.join("/")} place=${place} params=${params} />`
-            : html`<h1>Not found</h1><p>There is no such place here. <a href="#/">Home</a></p>`}
+            : html`<h1>Not found</h1><p>This page does not exist. <a href="#/">Home</a></p>`}
       </main>
     </div>
     <div class="said" role="status">${said}</div>
@@ -178,7 +178,7 @@ function View({ place, params }) {
     if (module) return;
     place.view().then(
       (module) => (loaded.set(place.name, module), setModule(module)),
-      () => setFailure({ kind: "offline", message: "This part of the page was not reached. Look at the network connection, then load the page again." }),
+      () => setFailure({ kind: "offline", message: "This part of the page could not be loaded. Check the network connection, then load the page again." }),
     );
   }, []);
   if (broken) return html`<${Problem} failure=${{ kind: "broken", message: `This view failed: ${broken.message}` }} again=${mend} />`;
@@ -189,7 +189,7 @@ function View({ place, params }) {
 /** What the page has to know, and time's own library where the browser lacks it. */
 async function prepare() {
   const answer = await fetch(new URL("page/deployment.json", document.baseURI));
-  if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
+  if (!answer.ok) throw new Error(`the service responded with ${answer.status}`);
   if (!globalThis.Temporal) await import("./vendor/temporal.js");
   return answer.json();
 }
@@ -208,7 +208,7 @@ async function begin() {
   try {
     await start(deployment);
   } catch (error) {
-    failed = { kind: "broken", message: `Signing in did not work: ${error.message}` };
+    failed = { kind: "broken", message: `The sign-in failed: ${error.message}` };
   }
   show(html`<${Page} deployment=${deployment} failed=${failed} />`);
 }

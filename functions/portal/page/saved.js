@@ -44,7 +44,7 @@ export function withRange(wanted, { range, since, until }) {
 export function rangeWords(saved, zone) {
   if (saved.range) return saved.range;
   const { since, until } = boundsOf(saved);
-  if (!since && !until) return "all that is kept";
+  if (!since && !until) return "everything that is kept";
   const moments = [since, until].map((at, place) => at && momentOf(at, saved.tz, place === 0 ? "since" : "until"));
   const { label } = zoneLabel(zone, moments);
   const [from, to] = moments.map((at) => at && shown(at, zone).replace(FIRST_MOMENT, ""));

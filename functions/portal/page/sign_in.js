@@ -37,7 +37,7 @@ export async function start(told) {
   sessionStorage.removeItem(BEGUN);
   // The code must not stay in the address, nor in what Back leads to.
   history.replaceState(null, "", home() + (begun?.address ?? ""));
-  if (!begun) throw new Error("No sign-in was begun in this tab. Sign in again.");
+  if (!begun) throw new Error("No sign-in was started in this tab. Sign in again.");
   const server = await issuer();
   const answer = oauth.validateAuthResponse(server, client(), here, begun.state);
   const response = await oauth.authorizationCodeGrantRequest(server, client(), oauth.None(), answer, home(), begun.verifier, options());

@@ -63,15 +63,15 @@ export function typed(text, zone, bound = "since") {
   const trimmed = text.trim();
   if (WITH_OFFSET.test(trimmed)) return iso(Temporal.Instant.from(trimmed.replace(" ", "T")));
   const [, date, time] = WALL.exec(trimmed) ?? [];
-  if (!date) throw new Error(`“${trimmed}” is no time; type it like 2026-11-22 or 2026-11-22 14:30`);
+  if (!date) throw new Error(`“${trimmed}” is not a time; enter it like 2026-11-22 or 2026-11-22 14:30`);
   try {
     if (!time) return iso(Temporal.PlainDate.from(date).toZonedDateTime(zone).toInstant());
     const wall = Temporal.PlainDateTime.from(`${date}T${time}`);
     const [earlier, later] = ["earlier", "later"].map((disambiguation) => wall.toZonedDateTime(zone, { disambiguation }));
-    if (!earlier.toPlainDateTime().equals(wall)) throw new Error(`${trimmed} does not exist in ${zone}: the clocks skip it`);
+    if (!earlier.toPlainDateTime().equals(wall)) throw new Error(`${trimmed} does not exist in ${zone}, because the clocks go forward at that time`);
     return iso((bound === "since" ? earlier : later).toInstant());
   } catch (error) {
-    throw error instanceof RangeError ? new Error(`“${trimmed}” is no time that exists`) : error;
+    throw error instanceof RangeError ? new Error(`“${trimmed}” is a time that does not exist`) : error;
   }
 }
 

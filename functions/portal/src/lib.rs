@@ -60,7 +60,7 @@ impl Portal {
         let policy = policy(issuer, elsewhere);
         let policy = HeaderValue::try_from(policy).map_err(|_| ConfigError {
             name: "PORTAL_CONNECT",
-            problem: "holds more than origins and spaces".into(),
+            problem: "must contain only origins, separated by spaces".into(),
         })?;
         Ok(Self {
             is_served: variables.parsed("PORTAL_MODE")?,
@@ -105,7 +105,7 @@ pub(crate) async fn file(
 ) -> Result<Response, Problem> {
     if !function.is_served {
         return Err(Problem::not_found(
-            "this deployment serves no audit page (PortalMode is false); its API is below /v1/",
+            "this deployment has no audit page (PortalMode is false); its API is under /v1/",
         ));
     }
     // The route `/` has no path parameter.

@@ -7,7 +7,7 @@ use shared::{
         identity::caller::Permission,
         time::timestamp::Instant,
         trail::{
-            actions::{Category, Source, State, Writer, definitions, message_template},
+            actions::{Category, RequestState, Source, Writer, definitions, message_template},
             event::Tenant,
         },
     },
@@ -31,7 +31,7 @@ pub struct ActionAnswer {
     pub label: &'static str,
     pub category: Category,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
+    pub state: Option<RequestState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_status: Option<&'static str>,
     /// The message templates of the action. The last one is the default.

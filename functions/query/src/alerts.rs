@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::{
-    domain::alerts::{alert::AlertAnswer, delivery::State},
+    domain::alerts::{alert::AlertAnswer, delivery::AlertState},
     http::{
         input::{Id, Query},
         output::{Json, List},
@@ -21,11 +21,8 @@ pub async fn one(
     TenantCall { scope, .. }: &TenantCall<'_>,
     id: Id,
 ) -> Result<Json<AlertAnswer>, Problem> {
-    let missing = || {
-        Problem::not_found(
-            "no alert with this id is in the tenant's outbox; they are kept for 30 days",
-        )
-    };
+    let missing =
+        || Problem::not_found("the tenant has no alert with this id; alerts are kept for 30 days");
     let stored = alert_outbox::alert(scope, id.or(missing)?).await?.ok_or_else(missing)?;
     let AlertContent { alert, progress } = stored.content;
     Ok(Json(AlertAnswer::new(alert, progress)))
@@ -34,7 +31,7 @@ pub async fn one(
 /// The parameters of `GET /v1/alerts`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AlertsQuery {
-    pub state: Option<State>,
+    pub state: Option<AlertState>,
     pub limit: Option<Limit>,
     pub cursor: Option<Cursor>,
 }

@@ -46,7 +46,7 @@ pub struct Calendar {
 #[schemars(rename = "CalendarEntry")]
 pub struct Entry {
     pub at: Instant,
-    pub kind: Kind,
+    pub kind: CalendarEntryKind,
     /// The id of the review or the saved search.
     pub id: String,
     /// The name of the review or the saved search.
@@ -58,8 +58,7 @@ pub struct Entry {
 
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(rename = "CalendarEntryKind")]
-pub enum Kind {
+pub enum CalendarEntryKind {
     /// The due date of a review.
     Review,
     /// The time at which a schedule starts a run.
@@ -84,9 +83,7 @@ pub async fn calendar(
         )));
     }
     if until > since.plus(LONGEST) {
-        return Err(Problem::bad_request(
-            "a calendar shows 366 days at most; ask for a shorter range",
-        ));
+        return Err(Problem::bad_request("the range must not be longer than 366 days"));
     }
     let mut entries = reviews(scope, since, until).await?;
     for configured in documents::all::<Saved>(scope).await? {
@@ -97,7 +94,7 @@ pub async fn calendar(
         let room = (MOST_ENTRIES + 1).saturating_sub(entries.len());
         let entry = |at| Entry {
             at,
-            kind: Kind::Run,
+            kind: CalendarEntryKind::Run,
             id: id.clone(),
             name: saved.name.clone(),
             overdue: false,
@@ -106,7 +103,7 @@ pub async fn calendar(
     }
     if entries.len() > MOST_ENTRIES {
         let detail =
-            format!("more than {MOST_ENTRIES} entries are in this range; ask for a shorter one");
+            format!("this range has more than {MOST_ENTRIES} entries; use a shorter range");
         return Err(Problem::bad_request(detail));
     }
     entries.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
@@ -130,7 +127,7 @@ async fn reviews(
                 .filter(|due| review.stage == Stage::Open && since <= *due && *due < until);
             entries.extend(due.map(|at| Entry {
                 at,
-                kind: Kind::Review,
+                kind: CalendarEntryKind::Review,
                 id: review.id.clone(),
                 name: review.asked.name.clone(),
                 overdue: at <= scope.now,

@@ -152,7 +152,7 @@ pub async fn one(
     TenantCall { scope, .. }: &TenantCall<'_>,
     id: Id,
 ) -> Result<Json<Recorded>, Problem> {
-    let missing = || Problem::not_found("there is no event with this id in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no event with this id");
     let id = EventId::new(id.as_str()).ok_or_else(missing)?;
     scope.event(&id).await?.map(Json).ok_or_else(missing)
 }

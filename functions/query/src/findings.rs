@@ -6,7 +6,7 @@ use shared::{
     domain::{
         configuration::settings::Thresholds,
         findings::{
-            finding::{Finding, State},
+            finding::{Finding, FindingState},
             rules::{RULES, Rule, Severity},
         },
         identity::matching,
@@ -24,7 +24,7 @@ use shared::{
         request, search_parameters,
     },
     services::{access_projection::access_lists::ALL, reports::names_of},
-    storage::{keys, projections::Kind},
+    storage::{keys, projections::ProjectionKind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -55,9 +55,9 @@ pub async fn one(
     TenantCall { scope, .. }: &TenantCall<'_>,
     id: Id,
 ) -> Result<Json<Finding>, Problem> {
-    let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no finding with this id");
     let id = Some(id.as_str()).filter(|id| id.len() <= 256).ok_or_else(missing)?;
-    let finding = scope.projection(Kind::Finding, id).await?.ok_or_else(missing)?;
+    let finding = scope.projection(ProjectionKind::Finding, id).await?.ok_or_else(missing)?;
     Ok(Json(finding.read()?))
 }
 
@@ -69,7 +69,7 @@ pub struct FindingsQuery {
     /// Only findings raised before this time. A date is its first moment.
     pub until: Option<String>,
     pub tz: Option<ZoneName>,
-    pub state: Option<State>,
+    pub state: Option<FindingState>,
     /// The name of a checkpoint, as `GET /v1/checkpoints` lists them.
     #[schemars(extend("enum" = RULES.iter().map(|rule| rule.name).collect::<Vec<_>>()))]
     pub rule: Option<String>,
@@ -106,7 +106,7 @@ pub async fn list(
         true => Ok(()),
         false => {
             let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
-            Err(format!("there is no rule {text:?}; there are {}", names.join(", ")))
+            Err(format!("there is no rule {text:?}; the rules are {}", names.join(", ")))
         }
     })?;
     let limit = limit(&parameters)?;
@@ -153,12 +153,12 @@ pub async fn list(
         let (mut page, mut bytes) = (Vec::new(), 0);
         let goes_on = 'pages: loop {
             let (places, next) = scope
-                .listed(Kind::Finding, list, bounds, Order::Descending, after.as_deref())
+                .listed(ProjectionKind::Finding, list, bounds, Order::Descending, after.as_deref())
                 .await?;
             for chunk in places.chunks(AT_A_TIME) {
                 let ids: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
                 let mut found: std::collections::HashMap<_, _> = scope
-                    .projections(Kind::Finding, &ids)
+                    .projections(ProjectionKind::Finding, &ids)
                     .await?
                     .into_iter()
                     .map(|it| (it.key.clone(), it))

@@ -142,7 +142,7 @@ pub async fn one(
     let described = by_name().find(|it| it.name == name).ok_or_else(|| {
         let names: Vec<_> = by_name().map(|it| it.name).collect();
         Problem::not_found(format!(
-            "there is no report {name:?}; there are {} and requests/<id>",
+            "there is no report {name:?}; the reports are {} and requests/<id>",
             names.join(", ")
         ))
     })?;
@@ -157,7 +157,7 @@ pub async fn request(
     call: &TenantCall<'_>,
     (id, query): (Id, input::Query<PagedQuery>),
 ) -> Result<Page<ReportAnswer>, Problem> {
-    let missing = || Problem::not_found("there is no request with this id in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no request with this id");
     let id = Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
     let mut parameters = query.into_parameters();
     parameters.set("id", id);
@@ -220,7 +220,7 @@ async fn page(
         && page.is_empty()
         && is_end
     {
-        return Err(Problem::not_found("there is no request with this id in the tenant's trail"));
+        return Err(Problem::not_found("the tenant has no request with this id"));
     }
     let next = last.filter(|_| !is_end).map(|place| binding.cursor(&place));
     let summary = match described.report {
@@ -236,7 +236,7 @@ async fn page(
         (Some(first), _) | (None, Some(first)) => known_since.is_none_or(|known| first < known),
         (None, None) => false,
     };
-    let unknown = reaches_back.then_some("what was before the first imported record is not known");
+    let unknown = reaches_back.then_some("changes before the first imported record are not known");
     let notes: Vec<_> = described.note.into_iter().chain(unknown).collect();
     let body = ReportAnswer {
         report: described.report,

@@ -22,7 +22,7 @@ use shared::{
 use crate::routes::TenantCall;
 
 fn missing() -> Problem {
-    Problem::not_found("no review with this id is in the tenant's trail")
+    Problem::not_found("the tenant has no review with this id")
 }
 
 async fn named(scope: &TenantScope<'_>, id: &Id) -> Result<Review, Problem> {

@@ -186,8 +186,8 @@ pub const TENANT_ROUTES: &[TenantRoute] = routes! {
     /// One saved search.
     get_saved: GET "/v1/saved/{id}" (READ)
         configured::one::<Saved> as fn(Id) -> Versioned<Configured<Saved>>;
-    /// Lists the runs of a saved search, newest first. A run was planned by the schedule or asked
-    /// for by a caller. It has an error if no export could be requested.
+    /// Lists the runs of a saved search, newest first. A run was started by the schedule
+    /// or by a caller. It has an error if no export could be requested.
     list_saved_runs: GET "/v1/saved/{id}/runs" (READ)
         runs::list as fn((Id, Query<PageQuery>)) -> List<RunAnswer>;
 };

@@ -31,7 +31,7 @@ use shared::{
         TenantScope,
         keys::{self, Lane, Part},
         list_events::{Index, Pace},
-        projections::Kind,
+        projections::ProjectionKind,
     },
 };
 use tokio::time::Instant as Deadline;
@@ -48,7 +48,7 @@ pub async fn one(
     TenantCall { scope, .. }: &TenantCall<'_>,
     id: Id,
 ) -> Result<Json<Session>, Problem> {
-    let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no session with this id");
     let id = Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
     session(scope, id).await?.map(Json).ok_or_else(missing)
 }
@@ -148,23 +148,24 @@ async fn session(scope: &TenantScope<'_>, id: &str) -> Result<Option<Session>, P
         after: None,
     };
     let mut events = scope.list(index, always, Pace::Items(100), &[Lane::Shown]);
-    let mut told = Vec::new();
+    let mut of_session = Vec::new();
     while let Some(recorded) = events.next().await? {
         // The index ignores case; session ids are case-sensitive.
         if recorded.event.session.as_ref().is_some_and(|session| session.id == id) {
-            told.push(recorded);
+            of_session.push(recorded);
         }
     }
-    if told.is_empty() {
+    if of_session.is_empty() {
         return Ok(None);
     }
-    let mut story = Story::of(id, told);
+    let mut story = Story::of(id, of_session);
     story.state = story.state_at(scope.now);
     let window = match &story.opened {
         Some(id) => windows::window(scope, id).await?.map(|it| it.window.answered(scope.now)),
         None => None,
     };
-    let access = scope.projection(Kind::Access, &Key::Session(id.to_owned()).to_string()).await?;
+    let access =
+        scope.projection(ProjectionKind::Access, &Key::Session(id.to_owned()).to_string()).await?;
     let access: Option<Access> = access.map(|access| access.read()).transpose()?;
     let findings = access.iter().flat_map(Access::open_findings).map(str::to_owned).collect();
     Ok(Some(Session { story, window, findings }))

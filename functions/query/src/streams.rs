@@ -39,7 +39,7 @@ pub async fn one(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     id: Id,
 ) -> Result<Versioned<StreamAnswer>, Problem> {
-    let missing = || Problem::not_found("no stream with this id is configured in the tenant");
+    let missing = || Problem::not_found("the tenant has no stream with this id");
     let stored = streams::stream(scope, id.or(missing)?).await?.ok_or_else(missing)?;
     let stream = streams::answered_stream(scope, &stored).await?.ok_or_else(missing)?;
     Ok(Versioned { body: shown(reader.caller, stream), version: stored.content.generation })

@@ -35,7 +35,7 @@ pub async fn one(
     TenantCall { scope, .. }: &TenantCall<'_>,
     id: Id,
 ) -> Result<Json<WindowAnswer>, Problem> {
-    let missing = || Problem::not_found("no window with this id is in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no window with this id");
     let window = windows::window(scope, id.or(missing)?).await?.ok_or_else(missing)?.window;
     Ok(Json(window.answered(scope.now)))
 }
@@ -146,7 +146,7 @@ pub async fn order(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     (id, parameters): (Id, Query<PageQuery>),
 ) -> Result<Page<OrderPage>, Problem> {
-    let missing = || Problem::not_found("no order with this id is in the tenant's trail");
+    let missing = || Problem::not_found("the tenant has no order with this id");
     let id = id.or(missing)?;
     let stored = window_orders::order(scope, id).await?.ok_or_else(missing)?;
     let read = |after: Option<String>| async move {

@@ -112,15 +112,16 @@ impl AlertChannels {
         let request = http::Request::post(address)
             .header("content-type", "application/json")
             .body(body.to_string());
-        let request = request
-            .map_err(|_| refusal("the secret does not hold the address of a webhook".to_owned()))?;
+        let request = request.map_err(|_| {
+            refusal("the secret does not contain the address of a webhook".to_owned())
+        })?;
         let hidden = Hidden::of(request.uri());
         let answer = self.outbound.send(request, WEBHOOK).await.map_err(|error| match error {
             NoAnswer::Forbidden(detail) => {
-                refusal(format!("the webhook's address is refused: {}", hidden.from(&detail)))
+                refusal(format!("the webhook's address is not allowed: {}", hidden.from(&detail)))
             }
             NoAnswer::Broken(detail) => {
-                passing(format!("the webhook gave no answer: {}", hidden.from(&detail)))
+                passing(format!("the webhook did not respond: {}", hidden.from(&detail)))
             }
         })?;
         let status = answer.status;
@@ -129,12 +130,12 @@ impl AlertChannels {
             200..=299 => Ok(()),
             408 | 429 | 500..=599 => Err(Refusal {
                 retry_after: answer.retry_after(),
-                ..passing(format!("the webhook answered {status}{}", hidden.from(&said)))
+                ..passing(format!("the webhook responded with {status}{}", hidden.from(&said)))
             }),
             300..=399 => Err(refusal(format!(
-                "the webhook answered {status}, and redirects are not followed"
+                "the webhook responded with {status}, and redirects are not followed"
             ))),
-            _ => Err(refusal(format!("the webhook answered {status}{}", hidden.from(&said)))),
+            _ => Err(refusal(format!("the webhook responded with {status}{}", hidden.from(&said)))),
         }
     }
 }
@@ -195,7 +196,7 @@ mod tests {
         let hidden =
             Hidden::of(&"https://hooks.slack.com:8443/services/T0/B0/x?sig=y".parse().unwrap());
         for text in [
-            "hooks.slack.com did not answer within 10s",
+            "hooks.slack.com did not respond within 10s",
             "cannot POST /services/T0/B0/x?sig=y",
             "https://hooks.slack.com:8443/services/T0/B0/x?sig=y",
             "hooks.slack.com:8443: connection refused",

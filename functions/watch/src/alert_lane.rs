@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use shared::{
     domain::{
         alerts::alert::Alert,
-        configuration::alert_channel::{Channel, Kind},
+        configuration::alert_channel::{AlertChannelKind, Channel},
     },
     platform::random,
     services::alert_outbox::{self, GATHER, Lane, LaneAlerts, LaneContent, StoredAlert},
@@ -70,19 +70,19 @@ pub(crate) async fn send_from(
                 lost.len(),
                 lane.id
             );
-            let why = "the channel was taken from the settings before this was sent";
+            let why = "the channel was removed from the settings before the alert was sent";
             for stored in lost {
                 let scope = scope.at(clock.now(), deadline());
                 alert_outbox::advance_alert(&scope, stored, stored.progress.given_up(why)).await?;
             }
             continue;
         };
-        let kind = Kind::from(&channel.way);
-        let is_told = |it: &&StoredAlert| {
+        let kind = AlertChannelKind::from(&channel.way);
+        let is_sendable = |it: &&StoredAlert| {
             it.alert.id == first.alert.id || first.alert.goes_with(&it.alert, kind)
         };
-        let told: Vec<&StoredAlert> = waiting.iter().filter(is_told).collect();
-        let alerts: Vec<&Alert> = told.iter().map(|stored| &stored.alert).collect();
+        let sendable: Vec<&StoredAlert> = waiting.iter().filter(is_sendable).collect();
+        let alerts: Vec<&Alert> = sendable.iter().map(|stored| &stored.alert).collect();
         let Some(message) = Alert::grouped(&lane.tenant, &alerts) else { break };
         match alert_outbox::take_lane(database, &lane, run, deadline(), hold).await? {
             Some(held) => lane = held,
@@ -95,20 +95,21 @@ pub(crate) async fn send_from(
             Ok(()) => stored.progress.sent(kind, now),
             Err(refusal) => stored.progress.refused(&stored.alert, refusal, now),
         };
-        let writes =
-            told.iter().map(|stored| alert_outbox::advance_alert(&scope, stored, became(stored)));
+        let writes = sendable
+            .iter()
+            .map(|stored| alert_outbox::advance_alert(&scope, stored, became(stored)));
         stream::iter(writes).buffer_unordered(WRITES).try_collect::<Vec<_>>().await?;
         match &sent {
             Ok(()) => {
-                summary.sent += told.len();
+                summary.sent += sendable.len();
                 if first.alert.as_it_was.is_none() {
                     failures = 0;
                 }
             }
             Err(refusal) => {
-                summary.refused += told.len();
+                summary.refused += sendable.len();
                 let (error, id, channel) = (&refusal.error, &first.alert.id, &lane.id);
-                let more = match told.len() {
+                let more = match sendable.len() {
                     1 => String::new(),
                     all => format!(" (and {} in the same message)", all - 1),
                 };

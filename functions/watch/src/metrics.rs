@@ -10,14 +10,14 @@ use std::{
 use serde_json::{Value, json};
 use shared::domain::configuration::application::Place;
 
-use crate::records::Outcome;
+use crate::records::BatchOutcome;
 
 /// The namespace of the template's alarms.
 const NAMESPACE: &str = "JitAudit";
 
 /// Writes the number of events that were recorded too late for the feed, and of events that were
 /// deferred. Most batches have neither and write nothing.
-pub fn emit(place: Place, outcome: &Outcome) {
+pub fn emit(place: Place, outcome: &BatchOutcome) {
     if outcome.late > 0 || outcome.put_off > 0 {
         say(place, &[("LateEvents", outcome.late), ("PutOff", outcome.put_off)]);
     }

@@ -45,8 +45,10 @@ pub async fn run(
     own_name: &str,
     end: Deadline,
 ) -> Result<Value, lambda_runtime::Error> {
-    let tenant =
-        asked["tenant"].as_str().and_then(Tenant::new).ok_or("the event names no tenant")?;
+    let tenant = asked["tenant"]
+        .as_str()
+        .and_then(Tenant::new)
+        .ok_or("the invocation event has no tenant")?;
     let after = asked.get("after").and_then(Value::as_str).map(str::parse::<Position>);
     let after = after.transpose().map_err(|()| "the event's place is none of this service")?;
     let mut is_judging = asked["judging"].as_bool().unwrap_or(false);

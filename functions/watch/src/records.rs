@@ -39,7 +39,7 @@ const AT_ONCE: usize = 8;
 
 /// What a batch leaves to later runs.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Outcome {
+pub struct BatchOutcome {
     pub queued: usize,
     /// Events that exceeded their tenant's share of the time and were deferred.
     pub put_off: usize,
@@ -56,7 +56,7 @@ pub async fn take(
     function: &Watch,
     records: &[Value],
     end: Deadline,
-) -> Result<Outcome, Unavailable> {
+) -> Result<BatchOutcome, Unavailable> {
     let mut events: HashMap<Tenant, Vec<Recorded>> = HashMap::new();
     for record in records.iter().filter(|record| record["eventName"] == "INSERT") {
         match event_item::of_image(&record["dynamodb"]["NewImage"]) {
@@ -77,9 +77,9 @@ pub async fn take(
         events.into_iter().map(|(tenant, events)| take_from(function, tenant, events, deadline));
     // Finish all tenants before the failure of one causes the batch to be delivered again.
     let outcomes: Vec<_> = stream::iter(taking).buffer_unordered(AT_ONCE).collect().await;
-    let mut all = Outcome::default();
+    let mut all = BatchOutcome::default();
     for outcome in outcomes {
-        let Outcome { queued, put_off, late } = outcome?;
+        let BatchOutcome { queued, put_off, late } = outcome?;
         all.queued += queued;
         all.put_off += put_off;
         all.late += late;
@@ -117,25 +117,25 @@ async fn take_from(
     tenant: Tenant,
     events: Vec<Recorded>,
     deadline: Deadline,
-) -> Result<Outcome, Unavailable> {
+) -> Result<BatchOutcome, Unavailable> {
     let now = function.database.clock().now();
     let scope = match function.database.scope(&tenant, now, deadline).await {
         Ok(scope) => scope,
         Err(ReadError::Unavailable(error)) => return Err(error),
         Err(error) => {
             function.put_aside(&Value::from(tenant.as_str()), &error).await?;
-            return Ok(Outcome::default());
+            return Ok(BatchOutcome::default());
         }
     };
-    let is_told = |it: &&Recorded| {
+    let is_for_alerts = |it: &&Recorded| {
         matches!(
             it.event.action,
             Action::Finding(FindingAction::Raised | FindingAction::Updated)
                 | Action::Export(ExportAction::Ready | ExportAction::Failed)
         )
     };
-    let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
-    let mut outcome = Outcome::default();
+    let for_alerts: Vec<Recorded> = events.iter().filter(is_for_alerts).cloned().collect();
+    let mut outcome = BatchOutcome::default();
     scope.mark_days_of(&events).await?;
     match scope.record_shorter_retention(&recorder()).await {
         Ok(()) => {}
@@ -164,7 +164,7 @@ async fn take_from(
             }
         }
     }
-    for event in told {
+    for event in for_alerts {
         let alerts = match event.event.action {
             Action::Finding(_) => alert_outbox::queue_alerts(&scope, &event).await,
             _ => alert_outbox::queue_report_alerts(&scope, &event).await,

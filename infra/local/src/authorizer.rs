@@ -59,7 +59,7 @@ impl Authorizer {
             .map_err(|_| Refusal::Invalid("the token cannot be decoded"))?;
         // The algorithm is fixed, because one taken from the token would let its sender choose the verification.
         if header.alg != Algorithm::RS256 {
-            return Err(Refusal::Invalid("signing method is invalid: it has to be RS256"));
+            return Err(Refusal::Invalid("the signing method is invalid: it must be RS256"));
         }
         // RFC 7515, 4.1.11: unknown critical header fields must be refused, and none are supported here.
         if header.crit.is_some() {
@@ -116,13 +116,13 @@ fn check_claims(claims: &Claims, expected: &Jwt, now: f64) -> Result<(), &'stati
     match claims.get("exp").map(Value::as_f64) {
         Some(Some(exp)) if exp > now => {}
         Some(Some(_)) => return Err("the token has expired"),
-        Some(None) | None => return Err("the token has no exp, or one that is no number"),
+        Some(None) | None => return Err("the token has no exp claim, or its exp is not a number"),
     }
     for name in ["nbf", "iat"] {
         match claims.get(name).map(Value::as_f64) {
             None => {}
             Some(Some(time)) if time <= now => {}
-            Some(_) => return Err("the token's nbf or iat lies in the future, or is no number"),
+            Some(_) => return Err("the token's nbf or iat is in the future or is not a number"),
         }
     }
     Ok(())

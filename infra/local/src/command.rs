@@ -100,7 +100,7 @@ impl Arguments {
         let path = self.template.clone().unwrap_or_else(default_template);
         let text = fs::read_to_string(&path).map_err(|error| {
             let problem = format!(
-                "the template {}: {error}. Name another with --template FILE",
+                "the template {} cannot be read: {error}. Choose another template with --template FILE",
                 path.display()
             );
             io::Error::new(error.kind(), problem)
@@ -130,7 +130,7 @@ fn default_template() -> PathBuf {
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("has to be NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 

@@ -23,13 +23,13 @@ pub const TENANT: &str = "acme";
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// No token could be minted.
-    #[error("no token for the demonstration: {0}")]
+    #[error("the token for the demonstration could not be created: {0}")]
     Token(#[from] TokenError),
     /// The API cannot be reached.
-    #[error("the demonstration could not be posted: {0}")]
+    #[error("the events of the demonstration could not be sent: {0}")]
     Http(Box<dyn std::error::Error + Send + Sync>),
     /// The API refused posted data.
-    #[error("the demonstration was not stored: {0}")]
+    #[error("the events of the demonstration were not stored: {0}")]
     NotStored(String),
 }
 
@@ -83,7 +83,7 @@ async fn followed(stack: &Running, token: &str) -> Result<(), DemoError> {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    Err(DemoError::NotStored("the events came to no accesses".into()))
+    Err(DemoError::NotStored("the events gave no access records".into()))
 }
 
 /// The text of a successful response.

@@ -235,7 +235,7 @@ fn differences(wanted: &Value, existing: &Value) -> Vec<String> {
         if wanted != existing {
             let show = |value: Option<&Value>| value.map_or("none".to_owned(), Value::to_string);
             found.push(format!(
-                "{what} is {} in the data directory and {} in the template",
+                "{what} is {} in the data directory but {} in the template",
                 show(existing),
                 show(wanted)
             ));

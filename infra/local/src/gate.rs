@@ -47,7 +47,9 @@ impl Gate {
             Limited::new(body, largest).collect().await.map_err(|_| Closed::TooLarge)?.to_bytes();
         match self.is_signed(&head, &body) {
             Some(true) => Ok((head, body)),
-            Some(false) | None => Err(Closed::Refused("not signed with this run's key")),
+            Some(false) | None => {
+                Err(Closed::Refused("the request is not signed with the key of this run"))
+            }
         }
     }
 
@@ -106,10 +108,10 @@ impl Gate {
 /// rebinding, by which a web page resolves its own name to this machine.
 pub(crate) fn is_from_here(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     if !http_server::names_loopback(uri, headers) {
-        return Err("the host is not this machine");
+        return Err("the Host header does not name this machine");
     }
     if headers.contains_key(header::ORIGIN) {
-        return Err("not open to web pages");
+        return Err("web pages are not allowed to call this address");
     }
     Ok(())
 }

@@ -200,7 +200,7 @@ impl Gateway {
         if origin.is_some_and(|origin| !own.iter().any(|own| origin == own.as_str())) {
             return Ok(issuer::refuse(
                 "invalid_request",
-                "tokens are not given to pages of another origin",
+                "pages of another origin cannot get a token",
             ));
         }
         let mut answer = issuer.answer(request, path, body);

@@ -79,7 +79,7 @@ impl Lambda {
             let variables = planned.variables.clone().into_iter().collect();
             let handler = functions.make(&planned.binary, &variables, aws).ok_or_else(|| {
                 planned.at.error(format!(
-                    "there is no function {:?}; there are {}. Add it in infra/local/src/functions.rs and to its Cargo.toml",
+                    "there is no function {:?}; the functions are {}. Add it in infra/local/src/functions.rs and to its Cargo.toml",
                     planned.binary,
                     functions.names()
                 ))
@@ -204,7 +204,10 @@ impl Lambda {
                     return;
                 }
             }
-            tracing::error!("{}: an asynchronous invocation was given up", function.name);
+            tracing::error!(
+                "{}: an asynchronous invocation was abandoned after all retries",
+                function.name
+            );
         });
     }
 }

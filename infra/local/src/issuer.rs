@@ -135,7 +135,7 @@ impl Issuer {
                     .collect::<Result<Vec<_>, _>>()?;
                 set("tenant", tenants.into());
             }
-            _ => return Err("give either tenant, a text, or tenants, a list".into()),
+            _ => return Err("send either tenant (a string) or tenants (a list)".into()),
         }
         let sub = [&request.sub, &request.email, &request.client_id].into_iter().flatten().next();
         set("sub", sub.map_or("development", String::as_str).into());
@@ -146,7 +146,7 @@ impl Issuer {
             ("scope", &request.scope),
         ] {
             match text.as_deref() {
-                Some("") => return Err(format!("{name} is empty; leave it out")),
+                Some("") => return Err(format!("{name} is empty; remove it")),
                 Some(text) => set(name, text.into()),
                 None => {}
             }
@@ -212,7 +212,7 @@ impl Issuer {
 fn lifetime(request: &TokenRequest) -> Result<u64, String> {
     match request.expires_in.unwrap_or(HOUR) {
         seconds @ 1..=LONGEST => Ok(seconds),
-        _ => Err(format!("expires_in has to be 1 to {LONGEST} seconds")),
+        _ => Err(format!("expires_in must be 1 to {LONGEST} seconds")),
     }
 }
 
@@ -220,7 +220,7 @@ fn checked_tenant(tenant: &str) -> Result<&str, String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     match (1..=64).contains(&tenant.len()) && tenant.bytes().all(allowed) {
         true => Ok(tenant),
-        false => Err(format!("tenant {tenant:?}: 1 to 64 of A-Z a-z 0-9 _ - are allowed")),
+        false => Err(format!("tenant {tenant:?} must have 1 to 64 characters of A-Z a-z 0-9 _ -")),
     }
 }
 

@@ -339,7 +339,7 @@ impl Running {
     pub fn token(&self, request: &TokenRequest) -> Result<String, TokenError> {
         match &self.issuer {
             Some(issuer) => issuer.mint(request).map_err(TokenError),
-            None => Err(TokenError("this stack takes its tokens from another issuer".into())),
+            None => Err(TokenError("this stack uses the tokens of another issuer".into())),
         }
     }
 

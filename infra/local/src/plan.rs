@@ -98,7 +98,7 @@ impl Plan {
             }
             match kind.text()? {
                 known::HTTP_API if plan.api.is_some() => {
-                    return Err(resource.error("the runner serves one HTTP API only"));
+                    return Err(resource.error("the local runner supports only one HTTP API"));
                 }
                 known::HTTP_API => plan.api = Some(api::api(&scope, &resource)?),
                 known::TABLE => plan.tables.push(table::table(&scope, &name, &resource)?),

@@ -174,9 +174,9 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
     if message.is_empty() || bytes > LARGEST {
         return Err(invalid("Invalid parameter: Message is empty or too long"));
     }
-    let told =
+    let shown =
         json!({"sns": topic, "subject": subject, "message": message, "attributes": attributes});
-    (printer.0)(&format!("alert {told}"));
+    (printer.0)(&format!("alert {shown}"));
     let id = Uuid::new_v4();
     Ok(format!(
         "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>{id}</MessageId></PublishResult></PublishResponse>"

@@ -160,7 +160,7 @@ impl Reader {
             sequence_number,
         };
         let iterator = self.database.get_shard_iterator(request)?.shard_iterator;
-        iterator.ok_or_else(|| ReadError::Engine("it gives no iterator".into()))
+        iterator.ok_or_else(|| ReadError::Engine("it returned no shard iterator".into()))
     }
 
     /// Reads the next records and the iterator after them.

@@ -96,7 +96,7 @@ impl At {
             }
             Value::Null => Ok(Vec::new()),
             Value::Text(_) | Value::List(_) | Value::Call(..) => {
-                Err(self.error("has to be a mapping"))
+                Err(self.error("must be a mapping"))
             }
         }
     }
@@ -118,7 +118,7 @@ impl At {
                 .map(|(index, node)| self.child(&index.to_string(), node))
                 .collect()),
             Value::Null | Value::Text(_) | Value::Map(_) | Value::Call(..) => {
-                Err(self.error("has to be a list"))
+                Err(self.error("must be a list"))
             }
         }
     }
@@ -127,7 +127,7 @@ impl At {
         match &self.node.value {
             Value::Text(text) => Ok(text),
             Value::Null | Value::List(_) | Value::Map(_) | Value::Call(..) => {
-                Err(self.error("has to be a text"))
+                Err(self.error("must be a string"))
             }
         }
     }
@@ -138,7 +138,7 @@ impl At {
 
     pub(crate) fn parsed<T: FromStr>(&self, what: &str) -> Result<T, TemplateError> {
         let text = self.text()?;
-        text.parse().map_err(|_| self.error(format!("{text:?} has to be {what}")))
+        text.parse().map_err(|_| self.error(format!("{text:?} must be {what}")))
     }
 
     pub(crate) fn boolean(&self) -> Result<bool, TemplateError> {
@@ -147,8 +147,7 @@ impl At {
 }
 
 /// The error for every key and type that the runner neither honours nor ignores.
-pub(crate) const UNKNOWN: &str = "the local runner does not support this. Remove it, or add support: if it has a meaning on \
-     one machine, honour it in infra/local/src/plan, else add it to the lists in infra/local/src/known.rs";
+pub(crate) const UNKNOWN: &str = "the local runner does not support this. Remove it, or add support: if it has an effect on one machine, implement it in infra/local/src/plan; otherwise add it to the lists in infra/local/src/known.rs";
 
 /// Builds the tree of values from the parser's events.
 struct Reader<'t> {
@@ -156,10 +155,7 @@ struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
 }
 
-#[allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "what is not named here has no place in a template"
-)]
+#[allow(clippy::wildcard_enum_match_arm, reason = "this name is not allowed in a template")]
 impl<'t> Reader<'t> {
     fn error(&self, line: usize, problem: impl Into<String>) -> TemplateError {
         let (file, path) = (self.file.to_owned(), "YAML".to_owned());
@@ -197,7 +193,7 @@ impl<'t> Reader<'t> {
             Event::SequenceStart(_, tag) => (tag, self.list()?),
             Event::MappingStart(_, tag) => (tag, self.map()?),
             other => {
-                return Err(self.error(line, format!("{other:?} has no meaning in a template")));
+                return Err(self.error(line, format!("{other:?} is not supported in a template")));
             }
         };
         Ok(match tag {
@@ -212,7 +208,7 @@ impl<'t> Reader<'t> {
             "!" => Ok(Value::Call(tag.suffix.clone(), Box::new(argument))),
             _ => Err(self.error(
                 argument.line,
-                format!("tag {tag}: only CloudFormation's functions are known"),
+                format!("tag {tag}: only the functions of CloudFormation are supported"),
             )),
         }
     }
@@ -238,7 +234,7 @@ impl<'t> Reader<'t> {
                 other => return Err(self.error(line, format!("{other:?} cannot be a key"))),
             };
             if entries.iter().any(|(known, _)| *known == key) {
-                return Err(self.error(line, format!("{key} stands twice in one mapping")));
+                return Err(self.error(line, format!("{key} is given twice in one mapping")));
             }
             let (event, span) = self.next()?;
             let mut node = self.node(event, span)?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     access::{
-        access_record::{Access, AccessStatus, Kind, Reviewed, UnderPolicy},
+        access_record::{Access, AccessKind, AccessStatus, Reviewed, UnderPolicy},
         decision::Decision,
         evidence::{EndCause, Verified},
         log_on::Explained,
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AccessAnswer {
     pub id: String,
-    pub kind: Kind,
+    pub kind: AccessKind,
     pub state: AccessStatus,
     /// The source's id of the session.
     #[serde(skip_serializing_if = "Option::is_none")]

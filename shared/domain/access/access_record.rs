@@ -26,8 +26,7 @@ use crate::{
 /// The kind of an access record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(rename = "AccessKind")]
-pub enum Kind {
+pub enum AccessKind {
     /// A session with roles.
     Session,
     /// An assignment of an access package.
@@ -112,7 +111,7 @@ impl Rounds {
 pub struct Access {
     /// Its key as text.
     pub id: String,
-    pub kind: Kind,
+    pub kind: AccessKind,
     pub standing: AccessStatus,
     /// The source's id of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,7 +222,7 @@ impl Access {
     /// The explanation of a log-on in words. None for other kinds of access.
     pub fn request_in_words(&self) -> Option<String> {
         let words = match &self.explained {
-            _ if self.kind != Kind::Computer => return None,
+            _ if self.kind != AccessKind::Computer => return None,
             None => "no request known".to_owned(),
             Some(Explained::OfflineCode(event)) => format!("offline code {event}"),
             Some(Explained::Access(key)) => match key.parse() {
@@ -261,8 +260,8 @@ impl Access {
     pub fn is_held(&self, at: Instant) -> bool {
         let Some(begun) = self.granted_at else { return false };
         let begun = match self.kind {
-            Kind::Computer => begun,
-            Kind::Session | Kind::Package | Kind::Account => {
+            AccessKind::Computer => begun,
+            AccessKind::Session | AccessKind::Package | AccessKind::Account => {
                 self.starts_at.map_or(begun, |starts| starts.max(begun)).minus(TOLERANCE)
             }
         };

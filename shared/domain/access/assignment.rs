@@ -4,7 +4,7 @@ use serde::Deserialize as _;
 
 use crate::{
     access::{
-        access_record::{Access, AccessStatus, Kind},
+        access_record::{Access, AccessKind, AccessStatus},
         evidence::{EndCause, Proof},
         timeline::of_it,
     },
@@ -21,7 +21,7 @@ impl Access {
     /// Applies an event about the assignment that names another request or the assignment's own id.
     pub(super) fn take_assignment(&mut self, recorded: &Recorded, has_begun: bool) -> bool {
         let event = &recorded.event;
-        let is_named = self.assignment.is_some() && told_assignment(event) == self.assignment;
+        let is_named = self.assignment.is_some() && stated_assignment(event) == self.assignment;
         let is_same_holder = match (&self.subject, &event.subject) {
             (Some(own), Some(other)) => is_same_person(own, other),
             _ => false,
@@ -30,7 +30,7 @@ impl Access {
             (Some(own), Some(other)) => is_same_thing(own, &other),
             _ => false,
         };
-        if self.kind != Kind::Package
+        if self.kind != AccessKind::Package
             || !has_begun
             || !(is_named || (is_same_holder && is_same_package))
         {
@@ -75,7 +75,7 @@ pub(super) fn planned_end(event: &Event) -> Option<Instant> {
 }
 
 /// The id of the assignment in an event of entitlement management, if it has one.
-pub(super) fn told_assignment(event: &Event) -> Option<String> {
+pub(super) fn stated_assignment(event: &Event) -> Option<String> {
     let Action::Entitlement(_) = event.action else { return None };
     event.details.as_ref()?.get("assignment_id")?.as_str().map(str::to_owned)
 }
@@ -87,10 +87,10 @@ pub const END_CAUSE: &str = "end_cause";
 /// `details.end_cause`. Sources without it, and older stored events, state it in the words of their
 /// reason.
 pub(super) fn cause_of(event: &Event, planned: Option<Instant>) -> EndCause {
-    told_cause(event).unwrap_or_else(|| cause_from_reason(event, planned))
+    stated_cause(event).unwrap_or_else(|| cause_from_reason(event, planned))
 }
 
-fn told_cause(event: &Event) -> Option<EndCause> {
+fn stated_cause(event: &Event) -> Option<EndCause> {
     let cause = EndCause::deserialize(event.details.as_ref()?.get(END_CAUSE)?).ok()?;
     matches!(cause, EndCause::Expired | EndCause::Canceled | EndCause::Removed).then_some(cause)
 }

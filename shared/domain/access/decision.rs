@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::access_record::{Access, Kind},
+    access::access_record::{Access, AccessKind},
     time::timestamp::Instant,
     trail::event::{Actor, EventId, Policy, Recorded, Scope},
 };
@@ -59,7 +59,7 @@ impl Access {
             policy: event.policy.clone(),
             event: event.id.clone(),
         });
-        if self.kind != Kind::Session && verdict == Verdict::Approved {
+        if self.kind != AccessKind::Session && verdict == Verdict::Approved {
             self.approved_at.get_or_insert(event.occurred_at);
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{
         access_key::Key,
-        access_record::{Access, AccessStatus, Kind},
+        access_record::{Access, AccessKind, AccessStatus},
         evidence::EndCause,
         kept_events::LeftOut,
     },
@@ -41,7 +41,7 @@ impl Access {
         let event = &recorded.event;
         let key = Key::LogOn(event.id.clone());
         let mut access =
-            Self::empty(&key, Kind::Computer, LeftOut::default(), recorded.recorded_at);
+            Self::empty(&key, AccessKind::Computer, LeftOut::default(), recorded.recorded_at);
         let at = event.occurred_at;
         access.standing = AccessStatus::Active;
         access.session = event.session.as_ref().map(|session| session.id.clone());

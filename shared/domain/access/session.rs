@@ -11,7 +11,7 @@ use crate::{
     access::event_order::order_of,
     time::timestamp::Instant,
     trail::{
-        actions::{SessionAction, State},
+        actions::{RequestState, SessionAction},
         event::{EventId, Party, Recorded, Scope, USERNAME_TBD},
     },
 };
@@ -23,7 +23,7 @@ pub struct Story {
     /// The source's id.
     pub id: String,
     /// The state. Null if no event implies one.
-    pub state: Option<State>,
+    pub state: Option<RequestState>,
     /// The name of the person who requested it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
@@ -49,7 +49,7 @@ pub struct Story {
     #[serde(skip)]
     pub opened: Option<String>,
     /// All its events, in the order in which they occurred.
-    pub timeline: Vec<Step>,
+    pub timeline: Vec<SessionStep>,
 }
 
 /// A role of a session.
@@ -59,7 +59,7 @@ pub struct Role {
     /// The name of the role.
     pub role: String,
     /// `CREATED`, `APPROVED` or `DENIED`.
-    pub state: State,
+    pub state: RequestState,
     pub decisions: Vec<Decision>,
 }
 
@@ -68,7 +68,7 @@ pub struct Role {
 #[schemars(rename = "RoleDecision")]
 pub struct Decision {
     /// `APPROVED` or `DENIED`.
-    pub state: State,
+    pub state: RequestState,
     /// The approver's name, as in sentences.
     pub by: String,
     pub at: Instant,
@@ -81,8 +81,7 @@ pub struct Decision {
 
 /// An event of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[schemars(rename = "SessionStep")]
-pub struct Step {
+pub struct SessionStep {
     /// The id of the event.
     pub event: EventId,
     pub occurred_at: Instant,
@@ -120,7 +119,7 @@ impl Story {
         }
         for recorded in &events {
             let fits = story.take_step(recorded);
-            story.timeline.push(Step {
+            story.timeline.push(SessionStep {
                 event: recorded.event.id.clone(),
                 occurred_at: recorded.event.occurred_at,
                 recorded_at: recorded.recorded_at,
@@ -134,9 +133,11 @@ impl Story {
 
     /// The state at `now`. A session without a decision at its planned end has timed out, even
     /// without an event.
-    pub fn state_at(&self, now: Instant) -> Option<State> {
+    pub fn state_at(&self, now: Instant) -> Option<RequestState> {
         match (self.state, self.ends_at) {
-            (Some(State::Created), Some(ends)) if ends <= now => Some(State::TimedOut),
+            (Some(RequestState::Created), Some(ends)) if ends <= now => {
+                Some(RequestState::TimedOut)
+            }
             (state, _) => state,
         }
     }
@@ -166,7 +167,7 @@ impl Story {
             if !self.roles.iter().any(|known| known.role == *role) {
                 self.roles.push(Role {
                     role: role.clone(),
-                    state: State::Created,
+                    state: RequestState::Created,
                     decisions: Vec::new(),
                 });
             }
@@ -175,6 +176,9 @@ impl Story {
 
     /// Applies one event; false if it is not allowed after the earlier ones.
     fn take_step(&mut self, recorded: &Recorded) -> bool {
+        use RequestState::{
+            Approved, Canceled, Created, Denied, Expired, Granted, Terminated, TimedOut,
+        };
         let (Some(session), Some(step)) = (&recorded.event.session, recorded.state()) else {
             return true;
         };
@@ -183,54 +187,50 @@ impl Story {
             return true;
         }
         match (session.scope, step) {
-            (Scope::Role, State::Approved | State::Denied) => {
-                self.decide(recorded, &session.roles, step)
-            }
+            (Scope::Role, Approved | Denied) => self.decide(recorded, &session.roles, step),
             (Scope::Role, _) => true,
-            (Scope::Session, State::Created) => self.enter(step, |state| state.is_none()),
-            (Scope::Session, State::Approved) => {
-                let every_role = self.roles.iter().all(|role| role.state == State::Approved);
+            (Scope::Session, Created) => self.enter(step, |state| state.is_none()),
+            (Scope::Session, Approved) => {
+                let every_role = self.roles.iter().all(|role| role.state == Approved);
                 // If no approval is needed, the system's own approval applies to every role.
                 let automatic = self.approvals_needed == 0;
-                if automatic && self.state == Some(State::Created) {
+                if automatic && self.state == Some(Created) {
                     self.decide(recorded, &self.role_names(), step);
                 }
                 let complete = every_role || automatic;
                 complete
-                    && (self.state == Some(State::Approved)
-                        || self.enter(step, |state| matches!(state, None | Some(State::Created))))
+                    && (self.state == Some(Approved)
+                        || self.enter(step, |state| matches!(state, None | Some(Created))))
             }
             // The denial of a role has denied the session already; the session's own event repeats
             // it.
-            (Scope::Session, State::Denied) => {
-                self.state == Some(State::Denied)
-                    || self.enter(step, |state| {
-                        matches!(state, None | Some(State::Created | State::Approved))
-                    })
+            (Scope::Session, Denied) => {
+                self.state == Some(Denied)
+                    || self.enter(step, |state| matches!(state, None | Some(Created | Approved)))
             }
-            (Scope::Session, State::Granted) => {
-                self.enter(step, |state| state == Some(State::Approved))
-            }
+            (Scope::Session, Granted) => self.enter(step, |state| state == Some(Approved)),
             // Nobody decided before its planned end. Sources use either word for this.
-            (Scope::Session, State::TimedOut) => self.enter(step, |state| {
-                matches!(state, None | Some(State::Created | State::TimedOut))
-            }),
-            (Scope::Session, State::Expired)
-                if matches!(self.state, Some(State::Created | State::TimedOut)) =>
-            {
-                let is_over = self.ends_at.is_some_and(|ends| ends <= recorded.event.occurred_at);
-                is_over && self.enter(State::TimedOut, |_| true)
+            (Scope::Session, TimedOut) => {
+                self.enter(step, |state| matches!(state, None | Some(Created | TimedOut)))
             }
-            (Scope::Session, State::Canceled | State::Terminated) => self.enter(step, |state| {
-                matches!(state, Some(State::Created | State::Approved | State::Granted))
-            }),
-            (Scope::Session, State::Expired) => {
-                self.enter(step, |state| matches!(state, Some(State::Approved | State::Granted)))
+            (Scope::Session, Expired) if matches!(self.state, Some(Created | TimedOut)) => {
+                let is_over = self.ends_at.is_some_and(|ends| ends <= recorded.event.occurred_at);
+                is_over && self.enter(TimedOut, |_| true)
+            }
+            (Scope::Session, Canceled | Terminated) => {
+                self.enter(step, |state| matches!(state, Some(Created | Approved | Granted)))
+            }
+            (Scope::Session, Expired) => {
+                self.enter(step, |state| matches!(state, Some(Approved | Granted)))
             }
         }
     }
 
-    fn enter(&mut self, state: State, may: impl FnOnce(Option<State>) -> bool) -> bool {
+    fn enter(
+        &mut self,
+        state: RequestState,
+        may: impl FnOnce(Option<RequestState>) -> bool,
+    ) -> bool {
         let fits = may(self.state);
         if fits {
             self.state = Some(state);
@@ -243,8 +243,8 @@ impl Story {
     }
 
     /// One denied role denies the session. The session is approved when its last role is.
-    fn decide(&mut self, recorded: &Recorded, names: &[String], step: State) -> bool {
-        let fits = matches!(self.state, None | Some(State::Created));
+    fn decide(&mut self, recorded: &Recorded, names: &[String], step: RequestState) -> bool {
+        let fits = matches!(self.state, None | Some(RequestState::Created));
         let event = &recorded.event;
         for role in self.roles.iter_mut().filter(|role| names.contains(&role.role)) {
             role.decisions.push(Decision {
@@ -254,29 +254,29 @@ impl Story {
                 reason: event.reason.clone(),
                 event: event.id.clone(),
             });
-            if !fits || role.state == State::Denied {
+            if !fits || role.state == RequestState::Denied {
                 continue;
             }
             let approvers: std::collections::BTreeSet<_> = role
                 .decisions
                 .iter()
-                .filter(|decision| decision.state == State::Approved)
+                .filter(|decision| decision.state == RequestState::Approved)
                 .map(|decision| &decision.by)
                 .collect();
-            if step == State::Denied {
-                role.state = State::Denied;
+            if step == RequestState::Denied {
+                role.state = RequestState::Denied;
             } else if approvers.len() >= self.approvals_needed as usize {
-                role.state = State::Approved;
+                role.state = RequestState::Approved;
             }
         }
-        if fits && self.roles.iter().any(|role| role.state == State::Denied) {
-            self.state = Some(State::Denied);
+        if fits && self.roles.iter().any(|role| role.state == RequestState::Denied) {
+            self.state = Some(RequestState::Denied);
         } else if fits
             && self.state.is_some()
             && !self.roles.is_empty()
-            && self.roles.iter().all(|role| role.state == State::Approved)
+            && self.roles.iter().all(|role| role.state == RequestState::Approved)
         {
-            self.state = Some(State::Approved);
+            self.state = Some(RequestState::Approved);
         }
         fits
     }
@@ -353,36 +353,36 @@ mod tests {
             let story = story(&[vec![("created", "Mark", asked(ends_at))], rows.clone()].concat());
             assert_eq!(
                 (story.state, misfits(&story)),
-                (Some(State::TimedOut), Vec::new()),
+                (Some(RequestState::TimedOut), Vec::new()),
                 "{rows:?}"
             );
         }
         // It cannot expire before its end, and cannot time out after a decision.
         let early = story(&[("created", "Mark", asked(later)), ("expired", "System", whole())]);
-        assert_eq!((early.state, misfits(&early).len()), (Some(State::Created), 1));
+        assert_eq!((early.state, misfits(&early).len()), (Some(RequestState::Created), 1));
         let decided = story(&[
             ("created", "Mark", asked(later)),
             ("approved", "john", role("role1")),
             ("approved", "admin", role("role3")),
             ("timed_out", "System", whole()),
         ]);
-        assert_eq!((decided.state, misfits(&decided).len()), (Some(State::Approved), 1));
+        assert_eq!((decided.state, misfits(&decided).len()), (Some(RequestState::Approved), 1));
         // Without an event, the time alone decides.
         let undecided = story(&[("created", "Mark", asked(ends_at))]);
         let at = |text: &str| undecided.state_at(text.parse().unwrap());
         assert_eq!(
             (at("2026-11-22T10:00:29Z"), at(ends_at)),
-            (Some(State::Created), Some(State::TimedOut))
+            (Some(RequestState::Created), Some(RequestState::TimedOut))
         );
         assert_eq!(
             decided.state_at("2026-12-22T10:00:00Z".parse().unwrap()),
-            Some(State::Approved)
+            Some(RequestState::Approved)
         );
     }
 
     #[test]
     fn session_68_step_by_step() {
-        use State::{Approved, Canceled, Created, Granted};
+        use RequestState::{Approved, Canceled, Created, Granted};
         let mut granted = whole();
         granted["username"] = json!("mark_68");
         let rows = [
@@ -431,10 +431,10 @@ mod tests {
             ("denied", "john", denied),
             ("granted", "System", whole()),
         ]);
-        assert_eq!(story.state, Some(State::Denied));
+        assert_eq!(story.state, Some(RequestState::Denied));
         let roles: Vec<_> =
             story.roles.iter().map(|role| (role.role.as_str(), role.state)).collect();
-        assert_eq!(roles, [("role1", State::Denied), ("role3", State::Approved)]);
+        assert_eq!(roles, [("role1", RequestState::Denied), ("role3", RequestState::Approved)]);
         assert_eq!(story.roles[0].decisions[0].reason.as_deref(), Some("not needed"));
         assert_eq!(misfits(&story), ["e-3"], "granted after a denial");
     }
@@ -448,19 +448,23 @@ mod tests {
             ("approved", "john", role("a")),
             ("approved", "john", role("a")),
         ]);
-        assert_eq!(twice.state, Some(State::Created), "one person approving twice is one approval");
+        assert_eq!(
+            twice.state,
+            Some(RequestState::Created),
+            "one person approving twice is one approval"
+        );
         let two = story(&[
             ("created", "Mark", needs(2)),
             ("approved", "john", role("a")),
             ("approved", "ann", role("a")),
         ]);
-        assert_eq!(two.state, Some(State::Approved));
+        assert_eq!(two.state, Some(RequestState::Approved));
         let none = story(&[
             ("created", "Mark", needs(0)),
             ("approved", "System", needs(0)),
             ("granted", "System", needs(0)),
         ]);
-        assert_eq!((none.state, misfits(&none)), (Some(State::Granted), vec![]));
+        assert_eq!((none.state, misfits(&none)), (Some(RequestState::Granted), vec![]));
         assert_eq!(none.roles[0].decisions[0].by, "System");
     }
 
@@ -474,7 +478,7 @@ mod tests {
             ("expired", "System", whole()),
             ("created", "Mark", whole()),
         ]);
-        assert_eq!(story.state, Some(State::Canceled));
+        assert_eq!(story.state, Some(RequestState::Canceled));
         assert_eq!(misfits(&story), ["e-1", "e-2", "e-4", "e-5"]);
         assert_eq!(story.timeline.len(), 6);
     }

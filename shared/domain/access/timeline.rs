@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{
         access_key::Key,
-        access_record::{Access, AccessStatus, Kind},
+        access_record::{Access, AccessKind, AccessStatus},
         decision::{FIRST_DECISIONS, LAST_DECISIONS},
         event_order::order_of,
         evidence::EndCause,
@@ -58,10 +58,13 @@ impl Access {
         let (own, others): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
         // Continued use must not postpone the check for missing events.
-        let told = || own.iter().filter(|recorded| !is_afterthought(&recorded.event));
-        let steps =
-            told().filter(|it| !it.event.is_of_device()).map(|recorded| recorded.recorded_at).max();
-        let recorded_until = steps.or_else(|| told().map(|recorded| recorded.recorded_at).max())?;
+        let reported = || own.iter().filter(|recorded| !is_afterthought(&recorded.event));
+        let steps = reported()
+            .filter(|it| !it.event.is_of_device())
+            .map(|recorded| recorded.recorded_at)
+            .max();
+        let recorded_until =
+            steps.or_else(|| reported().map(|recorded| recorded.recorded_at).max())?;
         let has = |is_it: fn(&Action) -> bool| own.iter().any(|it| is_it(&it.event.action));
         // A removal or extension with a request of its own belongs to an assignment that has
         // another request.
@@ -76,17 +79,17 @@ impl Access {
             return None;
         }
         let kind = match key {
-            _ if has(|action| matches!(action, Action::Entitlement(_))) => Kind::Package,
-            _ if has(|action| matches!(action, Action::Session(_))) => Kind::Session,
-            _ if has(|action| *action == JitAction::EntraAccountRequested) => Kind::Account,
-            Key::Session(_) => Kind::Session,
-            Key::Request(_) | Key::Event(_) => Kind::Account,
-            Key::LogOn(_) => Kind::Computer,
+            _ if has(|action| matches!(action, Action::Entitlement(_))) => AccessKind::Package,
+            _ if has(|action| matches!(action, Action::Session(_))) => AccessKind::Session,
+            _ if has(|action| *action == JitAction::EntraAccountRequested) => AccessKind::Account,
+            Key::Session(_) => AccessKind::Session,
+            Key::Request(_) | Key::Event(_) => AccessKind::Account,
+            Key::LogOn(_) => AccessKind::Computer,
         };
         let mut access = Self::empty(key, kind, left_out, recorded_until);
         own.iter().for_each(|recorded| access.take_facts(recorded));
         own.iter().for_each(|recorded| access.take_step(recorded));
-        if kind == Kind::Session {
+        if kind == AccessKind::Session {
             access.follow_story(key, &own);
         }
         let mut taken: Vec<(Instant, EventId)> =
@@ -106,7 +109,12 @@ impl Access {
     }
 
     /// An access record with no data but the time of recording.
-    pub(super) fn empty(key: &Key, kind: Kind, left_out: LeftOut, recorded_until: Instant) -> Self {
+    pub(super) fn empty(
+        key: &Key,
+        kind: AccessKind,
+        left_out: LeftOut,
+        recorded_until: Instant,
+    ) -> Self {
         Self {
             id: key.to_string(),
             kind,
@@ -156,7 +164,9 @@ impl Access {
     /// Completes a log-on with data of its request and, if no log-off is known, with an end: that
     /// of the request, or after twelve hours.
     pub fn complete(&mut self, request: Option<&Self>, now: Instant) {
-        let Some(at) = self.granted_at.filter(|_| self.kind == Kind::Computer) else { return };
+        let Some(at) = self.granted_at.filter(|_| self.kind == AccessKind::Computer) else {
+            return;
+        };
         if let Some(request) = request {
             self.session = self.session.take().or_else(|| request.session.clone());
             self.request_id = self.request_id.take().or_else(|| request.request_id.clone());

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alerts::{
         alert_text::{self, of_report, sentence},
-        delivery::{Progress, State},
+        delivery::{AlertState, Progress},
     },
     configuration::{
-        alert_channel::{Channel, Kind},
+        alert_channel::{AlertChannelKind, Channel},
         settings,
     },
     exports::saved_search::Origin,
@@ -77,8 +77,8 @@ pub struct Alert {
 impl Alert {
     /// Whether both may go in one message. Subscribers of an SNS topic or event bus filter by rule
     /// and severity, so there both must be equal.
-    pub fn goes_with(&self, other: &Self, kind: Kind) -> bool {
-        let is_filtered = matches!(kind, Kind::Sns | Kind::EventBridge);
+    pub fn goes_with(&self, other: &Self, kind: AlertChannelKind) -> bool {
+        let is_filtered = matches!(kind, AlertChannelKind::Sns | AlertChannelKind::EventBridge);
         kind.gathers()
             && self.finding.is_some()
             && other.finding.is_some()
@@ -113,7 +113,7 @@ impl Alert {
         recorded: &Recorded,
         channels: &[Channel],
         now: Instant,
-    ) -> Vec<(Self, Kind)> {
+    ) -> Vec<(Self, AlertChannelKind)> {
         let event = &recorded.event;
         let reopens = event.details.as_ref().and_then(|details| details.get("reopens")?.as_bool());
         if event.action != FindingAction::Raised
@@ -144,7 +144,7 @@ impl Alert {
             as_it_was: is_weakening.then(|| Box::new(channel.clone())),
             count: 0,
         };
-        wanting.map(|channel| (alert(channel), Kind::from(&channel.way))).collect()
+        wanting.map(|channel| (alert(channel), AlertChannelKind::from(&channel.way))).collect()
     }
 
     /// The alerts about the end of a scheduled export.
@@ -261,7 +261,7 @@ pub struct AlertAnswer {
     pub id: String,
     /// The id of the channel.
     pub channel: String,
-    pub kind: Kind,
+    pub kind: AlertChannelKind,
     /// The id of the finding that the alert is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finding: Option<String>,
@@ -273,7 +273,7 @@ pub struct AlertAnswer {
     /// The severity of the finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
-    pub state: State,
+    pub state: AlertState,
     /// The number of delivery attempts.
     pub attempts: u32,
     /// The error of the last failed attempt.

@@ -32,7 +32,7 @@ pub(super) fn sentence(event: &Event, rule: &str, severity: Option<Severity>) ->
         facts.into_iter().filter_map(|(word, fact)| Some(format!("{word} {}", fact?))).collect();
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
     let severity = severity.map_or_else(String::new, |severity| format!(", {severity}"));
-    let why = event.reason.as_deref().unwrap_or("an auditor has to look at it");
+    let why = event.reason.as_deref().unwrap_or("an auditor has to review it");
     shortened(escaped(&format!(
         "Finding {rule}{severity}, in the trail of {}: {why}{facts}.",
         event.tenant
@@ -63,7 +63,7 @@ pub(super) fn of_several(
 /// The sentence of a test message.
 pub(super) fn of_test(tenant: &Tenant, channel: &str, asked_by: &str) -> String {
     shortened(format!(
-        "Test message of Jit Audit to channel {channel} of {tenant}, asked for by {}. Nothing is wrong.",
+        "Test message of Jit Audit to channel {channel} of {tenant}, requested by {}. No action is needed.",
         escaped(asked_by)
     ))
 }

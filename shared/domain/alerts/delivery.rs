@@ -8,7 +8,7 @@ use strum::{EnumString, VariantNames};
 
 use crate::{
     alerts::alert::Alert,
-    configuration::alert_channel::Kind,
+    configuration::alert_channel::AlertChannelKind,
     time::{backoff::Backoff, timestamp::Instant},
 };
 
@@ -20,8 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 pub struct Progress {
     /// The kind of channel it was last addressed to. The channel may change its kind while the
     /// alert waits.
-    pub kind: Kind,
-    pub state: State,
+    pub kind: AlertChannelKind,
+    pub state: AlertState,
     /// Number of delivery attempts.
     pub attempts: u32,
     /// The error of the last failed attempt.
@@ -35,10 +35,9 @@ pub struct Progress {
 /// The delivery state of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(rename = "AlertState")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
-pub enum State {
+pub enum AlertState {
     /// It will be tried, or retried.
     Waiting,
     /// The channel accepted it.
@@ -60,16 +59,16 @@ pub struct Refusal {
 
 impl Progress {
     /// The state before the first attempt.
-    pub fn waiting(kind: Kind) -> Self {
-        Self { kind, state: State::Waiting, attempts: 0, error: None, sent_at: None }
+    pub fn waiting(kind: AlertChannelKind) -> Self {
+        Self { kind, state: AlertState::Waiting, attempts: 0, error: None, sent_at: None }
     }
 
     /// The state after a successful attempt.
     #[must_use]
-    pub fn sent(&self, kind: Kind, now: Instant) -> Self {
+    pub fn sent(&self, kind: AlertChannelKind, now: Instant) -> Self {
         Self {
             kind,
-            state: State::Sent,
+            state: AlertState::Sent,
             attempts: self.attempts + 1,
             error: None,
             sent_at: Some(now),
@@ -81,9 +80,11 @@ impl Progress {
     pub fn refused(&self, alert: &Alert, refusal: &Refusal, now: Instant) -> Self {
         let is_over = now >= alert.queued_at.plus(PATIENCE);
         let (state, error) = match (refusal.is_final, is_over) {
-            (true, _) => (State::Failed, refusal.error.clone()),
-            (false, true) => (State::Failed, format!("given up after a day: {}", refusal.error)),
-            (false, false) => (State::Waiting, refusal.error.clone()),
+            (true, _) => (AlertState::Failed, refusal.error.clone()),
+            (false, true) => {
+                (AlertState::Failed, format!("not delivered within a day: {}", refusal.error))
+            }
+            (false, false) => (AlertState::Waiting, refusal.error.clone()),
         };
         Self { state, attempts: self.attempts + 1, error: Some(error), ..self.clone() }
     }
@@ -91,7 +92,7 @@ impl Progress {
     /// The state of an alert that fails without an attempt.
     #[must_use]
     pub fn given_up(&self, why: &str) -> Self {
-        Self { state: State::Failed, error: Some(why.to_owned()), ..self.clone() }
+        Self { state: AlertState::Failed, error: Some(why.to_owned()), ..self.clone() }
     }
 }
 

@@ -204,8 +204,7 @@ impl Package {
         match self.policies.iter().position(long) {
             None => Ok(()),
             Some(place) => {
-                let detail =
-                    "is too long beside the package's id: together they name the policy in reviews";
+                let detail = "is too long together with the package's id, because reviews combine both into one name; shorten one of them";
                 Err(FieldError::new(format!("/policies/{place}/id"), detail))
             }
         }
@@ -226,7 +225,10 @@ impl Package {
             let policies = fields.objects("policies", MOST_POLICIES, Policy::read);
             for (place, policy) in policies.iter().enumerate() {
                 if policies[..place].iter().any(|other| other.id == policy.id) {
-                    fields.fault(&format!("policies/{place}/id"), "is another policy's too");
+                    fields.fault(
+                        &format!("policies/{place}/id"),
+                        "is also the id of another policy; use each id once",
+                    );
                 }
             }
             fields.refuse_others();

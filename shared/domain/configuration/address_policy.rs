@@ -31,12 +31,13 @@ impl Reach {
             || url.chars().any(|char| char.is_whitespace() || char.is_control())
         {
             return Err(
-                "must be scheme, host and path alone: no user, query, fragment or space".to_owned()
+                "must have only a scheme, host and path: no user, query, fragment or space"
+                    .to_owned(),
             );
         }
         let uri: http::Uri =
             url.parse().map_err(|_| "must be a URL like https://idp.example/scim/v2".to_owned())?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or("names no host")?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or("has no host")?;
         let literal = literal(host);
         let is_here = match literal {
             Some(address) => address.is_loopback(),
@@ -46,7 +47,7 @@ impl Reach {
             Some("https") => {}
             Some("http") if self == Self::Loopback && is_here => {}
             Some("http") if self == Self::Loopback => {
-                return Err("must be https; http is taken for this machine alone".to_owned());
+                return Err("must be https; http is accepted only for this machine".to_owned());
             }
             _ => return Err("must be https".to_owned()),
         }

@@ -42,10 +42,9 @@ pub struct Channel {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 #[strum_discriminants(
-    name(Kind),
+    name(AlertChannelKind),
     doc = "The kinds of channel.",
     derive(Serialize, Deserialize, EnumString, VariantNames, JsonSchema),
-    schemars(rename = "AlertChannelKind"),
     serde(rename_all = "lowercase"),
     strum(serialize_all = "lowercase")
 )]
@@ -82,13 +81,14 @@ impl Channel {
     /// Reads the member `alerts`, if present: the complete list of a tenant's channels.
     pub fn read_all(fields: &mut Fields<'_>, place: Place) -> Option<Vec<Self>> {
         let Value::Array(list) = fields.take("alerts")? else {
-            fields.fault("alerts", "must be a list of channels; an empty one takes all away");
+            fields
+                .fault("alerts", "must be a list of channels; an empty list removes all channels");
             return None;
         };
         if list.len() > MOST_CHANNELS {
             fields.fault(
                 "alerts",
-                format!("has {} entries; {MOST_CHANNELS} are the most", list.len()),
+                format!("has {} entries; the maximum is {MOST_CHANNELS}", list.len()),
             );
             return None;
         }
@@ -104,7 +104,10 @@ impl Channel {
             if channels.iter().any(|other| other.id == channel.id) {
                 fields.fault(
                     &format!("{key}/id"),
-                    format!("{:?} is the id of another channel", channel.id),
+                    format!(
+                        "another channel already has the id {:?}; use a different id",
+                        channel.id
+                    ),
                 );
             }
             channels.push(channel);
@@ -123,21 +126,22 @@ impl Channel {
         });
         let kind = fields.required_word("kind");
         let way = kind.and_then(|kind| match kind {
-            Kind::Slack => Some(Transport::Slack { url: address(&mut fields, place)? }),
-            Kind::Teams => Some(Transport::Teams { url: address(&mut fields, place)? }),
-            Kind::Sns => Some(Transport::Sns),
-            Kind::EventBridge => Some(Transport::EventBridge),
+            AlertChannelKind::Slack => Some(Transport::Slack { url: address(&mut fields, place)? }),
+            AlertChannelKind::Teams => Some(Transport::Teams { url: address(&mut fields, place)? }),
+            AlertChannelKind::Sns => Some(Transport::Sns),
+            AlertChannelKind::EventBridge => Some(Transport::EventBridge),
         });
         let rules = fields.texts("rules", MOST_RULES);
         for (place_in_list, rule) in rules.iter().enumerate() {
             // A star alone stands for all rules, like a missing list.
             let name = rule.strip_suffix('*').unwrap_or(rule);
             if rule != "*" && !is_word(name, b"_.") {
-                let detail = "must be the name of a rule, like revocation.overdue, or how names begin and a star: approval.*";
+                let detail = "must be the name of a rule, like revocation.overdue, or the start of such names and a star, like approval.*";
                 fields.fault(&format!("rules/{place_in_list}"), detail);
             } else if !RULES.iter().any(|known| names(rule, known.name)) {
                 let known: Vec<_> = RULES.iter().map(|known| known.name).collect();
-                let detail = format!("{rule:?} names no rule; there are {}", known.join(", "));
+                let detail =
+                    format!("{rule:?} matches no rule; the rules are {}", known.join(", "));
                 fields.fault(&format!("rules/{place_in_list}"), detail);
             }
         }
@@ -165,10 +169,10 @@ impl Channel {
     pub fn weakened_in(&self, channels: &[Self]) -> Option<String> {
         let Self { id, way, rules, severity } = self;
         let Some(now) = channels.iter().find(|channel| channel.id == *id) else {
-            return Some(format!("channel {id} was taken away"));
+            return Some(format!("channel {id} was removed"));
         };
         if now.way != *way {
-            return Some(format!("channel {id} leads elsewhere"));
+            return Some(format!("channel {id} now has another destination"));
         }
         // A pattern is covered by one that matches everything that it matches.
         let covers = |pattern: &String| {
@@ -178,9 +182,9 @@ impl Channel {
             })
         };
         let names_all = now.rules.is_empty() || now.rules.iter().any(|pattern| pattern == "*");
-        let is_told_less = now.severity > *severity
+        let has_fewer_alerts = now.severity > *severity
             || !names_all && (rules.is_empty() || !rules.iter().all(covers));
-        is_told_less.then(|| format!("channel {id} is told less"))
+        has_fewer_alerts.then(|| format!("channel {id} now gets fewer alerts"))
     }
 }
 
@@ -202,7 +206,7 @@ fn is_word(text: &str, more: &[u8]) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
 }
 
-impl Kind {
+impl AlertChannelKind {
     /// Whether a message to the channel may contain several findings. A bus has rules for single
     /// ones.
     pub fn gathers(self) -> bool {

@@ -137,10 +137,10 @@ impl SecretName {
         match (name, place) {
             (Some(_), _) => Ok(Self(text.to_owned())),
             (None, Place::Deployed) => Err(format!(
-                "must name a secret, {SECRETS_MANAGER}<name> of 1 to 128 of A-Z a-z 0-9 _ + = . @ -; a secret itself is never given here"
+                "must be the name of a secret: {SECRETS_MANAGER}<name>, where the name has 1 to 128 characters of A-Z a-z 0-9 _ + = . @ -. Do not send the secret itself"
             )),
             (None, Place::OneMachine) => Err(format!(
-                "must name an environment variable of the run, {ENVIRONMENT}{SECRET_VARIABLE}<NAME>; a secret itself is never given here"
+                "must be the name of an environment variable: {ENVIRONMENT}{SECRET_VARIABLE}<NAME>. Do not send the secret itself"
             )),
         }
     }
@@ -216,7 +216,7 @@ impl Application {
                 Some(if window.duration() > usual.duration() { window.clone() } else { usual })
             })?;
             if max_window.duration() < window.duration() {
-                fields.fault("max_window", "is shorter than window");
+                fields.fault("max_window", "must not be shorter than window");
             }
             let directory = directory?;
             if accounts.is_empty()
@@ -225,7 +225,7 @@ impl Application {
             {
                 fields.fault(
                     "accounts",
-                    "is required: the patterns of the accounts that may be disabled, like \"msptech*\"; no other account ever is",
+                    "is required: patterns of the accounts that this service may disable, like \"msptech*\". It disables no other accounts",
                 );
             }
             Some(Self {

@@ -68,7 +68,7 @@ pub trait Document: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchem
     fn taken(name: &str, other: &str) -> (String, String) {
         let noun = Self::KIND.noun;
         let detail = format!(
-            "{name:?} is the name of the {noun} {other:?}; rename or delete that one first"
+            "the {noun} {other:?} already has the name {name:?}; rename or delete it first"
         );
         (format!("another {noun} has this name"), detail)
     }

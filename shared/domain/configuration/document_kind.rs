@@ -18,6 +18,6 @@ pub struct DocumentKind {
 impl DocumentKind {
     /// The message of a 404.
     pub fn missing(self) -> String {
-        format!("no {} with this id is configured in the tenant", self.noun)
+        format!("the tenant has no {} with this id", self.noun)
     }
 }

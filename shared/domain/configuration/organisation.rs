@@ -36,7 +36,7 @@ pub struct Organisation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Whether an administrator added it.
-    pub state: State,
+    pub state: OrganisationState,
     /// The domains of its people's addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
@@ -62,8 +62,7 @@ pub struct Organisation {
 #[serde(rename_all = "snake_case")]
 #[derive(EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
-#[schemars(rename = "OrganisationState")]
-pub enum State {
+pub enum OrganisationState {
     /// By an administrator. Policies for all configured organisations apply to its people.
     #[default]
     Configured,
@@ -114,7 +113,7 @@ impl JsonSchema for OrganisationRequest {
         Object::like::<Organisation>("An organisation whose people may request access packages.")
             .required("name", text(NAME_BYTES))
             .optional("description", text(TEXT_BYTES))
-            .required("state", word::<State>())
+            .required("state", word::<OrganisationState>())
             .optional("domains", list(domain, 0..=MOST_DOMAINS))
             .optional("identity_sources", list(source, 0..=MOST_SOURCES))
             .optional("internal_sponsors", texts(0..=MOST_SPONSORS))

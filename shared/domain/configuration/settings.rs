@@ -335,14 +335,14 @@ impl Settings {
         let (days, then) = (self.retention_days, before.retention_days);
         if days < then {
             let why = format!(
-                "the retention was shortened from {then} to {days} days; it counts for what is recorded {} days after this change and later",
+                "the retention was shortened from {then} to {days} days; it applies to events that are recorded {} days after this change or later",
                 SHORTER_AFTER.as_secs() / 86_400
             );
             found.push((RETENTION_SHORTENED, why));
         }
         if let (Some(since), None) = (before.hold_since, self.hold_since) {
             let why = format!(
-                "the legal hold since {since} was lifted; what is recorded from now on is kept for {days} days again"
+                "the legal hold since {since} was lifted; events that are recorded from now on are kept for {days} days again"
             );
             found.push((HOLD_LIFTED, why));
         }
@@ -370,7 +370,7 @@ impl Settings {
         }
         let why = match (self.hold_since, before.hold_since) {
             (Some(since), None) => format!("a legal hold since {since} was placed"),
-            (Some(since), Some(_)) => format!("the legal hold is since {since} now"),
+            (Some(since), Some(_)) => format!("the start of the legal hold was changed to {since}"),
             (None, _) => "the legal hold was lifted".to_owned(),
         };
         Some((why, serde_json::json!({"old": before.hold_since, "new": self.hold_since})))
@@ -381,12 +381,12 @@ impl Settings {
         let (now, then) = (self.retention_days, before.retention_days);
         if now > then {
             Some(format!(
-                "{now} days count for what is recorded from now on; what was recorded before keeps the end that was fixed when it was stored"
+                "{now} days apply to events that are recorded from now on; earlier events keep the retention that was set when they were stored"
             ))
         } else if now < then {
             let until = self.earlier_retentions.last()?.until;
             Some(format!(
-                "{now} days count for what is recorded from {until} on; what is recorded until then keeps the end that is fixed when it is stored"
+                "{now} days apply to events that are recorded from {until} on; events that are recorded before keep the retention that is set when they are stored"
             ))
         } else {
             None
@@ -406,7 +406,7 @@ fn read_hold(fields: &mut Fields<'_>, now: Instant) -> Option<Option<Instant>> {
     let range = now.minus(days(HELD_DAYS))..=now.plus(AHEAD);
     let at = at.and_then(|at| match range.contains(&at) {
         true => Ok(at),
-        false => Err(format!("must be a time from {} to {now}, which is now", range.start())),
+        false => Err(format!("must be a time from {} to now ({now})", range.start())),
     });
     at.map(Some).map_err(|detail| fields.fault("hold_since", detail)).ok()
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     configuration::organisation::{
-        MOST_DOMAINS, MOST_SOURCES, MOST_SPONSORS, Organisation, State, is_domain,
+        MOST_DOMAINS, MOST_SOURCES, MOST_SPONSORS, Organisation, OrganisationState, is_domain,
     },
     json::{object_reader::NAME_BYTES, strict_json::FieldError},
     time::timestamp::Instant,
@@ -21,7 +21,7 @@ pub struct Told {
     pub id: String,
     name: String,
     description: Option<String>,
-    state: Option<State>,
+    state: Option<OrganisationState>,
     identity_sources: Option<Vec<Map<String, Value>>>,
     domains: Vec<String>,
     internal_sponsors: Option<Vec<String>>,
@@ -95,7 +95,7 @@ impl Told {
         let before = before.unwrap_or(Organisation {
             name: String::new(),
             description: None,
-            state: State::default(),
+            state: OrganisationState::default(),
             domains: Vec::new(),
             identity_sources: Vec::new(),
             internal_sponsors: Vec::new(),
@@ -131,7 +131,7 @@ pub fn document_id(object: &Object<'_>) -> Result<String, FieldError> {
     Ok(id.to_owned())
 }
 
-fn state(object: &Object<'_>) -> Result<Option<State>, FieldError> {
+fn state(object: &Object<'_>) -> Result<Option<OrganisationState>, FieldError> {
     let Some(word) = object.text(&["state"])? else { return Ok(None) };
     word.to_ascii_lowercase()
         .parse()

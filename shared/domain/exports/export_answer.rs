@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     exports::{
         export_files::{File, Form},
-        export_job::{Asked, Job, Profile, Progress, State, shown_state},
+        export_job::{ExportState, Job, Profile, Progress, RequestedExport, shown_state},
         manifest::ManifestAnswer,
         saved_search::Origin,
     },
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ExportAnswer {
     pub id: String,
-    pub state: State,
+    pub state: ExportState,
     /// The number of rows in the files so far.
     pub rows: u64,
     /// The part of the work that is done, from 0 to 1.
@@ -138,10 +138,10 @@ pub struct ManifestLinkAnswer {
     pub expires_at: Instant,
 }
 
-impl From<&Asked> for ExportRequestAnswer {
-    fn from(asked: &Asked) -> Self {
+impl From<&RequestedExport> for ExportRequestAnswer {
+    fn from(asked: &RequestedExport) -> Self {
         // All fields are named, so that a new one has to be answered.
-        let Asked {
+        let RequestedExport {
             since,
             until,
             filter,
@@ -185,7 +185,7 @@ impl ExportAnswer {
     /// The answer for a job.
     pub fn new(job: &Job, progress: &Progress, now: Instant) -> Self {
         let state = shown_state(progress, now);
-        let is_complete = state == State::Ready || state == State::Expired;
+        let is_complete = state == ExportState::Ready || state == ExportState::Expired;
         let done = if is_complete { 1.0 } else { f64::from(progress.thousandths) / 1000.0 };
         let files = || progress.place.files.iter().map(ExportFileAnswer::from).collect();
         Self {
@@ -201,7 +201,7 @@ impl ExportAnswer {
             started_at: progress.started_at,
             ended_at: progress.ended_at,
             expires_at: progress.expires_at,
-            files: (state == State::Ready).then(files),
+            files: (state == ExportState::Ready).then(files),
             saved: job.saved.clone(),
             request: ExportRequestAnswer::from(&job.asked),
         }

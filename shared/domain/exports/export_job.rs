@@ -51,7 +51,7 @@ pub const LONGEST_NAME: usize = 100;
 
 /// The request, with all defaults filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct RequestedExport {
     /// Start of the range, inclusive.
     pub since: Option<Instant>,
     /// End of the range, exclusive.
@@ -103,7 +103,7 @@ pub struct Job {
     pub created_by: Actor,
     /// The caller, as recorded in events about the job.
     pub recorded_by: RecordedBy,
-    pub asked: Asked,
+    pub asked: RequestedExport,
     /// The run of a saved search that created the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<Origin>,
@@ -111,7 +111,7 @@ pub struct Job {
 
 impl Job {
     /// Details that every event about the job carries besides its own.
-    pub fn told(&self) -> Option<Map<String, Value>> {
+    pub fn event_details(&self) -> Option<Map<String, Value>> {
         let saved = self.saved.as_ref()?;
         Some([("saved".to_owned(), json!(saved))].into_iter().collect())
     }
@@ -125,7 +125,7 @@ impl Job {
             let (since, until) = (at.or(*since).unwrap_or(oldest), at.or(*until).unwrap_or(newest));
             return (since.max(oldest), until.min(newest).max(since.max(oldest)));
         }
-        let Asked { since, until, include_filters, .. } = &self.asked;
+        let RequestedExport { since, until, include_filters, .. } = &self.asked;
         let since = since.filter(|_| *include_filters).unwrap_or(oldest).max(oldest);
         let until = until.filter(|_| *include_filters).unwrap_or(newest).min(newest);
         (since, until.max(since))
@@ -136,7 +136,8 @@ impl Job {
     /// # Errors
     /// A sentence: this version cannot parse the filter or the text that an earlier version stored.
     pub fn search(&self, after: Option<Position>) -> Result<Search, String> {
-        let Asked { since, until, filter, q, include_service, include_filters, .. } = &self.asked;
+        let RequestedExport { since, until, filter, q, include_service, include_filters, .. } =
+            &self.asked;
         let filters = *include_filters;
         let filter = filter.as_deref().filter(|_| filters).map(Filter::read).transpose();
         Ok(Search {
@@ -239,11 +240,10 @@ impl Line {
 
 /// The state of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "ExportState")]
 #[serde(rename_all = "snake_case")]
 #[derive(Display)]
 #[strum(serialize_all = "snake_case")]
-pub enum State {
+pub enum ExportState {
     /// No work has started.
     Queued,
     /// The files are being written.
@@ -258,7 +258,7 @@ pub enum State {
     Expired,
 }
 
-impl State {
+impl ExportState {
     /// Whether the job is not finished yet.
     pub fn is_under_way(self) -> bool {
         matches!(self, Self::Queued | Self::Running)
@@ -268,7 +268,7 @@ impl State {
 /// The progress of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    pub state: State,
+    pub state: ExportState,
     /// Why the job failed; while it is in progress, the last error.
     #[serde(default)]
     pub reason: Option<String>,
@@ -304,7 +304,7 @@ impl Progress {
     /// The progress of a new job.
     pub fn none() -> Self {
         Self {
-            state: State::Queued,
+            state: ExportState::Queued,
             reason: None,
             started_at: None,
             ended_at: None,
@@ -322,9 +322,9 @@ impl Progress {
 
 /// The state as a reader sees it: files past their expiry count as expired, even before they are
 /// deleted.
-pub fn shown_state(progress: &Progress, now: Instant) -> State {
+pub fn shown_state(progress: &Progress, now: Instant) -> ExportState {
     match (progress.state, progress.expires_at) {
-        (State::Ready, Some(at)) if at <= now => State::Expired,
+        (ExportState::Ready, Some(at)) if at <= now => ExportState::Expired,
         (state, _) => state,
     }
 }

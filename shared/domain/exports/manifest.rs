@@ -26,12 +26,12 @@ pub struct Manifest {
     pub sha256: String,
 }
 
-const EVENTS_NOTE: &str = "Rows are the events of the range, which ends where the retention ended at the snapshot, that were recorded up to the snapshot \
-    and meet the filters, the newest first. Filters count where include_filters is true; the service's own events are there where \
-    include_service is true. In CSV files a cell that a spreadsheet could take for a formula begins with ', and control characters are written \
-    \\u00XX; JSON Lines files hold the events as they are.";
-const REPORT_NOTE: &str = "Rows are those of the report as it stood when they were read, after the snapshot. In CSV files a cell that a spreadsheet \
-    could take for a formula begins with ', and control characters are written \\u00XX; JSON Lines files hold the rows as they are.";
+const EVENTS_NOTE: &str = "Rows are the events of the range that were recorded up to the snapshot and match the filters, newest first. The range includes \
+    only events that were within the retention at the snapshot. Filters apply if include_filters is true. The service's own events are \
+    included if include_service is true. In CSV files a cell that a spreadsheet could read as a formula begins with ', and control \
+    characters are written \\u00XX; JSON Lines files contain the events unchanged.";
+const REPORT_NOTE: &str = "Rows are those of the report when they were read, after the snapshot. In CSV files a cell that a spreadsheet could read as a \
+    formula begins with ', and control characters are written \\u00XX; JSON Lines files contain the rows unchanged.";
 
 /// The manifest of an export: the request, and name, size and hash of each file.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]

@@ -13,7 +13,7 @@ use crate::{
     configuration::{document::Document, document_kind::DocumentKind},
     exports::{
         export_answer::ExportAnswer,
-        export_job::{Asked, Job, Profile, Progress},
+        export_job::{Job, Profile, Progress, RequestedExport},
     },
     reports::report::Report,
     time::{
@@ -196,7 +196,13 @@ impl Saved {
     }
 
     /// The run at `at` of this search.
-    pub fn origin(&self, id: &str, asked: Option<&Asked>, at: Instant, cause: Cause) -> Origin {
+    pub fn origin(
+        &self,
+        id: &str,
+        asked: Option<&RequestedExport>,
+        at: Instant,
+        cause: Cause,
+    ) -> Origin {
         let report = asked.and_then(|asked| asked.report.as_ref());
         let [since, until] = match (report, asked) {
             (Some(query), _) => [query.since, query.until],

@@ -2,7 +2,7 @@
 
 use crate::{
     access::{
-        access_record::Kind,
+        access_record::AccessKind,
         decision::{Decision, Verdict},
         event_kind,
     },
@@ -24,7 +24,7 @@ impl AccessCheck<'_> {
             let by = matching::party_of(&decision.by);
             if asked.iter().any(|party| self.context.people.is_same(party, &by)) {
                 let why = format!(
-                    "{} approved what was requested by or for the same person",
+                    "{} approved a request that was made by or for the same person",
                     decision.by.shown()
                 );
                 self.found("approval.by_requester", "", why, vec![decision.event.clone()]);
@@ -45,11 +45,11 @@ impl AccessCheck<'_> {
     pub(super) fn approval(&mut self) {
         let access = self.access;
         let needs = match access.kind {
-            Kind::Session => !access.needs_no_approval,
+            AccessKind::Session => !access.needs_no_approval,
             // For an assignment whose request is not in the trail, the decision is unknown.
-            Kind::Package => !access.needs_no_approval && access.asked_at.is_some(),
+            AccessKind::Package => !access.needs_no_approval && access.asked_at.is_some(),
             // The portal enables an account directly and has no approvers.
-            Kind::Account | Kind::Computer => false,
+            AccessKind::Account | AccessKind::Computer => false,
         };
         let Some(granted) = access.granted_at.filter(|_| needs) else { return };
         // An approval after the grant does not justify it.

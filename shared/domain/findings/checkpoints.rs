@@ -24,7 +24,7 @@ const LAST_EVIDENCE: usize = 10;
 
 /// A violation that a rule has found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct Violation {
     pub id: String,
     pub rule: &'static str,
     pub why: String,
@@ -34,7 +34,7 @@ pub struct Found {
 /// The result of evaluating the rules for an access record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CheckResult {
-    pub found: Vec<Found>,
+    pub found: Vec<Violation>,
     /// When the rules have to be evaluated again, because an event may be missing by then.
     pub again: Option<Instant>,
 }
@@ -123,7 +123,7 @@ impl AccessCheck<'_> {
     ) {
         let about = if about.is_empty() { &self.access.id } else { about };
         let id = finding_id(self.tenant, rule, about);
-        self.checked.found.push(Found { id, rule, why, evidence });
+        self.checked.found.push(Violation { id, rule, why, evidence });
     }
 
     /// Whether an event that may arrive until `due` counts as missing now; if not, the rules are

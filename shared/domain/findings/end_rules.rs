@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     access::evidence,
     findings::{
-        checkpoints::{AccessCheck, Found, shortened},
+        checkpoints::{AccessCheck, Violation, shortened},
         rules::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
     },
 };
@@ -32,27 +32,33 @@ impl AccessCheck<'_> {
             Some(_) if !self.is_time(REVOCATION_OVERDUE, limit) => return,
             Some(ended) => {
                 let late = (ended.millis() - planned.millis()) / 1000;
-                (REVOCATION_OVERDUE, format!("it was gone {late} s after its end, {planned}"))
+                (
+                    REVOCATION_OVERDUE,
+                    format!("it was removed {late} s after its planned end, {planned}"),
+                )
             }
             None if access.is_external == Some(false) => {
                 if !self.is_time(REVOCATION_OVERDUE, missing) {
                     return;
                 }
-                (REVOCATION_OVERDUE, format!("it is not known to be gone since its end, {planned}"))
+                (
+                    REVOCATION_OVERDUE,
+                    format!("its removal is not confirmed since its planned end, {planned}"),
+                )
             }
             None if !self.is_time(REMOVAL_UNCONFIRMED, missing) => return,
             None => (
                 REMOVAL_UNCONFIRMED,
-                format!("nobody confirmed that it is gone since its end, {planned}"),
+                format!("no source has confirmed its removal since its planned end, {planned}"),
             ),
         };
         let evidence: Vec<_> =
             access.verified.iter().map(|verified| verified.event.clone()).collect();
         let evidence = if evidence.is_empty() { self.asking_events() } else { evidence };
         // A finding by the function that ends windows is the same finding.
-        let told = access.window.as_ref().map(|window| format!("{rule}:{window}"));
-        match told.filter(|told| access.open_findings().any(|open| open == told)) {
-            Some(id) => self.checked.found.push(Found { id, rule, why, evidence }),
+        let finding = access.window.as_ref().map(|window| format!("{rule}:{window}"));
+        match finding.filter(|finding| access.open_findings().any(|open| open == finding)) {
+            Some(id) => self.checked.found.push(Violation { id, rule, why, evidence }),
             None => self.found(rule, "", why, evidence),
         }
     }
@@ -61,8 +67,10 @@ impl AccessCheck<'_> {
     pub(super) fn steps(&mut self) {
         let misfits = &self.access.misfits;
         if !misfits.is_empty() && self.is_time("session.misfit", self.access.recorded_until) {
-            let why =
-                format!("{} of its steps may not follow what was told before them", misfits.len());
+            let why = format!(
+                "{} of its steps are not allowed after the steps before them",
+                misfits.len()
+            );
             self.found(
                 "session.misfit",
                 "",

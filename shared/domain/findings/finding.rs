@@ -31,10 +31,9 @@ const LAST_EVENTS: usize = 100;
 /// The state of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(rename = "FindingState")]
 #[derive(EnumString, VariantNames, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum State {
+pub enum FindingState {
     /// An operator has to look at it.
     Open,
     /// The rule is no longer violated, because an event arrived late.
@@ -83,7 +82,7 @@ pub struct Finding {
     pub rule: String,
     #[schemars(with = "Severity")]
     pub severity: String,
-    pub state: State,
+    pub state: FindingState,
     /// What is wrong, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -221,9 +220,9 @@ impl Finding {
                 && last.disposition != Verdict::Investigating
         });
         let state = match (is_open, settled) {
-            (false, _) => State::Withdrawn,
-            (true, Some(_)) => State::Dispositioned,
-            (true, None) => State::Open,
+            (false, _) => FindingState::Withdrawn,
+            (true, Some(_)) => FindingState::Dispositioned,
+            (true, None) => FindingState::Open,
         };
         let owner =
             dispositions.iter().rev().find_map(|(_, disposition)| disposition.owner.clone());
@@ -337,7 +336,7 @@ mod tests {
             ..Party::default()
         });
         event.details = details.as_object().cloned();
-        event.reason = Some("as told".to_owned());
+        event.reason = Some("first".to_owned());
         recorded(event, at)
     }
 
@@ -372,20 +371,20 @@ mod tests {
         let state = |events: Vec<Recorded>| Finding::of(ID, events).unwrap().state;
         let begun = || vec![raised(1, &["a"]), accepted(1, 0)];
         let with = |more: Vec<Recorded>| [begun(), more].concat();
-        assert_eq!(state(begun()), State::Dispositioned);
-        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"])])), State::Open);
+        assert_eq!(state(begun()), FindingState::Dispositioned);
+        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"])])), FindingState::Open);
         assert_eq!(
             state(with(vec![updated(1, 1, &["a", "b"]), accepted(1, 1)])),
-            State::Dispositioned
+            FindingState::Dispositioned
         );
         assert_eq!(
             state(with(vec![updated(1, 1, &["a", "b"]), updated(1, 2, &["a"])])),
-            State::Dispositioned
+            FindingState::Dispositioned
         );
         // It does not apply to a new round.
         let withdrawn = event(FindingAction::Withdrawn, 190, json!({"round": 1}));
-        assert_eq!(state(with(vec![withdrawn.clone()])), State::Withdrawn);
-        assert_eq!(state(with(vec![withdrawn, raised(2, &["a"])])), State::Open);
+        assert_eq!(state(with(vec![withdrawn.clone()])), FindingState::Withdrawn);
+        assert_eq!(state(with(vec![withdrawn, raised(2, &["a"])])), FindingState::Open);
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl AccessCheck<'_> {
             Some(text) if text.trim().chars().count() < least => {
                 let count = text.trim().chars().count();
                 let why = format!(
-                    "the justification is too short to say something: {count} of at least {least} characters"
+                    "the justification is too short: it has {count} characters, and at least {least} are required"
                 );
                 let evidence = evidence();
                 self.found("justification.insufficient", "", why, evidence);

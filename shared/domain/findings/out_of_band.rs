@@ -1,7 +1,7 @@
 //! The rule about roles that are assigned outside of access packages.
 
 use crate::{
-    findings::checkpoints::{Found, finding_id},
+    findings::checkpoints::{Violation, finding_id},
     trail::{
         actions::DirectoryAction,
         event::{Event, Outcome, Tenant},
@@ -9,19 +9,16 @@ use crate::{
 };
 
 /// A change of a role assignment that was not made by an access package.
-pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Found> {
+pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Violation> {
     let via_package = event.details.as_ref().and_then(|details| details.get("via_package"));
     let is_one = event.action == DirectoryAction::ApplicationRoleAssignmentChanged
         && event.outcome == Outcome::Success
         && via_package.and_then(serde_json::Value::as_bool) == Some(false);
     let rule = "role_change.out_of_band";
-    is_one.then(|| Found {
+    is_one.then(|| Violation {
         id: finding_id(tenant, rule, event.id.as_str()),
         rule,
-        why: format!(
-            "{} changed a role assignment outside of access packages",
-            event.actor.shown()
-        ),
+        why: format!("{} changed a role assignment outside access packages", event.actor.shown()),
         evidence: vec![event.id.clone()],
     })
 }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use crate::{
     access::{
-        access_record::{Access, Kind},
+        access_record::{Access, AccessKind},
         kept_events,
     },
     findings::checkpoints::{AccessCheck, shortened, times},
@@ -35,7 +35,7 @@ pub fn doubtful<'e>(
     let is_doubtful =
         |event: &Event| is_by_another(access, event, people) || access.is_elsewhere(event);
     let used: HashSet<&EventId> = access.events.iter().collect();
-    let is_ours = access.kind != Kind::Package;
+    let is_ours = access.kind != AccessKind::Package;
     events.iter().filter(move |recorded| {
         let event = &recorded.event;
         is_ours
@@ -55,12 +55,12 @@ impl AccessCheck<'_> {
         uses: impl IntoIterator<Item = &'e Recorded>,
     ) -> Vec<&'e Event> {
         let absence = Duration::from_secs(self.context.thresholds.absence_seconds.into());
-        let told = self.open(rule).map(|rounds| rounds.evidence.clone());
-        let quiet = if told.is_some() { Instant::from_millis(0) } else { self.quiet };
-        let told = told.unwrap_or_default();
+        let earlier = self.open(rule).map(|rounds| rounds.evidence.clone());
+        let quiet = if earlier.is_some() { Instant::from_millis(0) } else { self.quiet };
+        let earlier = earlier.unwrap_or_default();
         let is_ripe = |it: &&Recorded| {
             // The clock of the instance that recorded the use may have been ahead.
-            told.contains(&it.event.id) || self.is_past(it.recorded_at.plus(absence).max(quiet))
+            earlier.contains(&it.event.id) || self.is_past(it.recorded_at.plus(absence).max(quiet))
         };
         let uses = uses.into_iter().filter(is_ripe);
         uses.map(|recorded| &recorded.event).collect()
@@ -118,7 +118,7 @@ impl AccessCheck<'_> {
                 .map(|it| it.email.as_deref().unwrap_or(it.shown()))
                 .unwrap_or_default();
             let why = format!(
-                "it was used {} by somebody else than {holder}, who holds it; first by {} at {}",
+                "it was used {} by a person other than {holder}, who holds it; first by {} at {}",
                 times(by_another.len()),
                 first.actor.shown(),
                 first.occurred_at
@@ -135,7 +135,7 @@ impl AccessCheck<'_> {
         if let Some(last) = elsewhere.last() {
             let target = last.target.as_ref().map(Party::shown).unwrap_or_default();
             let why = format!(
-                "it was used {} for what was not requested; last for {target:?}",
+                "it was used {} for a target that was not requested; last for {target:?}",
                 times(elsewhere.len())
             );
             self.found(

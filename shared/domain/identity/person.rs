@@ -91,7 +91,8 @@ impl Document for Person {
     }
 
     fn taken(name: &str, other: &str) -> (String, String) {
-        let detail = format!("{name:?} belongs to the person {other:?}; take it away there first");
+        let detail =
+            format!("{name:?} belongs to the person {other:?}; remove it from that person first");
         ("another person has this id or address".to_owned(), detail)
     }
 }
@@ -159,7 +160,7 @@ impl Person {
             fields.refuse_others();
             if person.aliases().next().is_none() && fields.is_sound() {
                 fields.fault_here(
-                    "needs at least one of emails, upns, object_ids and scm_names, by which events name them",
+                    "needs at least one of emails, upns, object_ids and scm_names, which identify the person in events",
                 );
             }
             Some(person)

@@ -398,11 +398,11 @@ mod tests {
         check::<Severity>();
         check::<Shape>();
         check::<Weekday>();
-        check::<alert_channel::Kind>();
-        check::<delivery::State>();
-        check::<finding::State>();
+        check::<alert_channel::AlertChannelKind>();
+        check::<delivery::AlertState>();
+        check::<finding::FindingState>();
         check::<finding::Verdict>();
-        check::<organisation::State>();
+        check::<organisation::OrganisationState>();
         check::<review_item::Decision>();
         check::<review::Of>();
     }

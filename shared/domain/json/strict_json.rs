@@ -61,7 +61,7 @@ pub fn read(json: &str) -> (Option<Value>, Vec<FieldError>) {
                 || error.to_string().contains("hex escape")
             {
                 format!(
-                    "a \\u escape stands for half a character (a lone surrogate); send the whole character: {error}"
+                    "a \\u escape is only half of a character (a lone surrogate); send the whole character: {error}"
                 )
             } else {
                 format!("is not JSON: {error}")
@@ -102,7 +102,7 @@ impl Strict<'_> {
         if !fits {
             self.fault(
                 &self.pointer,
-                "is nested too deep: 32 levels of objects and arrays are the most",
+                "is nested too deep: the maximum is 32 levels of objects and arrays",
             );
         }
         fits
@@ -112,7 +112,7 @@ impl Strict<'_> {
         if !safe {
             self.fault(
                 &self.pointer,
-                "is beyond ±(2^53 - 1), where many readers lose digits; send it as a string",
+                "is not between ±(2^53 - 1), and many JSON readers would round it; send it as a string",
             );
         }
         Value::Number(number)
@@ -120,7 +120,7 @@ impl Strict<'_> {
 
     fn check_nul(&self, pointer: &str, text: &str) {
         if text.contains('\0') {
-            self.fault(pointer, "holds a NUL character (\\u0000); leave it out");
+            self.fault(pointer, "contains a NUL character (\\u0000); remove it");
         }
     }
 }
@@ -192,7 +192,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
             let inside = self.inside(&key);
             inside.check_nul(&inside.pointer, &key);
             if values.contains_key(&key) {
-                self.fault(&inside.pointer, "is given twice; give it once");
+                self.fault(&inside.pointer, "is given twice; send it once");
             }
             let value = map.next_value_seed(inside)?;
             values.insert(key, value);

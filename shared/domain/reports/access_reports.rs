@@ -86,9 +86,9 @@ pub const REPORTS: &[Described] = &[
     Described {
         name: "revocation",
         group: Group::Trends,
-        answers: "How promptly was access taken away?",
+        answers: "How promptly was access removed?",
         note: Some(
-            "residual exposure is the time that access outlived its end; tokens that were issued before may live on for an hour or so",
+            "residual exposure is the time from the planned end of access to its removal; tokens that were issued before may stay valid for about an hour longer",
         ),
         columns: heads::<RevocationRow>,
         views: &[],
@@ -98,7 +98,7 @@ pub const REPORTS: &[Described] = &[
         name: "unused",
         answers: "Which access was granted and never used?",
         note: Some(
-            "access that is over; packages are not included, because no source reports their use",
+            "only access that has ended; packages are not included, because no source reports their use",
         ),
         ..of_accesses(AccessReport::Unused)
     },

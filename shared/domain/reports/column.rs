@@ -346,12 +346,12 @@ impl Table {
             let Some(place) = all.iter().position(|head| head.title == title) else {
                 let known: Vec<_> = all.iter().map(|head| head.title).collect();
                 return Err(format!(
-                    "there is no column {title:?}; there are {}",
+                    "there is no column {title:?}; the columns are {}",
                     known.join(", ")
                 ));
             };
             if places.contains(&place) {
-                return Err(format!("column {title:?} is named twice"));
+                return Err(format!("column {title:?} is given twice"));
             }
             places.push(place);
         }

@@ -45,17 +45,17 @@ pub const REPORTS: &[Described] = &[
         answers: "Who is assigned to the access package?",
         takes: &["package"],
         needs: &["package"],
-        note: Some("an assignment means all resource roles of the package's present version"),
+        note: Some("an assignment means all resource roles of the package's current version"),
         columns: heads::<PackageUser>,
         ..of_packages(PackageReport::PackageUsers)
     },
     Described {
         name: "user-packages",
-        answers: "Which access packages can the user request, and has?",
+        answers: "Which access packages can the user request, and which does the user have?",
         takes: &["person"],
         needs: &["person"],
         note: Some(
-            "an assignment means all resource roles of the package's present version; access obtained outside packages is not in it; can_request is unknown where no record of the person says",
+            "an assignment means all resource roles of the package's current version; access obtained outside packages is not included; can_request is unknown if the person has no record",
         ),
         columns: heads::<UserPackage>,
         ..of_packages(PackageReport::UserPackages)
@@ -65,7 +65,7 @@ pub const REPORTS: &[Described] = &[
         answers: "Which resources does the user have?",
         takes: &["person"],
         needs: &["person"],
-        note: Some("access obtained outside packages is not in it"),
+        note: Some("access obtained outside packages is not included"),
         columns: heads::<UserResource>,
         ..of_packages(PackageReport::UserResources)
     },
@@ -79,7 +79,7 @@ pub const REPORTS: &[Described] = &[
         name: "package-activity",
         answers: "What happened to the access package?",
         takes: &["since", "until", "package"],
-        note: Some("without a package, the packages that something happened to"),
+        note: Some("without a package, the report lists the packages that have changes"),
         columns: heads::<PackageActivity>,
         views: &[
             View {

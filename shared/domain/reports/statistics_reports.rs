@@ -25,7 +25,7 @@ pub const REPORTS: &[Described] = &[
         report: Report::Statistics(StatisticsReport::Demand),
         name: "demand",
         group: Group::Trends,
-        answers: "Which resources get frequent requests, and from whom again and again?",
+        answers: "Which resources are requested often, and who requests them repeatedly?",
         takes: &["since", "until", "by"],
         needs: &[],
         groupings: &[
@@ -61,10 +61,12 @@ pub const REPORTS: &[Described] = &[
         takes: &["since", "until", "by"],
         needs: &[],
         groupings: &[
-            Grouping { value: By::Team, label: "Team of who asked" },
+            Grouping { value: By::Team, label: "Team of the requester" },
             Grouping { value: By::Approver, label: "Approver" },
         ],
-        note: Some("days are UTC days; a team is that of who asked, as the people's records say"),
+        note: Some(
+            "days are UTC days; the team is that of the requester, from the people's records",
+        ),
         columns: heads::<ApprovalTimesRow>,
         views: &[
             View {

@@ -23,11 +23,11 @@ pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Opt
         Access { decisions, .. } if decisions.iter().any(|decision| is_actor(&decision.by)) => {
             Some("decided the request")
         }
-        Access { requester: Some(requester), .. } if is_actor(requester) => Some("asked for it"),
-        Access { subject: Some(subject), .. } if is(subject) => Some("is whom it is for"),
-        Access { account: Some(account), .. } if is(account) => {
-            Some("is whom its account belongs to")
+        Access { requester: Some(requester), .. } if is_actor(requester) => Some("requested it"),
+        Access { subject: Some(subject), .. } if is(subject) => {
+            Some("is the person that it is for")
         }
+        Access { account: Some(account), .. } if is(account) => Some("is the owner of its account"),
         _ => None,
     }
 }
@@ -39,7 +39,7 @@ pub fn part_in_policy(
     organisations: &[Configured<Organisation>],
 ) -> Option<&'static str> {
     let approves = policy.approves(reviewer, &Principal::default(), organisations);
-    (approves == Eligibility::Yes).then_some("is among the approvers that it names")
+    (approves == Eligibility::Yes).then_some("is one of its approvers")
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub struct Sample {
 
 /// The request to open a review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct RequestedReview {
     /// The display name.
     pub name: String,
     pub of: Of,
@@ -96,7 +96,7 @@ pub struct Asked {
     pub reviewers: Vec<String>,
 }
 
-impl Asked {
+impl RequestedReview {
     /// Reads a request and the id that the caller may give. Times without an offset are in the zone
     /// that the member `tz` names, otherwise in `zone`.
     ///
@@ -134,7 +134,10 @@ impl Asked {
             if of == Some(Of::Policies) {
                 for (name, value) in [("person", &person), ("account", &account)] {
                     if value.is_some() {
-                        fields.fault(name, "is for reviews of sessions; a policy is nobody's");
+                        fields.fault(
+                            name,
+                            "is only for reviews of sessions; remove it from a review of policies",
+                        );
                     }
                 }
             }
@@ -228,7 +231,7 @@ pub struct SignOff {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Review {
     pub id: String,
-    pub asked: Asked,
+    pub asked: RequestedReview,
     /// The hash of the request's body, to recognise a repeated request.
     pub sent: String,
     pub stage: Stage,
@@ -262,7 +265,13 @@ pub struct Fixed {
 
 impl Review {
     /// A new review whose items are still to be collected.
-    pub fn new(id: String, asked: Asked, sent: String, by: &Caller, now: Instant) -> Self {
+    pub fn new(
+        id: String,
+        asked: RequestedReview,
+        sent: String,
+        by: &Caller,
+        now: Instant,
+    ) -> Self {
         Self {
             id,
             asked,

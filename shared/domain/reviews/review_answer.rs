@@ -10,7 +10,7 @@ use crate::{
     access::access_answer::AccessAnswer,
     configuration::access_package::Policy,
     reviews::{
-        review::{Asked, Of, Review, ReviewState, Sample, SignOff},
+        review::{Of, RequestedReview, Review, ReviewState, Sample, SignOff},
         review_item::{DECISIONS_HASHED, Decided, Decision, ITEMS_HASHED, METHOD},
     },
     time::timestamp::Instant,
@@ -202,8 +202,18 @@ impl From<&Recorded> for LateEventAnswer {
 impl Review {
     /// The review in an API response.
     pub fn answered(&self, now: Instant) -> ReviewAnswer {
-        let Asked { name, of, since, until, target, person, account, sample, due_at, reviewers } =
-            self.asked.clone();
+        let RequestedReview {
+            name,
+            of,
+            since,
+            until,
+            target,
+            person,
+            account,
+            sample,
+            due_at,
+            reviewers,
+        } = self.asked.clone();
         let fixed = self.fixed.as_ref();
         ReviewAnswer {
             id: self.id.clone(),

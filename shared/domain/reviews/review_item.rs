@@ -87,7 +87,7 @@ pub struct Decided {
 
 impl Item {
     pub fn of_access(access: &Access) -> Self {
-        Self { id: access.id.clone(), what: What::Access(told_of(access)), decided: None }
+        Self { id: access.id.clone(), what: What::Access(access_digest(access)), decided: None }
     }
 
     /// The items for the policies of a package.
@@ -133,10 +133,10 @@ impl Said {
 }
 
 /// A hash of an access record, without findings, reviews and other data that people add later.
-pub fn told_of(access: &Access) -> String {
+pub fn access_digest(access: &Access) -> String {
     let (findings, reviews, events, pending) = Default::default();
-    let told = Access { findings, reviews, events, pending, ..access.clone() };
-    hex(&Sha256::digest(serde_json::to_string(&told).unwrap_or_default()))
+    let compared = Access { findings, reviews, events, pending, ..access.clone() };
+    hex(&Sha256::digest(serde_json::to_string(&compared).unwrap_or_default()))
 }
 
 /// The items of the sample in the order of their ids, whatever the order of `items`. [`METHOD`]

@@ -83,7 +83,7 @@ impl Batch {
 pub fn test_body(tenant: &Tenant, stream: &str, asked_by: &str) -> Value {
     json!({
         "stream": stream, "tenant": tenant, "events": [], "test": true,
-        "message": format!("Test message of Jit Audit, asked for by {asked_by}. Nothing is wrong."),
+        "message": format!("Test message of Jit Audit, requested by {asked_by}. No action is needed."),
     })
 }
 

@@ -92,7 +92,7 @@ pub enum From {
 
 /// The body of a PUT that creates or changes a stream.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
+pub struct RequestedStream {
     target: Target,
     shape: Shape,
     filter: Option<String>,
@@ -101,7 +101,7 @@ pub struct Asked {
     pub from: Option<From>,
 }
 
-impl Asked {
+impl RequestedStream {
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -148,7 +148,7 @@ impl Asked {
             None => (at.unwrap_or(now), now, 0),
             Some(before) if matches!(from, Some(From::At(at)) if at != before.from) => {
                 return Err(
-                    "a stream that is there keeps its place; POST /v1/streams/{id}/replay sends again".to_owned()
+                    "an existing stream keeps its position; to send events again, use POST /v1/streams/{id}/replay".to_owned()
                 );
             }
             Some(before) => (before.from, before.begun_at, before.replays),

@@ -62,7 +62,7 @@ pub(super) fn read_target(mut fields: Fields<'_>, place: Place) -> Option<Target
             for (at, name) in names.iter().flatten().enumerate() {
                 match SecretName::read(name, place) {
                     Ok(name) if secrets.contains(&name) => {
-                        fields.fault(&format!("secrets/{at}"), "is named twice")
+                        fields.fault(&format!("secrets/{at}"), "is given twice")
                     }
                     Ok(name) => secrets.push(name),
                     Err(detail) => fields.fault(&format!("secrets/{at}"), detail),

@@ -13,7 +13,7 @@ pub fn signing_key(secret: &str) -> Result<Vec<u8>, String> {
     let key =
         secret.trim().strip_prefix("whsec_").and_then(|text| BASE64_STANDARD.decode(text).ok());
     key.filter(|key| (24..=64).contains(&key.len())).ok_or_else(|| {
-        "does not hold whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)".to_owned()
+        "must be whsec_ and the base64 of 24 to 64 bytes; create one with: echo whsec_$(openssl rand -base64 32)".to_owned()
     })
 }
 

@@ -8,7 +8,7 @@ use crate::{
     time::{time_zone::TimeZone, timestamp::Instant},
     trail::{
         event::{Policy, Recorded, RecordedBy, Ticket},
-        fields::{Field, Found, Kind},
+        fields::{Field, FieldKind, FieldValue},
     },
 };
 
@@ -26,7 +26,7 @@ pub struct Column {
 impl Column {
     /// Whether its cells are times.
     pub fn is_time(&self) -> bool {
-        matches!(self.fields, [field] if field.kind() == Kind::Time)
+        matches!(self.fields, [field] if field.kind() == FieldKind::Time)
     }
 
     fn write(&self, recorded: &Recorded, zoned: &Zoned, row: &mut Row<'_>) {
@@ -34,12 +34,12 @@ impl Column {
             return row.text(&cell(recorded).unwrap_or_default());
         }
         let values = self.fields.iter().map(|field| field.find(recorded));
-        match values.into_iter().find(|value| *value != Found::Absent) {
-            Some(Found::Text(text)) => row.text(&text),
-            Some(Found::Texts(texts)) => row.text(&texts.join(", ")),
-            Some(Found::Time(at)) => row.plain(|out| zoned.write(at, out)),
-            Some(Found::Number(number)) => row.text(&number.to_string()),
-            Some(Found::Object | Found::Absent) | None => row.empty(),
+        match values.into_iter().find(|value| *value != FieldValue::Absent) {
+            Some(FieldValue::Text(text)) => row.text(&text),
+            Some(FieldValue::Texts(texts)) => row.text(&texts.join(", ")),
+            Some(FieldValue::Time(at)) => row.plain(|out| zoned.write(at, out)),
+            Some(FieldValue::Number(number)) => row.text(&number.to_string()),
+            Some(FieldValue::Object | FieldValue::Absent) | None => row.empty(),
         }
     }
 }
@@ -161,10 +161,13 @@ impl Layout {
         for name in names {
             let Some(column) = COLUMNS.iter().find(|column| column.name == name) else {
                 let known: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-                return Err(format!("there is no column {name:?}; there are {}", known.join(", ")));
+                return Err(format!(
+                    "there is no column {name:?}; the columns are {}",
+                    known.join(", ")
+                ));
             };
             if columns.iter().any(|other| other.name == column.name) {
-                return Err(format!("column {name:?} is named twice"));
+                return Err(format!("column {name:?} is given twice"));
             }
             columns.push(column);
         }
@@ -309,7 +312,7 @@ mod tests {
         assert!(
             layout(&["message"])
                 .unwrap_err()
-                .contains("there is no column \"message\"; there are Event ID, Log")
+                .contains("there is no column \"message\"; the columns are Event ID, Log")
         );
         assert!(layout(&["Message", "Message"]).unwrap_err().contains("twice"));
     }

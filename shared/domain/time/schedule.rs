@@ -307,7 +307,7 @@ impl Schedule {
         let every = match (every, on) {
             (Some(Word::Week), on) => Some(Every::Week { on: on.unwrap_or(Weekday::Monday) }),
             (Some(Word::Day | Word::Month | Word::Quarter), Some(_)) => {
-                schedule.fault("on", "goes with \"every\": \"week\" alone; leave it out");
+                schedule.fault("on", "is allowed only with \"every\": \"week\"; remove it");
                 None
             }
             (Some(Word::Day), None) => Some(Every::Day),

@@ -167,8 +167,9 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
         let rules = Arc::new(tz::TimeZone::from_tz_data(data).ok()?);
         Some(TimeZone::Iana { name, rules })
     });
-    found
-        .ok_or_else(|| format!("{name:?} is no IANA time zone; write one like Europe/Paris or UTC"))
+    found.ok_or_else(|| {
+        format!("{name:?} is not an IANA time zone; use one like Europe/Paris or UTC")
+    })
 }
 
 /// Reads a typed time: RFC 3339 with an offset; a date and time without one, in `zone`; or a date
@@ -191,7 +192,7 @@ pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, Strin
     let unreadable = || {
         let plus = if text.contains(' ') { " (in an address, a + is written %2B)" } else { "" };
         format!(
-            "{text:?} is no time; write one like 2026-11-22T00:26:07Z, 2026-11-22T00:26:07+01:00{plus}, 2026-11-22T00:26 or 2026-11-22"
+            "{text:?} is not a time; use one like 2026-11-22T00:26:07Z, 2026-11-22T00:26:07+01:00{plus}, 2026-11-22T00:26 or 2026-11-22"
         )
     };
     if let (10, Some(date)) = (text.len(), read_date(text)) {
@@ -204,7 +205,7 @@ pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, Strin
     let moment = match (zone.from_local_datetime(&time), bound) {
         (MappedLocalTime::None, _) => {
             return Err(format!(
-                "{text:?} does not exist in {}: clocks go forward over it",
+                "{text:?} does not exist in {}, because the clocks go forward at that time",
                 zone.name()
             ));
         }
@@ -371,9 +372,9 @@ mod tests {
             "2026-06-01T12:00:00-24:00",
             "2026-06-01T12:00:00+24:00",
         ] {
-            check(text, "UTC", Bound::Since, Err("is no time; write one like"));
+            check(text, "UTC", Bound::Since, Err("is not a time; use one like"));
         }
         check("2026-06-01T12:00:00 02:00", "UTC", Bound::Since, Err("%2B"));
-        assert!(zone("Mars/Olympus").unwrap_err().contains("no IANA time zone"));
+        assert!(zone("Mars/Olympus").unwrap_err().contains("not an IANA time zone"));
     }
 }

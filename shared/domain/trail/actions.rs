@@ -231,7 +231,7 @@ pub struct Definition {
     /// the service.
     pub failed: &'static str,
     /// The state that the request or session enters.
-    pub state: Option<State>,
+    pub state: Option<RequestState>,
     /// The request status in the terms of Microsoft Entra's entitlement management.
     pub request_status: Option<&'static str>,
     /// Whether it opens a window; for sessions and packages only if the event has an end.
@@ -279,8 +279,7 @@ pub enum Writer {
 /// The state of a request or session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[schemars(rename = "RequestState")]
-pub enum State {
+pub enum RequestState {
     /// A request was made.
     Created,
     /// A role or the whole session was approved.

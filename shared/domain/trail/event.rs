@@ -13,7 +13,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::{
     time::{duration::Length, timestamp::Instant},
-    trail::actions::{Action, Category, Definition, State, message_template},
+    trail::actions::{Action, Category, Definition, RequestState, message_template},
 };
 
 pub use self::{
@@ -363,7 +363,7 @@ impl Recorded {
     }
 
     /// The state that its request or session entered. None for a failed attempt.
-    pub fn state(&self) -> Option<State> {
+    pub fn state(&self) -> Option<RequestState> {
         self.event
             .action
             .definition()
@@ -390,7 +390,7 @@ impl Recorded {
     pub fn session_username(&self) -> Option<&str> {
         let session = self.event.session.as_ref()?;
         match (&session.username, self.state()) {
-            (None, Some(State::Created | State::Approved | State::Denied))
+            (None, Some(RequestState::Created | RequestState::Approved | RequestState::Denied))
                 if session.scope == Scope::Session =>
             {
                 Some(USERNAME_TBD)
@@ -415,7 +415,7 @@ struct Answered<'e> {
     category: Category,
     /// The state that the request or session entered. Absent after a failed attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<State>,
+    state: Option<RequestState>,
     /// The status that the request entered, in the words of Microsoft Entra's entitlement
     /// management. Absent after a failed attempt.
     #[serde(skip_serializing_if = "Option::is_none")]

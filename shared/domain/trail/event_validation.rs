@@ -52,14 +52,16 @@ pub fn read(
 ) -> Result<Event, Vec<FieldError>> {
     if json.len() > MAX_EVENT_BYTES {
         let detail = format!(
-            "is {} bytes long; 64 KiB ({MAX_EVENT_BYTES} bytes) are the most for one event",
+            "has {} bytes; the maximum for one event is 64 KiB ({MAX_EVENT_BYTES} bytes)",
             json.len()
         );
         return Err(vec![FieldError::new("", detail)]);
     }
-    object_reader::read_object(json, "; put what has no field of its own into details", |fields| {
-        read_members(fields, intake, default_id)
-    })
+    object_reader::read_object(
+        json,
+        "; put data that has no field of its own into details",
+        |fields| read_members(fields, intake, default_id),
+    )
 }
 
 /// None if the action is unknown, so that no further checks are possible. A missing or invalid
@@ -131,7 +133,7 @@ fn read_action(fields: &mut Fields<'_>) -> Option<(Action, &'static Definition)>
         Some(definition) if definition.writer == Writer::Service => {
             fields.fault(
                 "action",
-                format!("{name:?} is written by this service alone; GET /v1/actions lists what callers write"),
+                format!("only this service writes {name:?}; GET /v1/actions lists the actions that callers can send"),
             );
             None
         }
@@ -141,7 +143,7 @@ fn read_action(fields: &mut Fields<'_>) -> Option<(Action, &'static Definition)>
                 .map_or_else(String::new, |near| format!(" Did you mean {near:?}?"));
             fields.fault(
                 "action",
-                format!("{name:?} is no known action.{hint} GET /v1/actions (with audit:read) lists them all"),
+                format!("{name:?} is not a known action.{hint} GET /v1/actions (with audit:read) lists all actions"),
             );
             None
         }
@@ -159,7 +161,7 @@ fn checked_id(text: &str, fields: &mut Fields<'_>) -> Option<EventId> {
                 };
                 fields.fault(
                     "id",
-                    format!("starts with {prefix:?}, in whatever case: that is kept for {whose}"),
+                    format!("must not start with {prefix:?} in any case: this prefix is reserved for {whose}"),
                 );
             }
             None => return Some(id),
@@ -183,14 +185,16 @@ fn read_occurred_at(fields: &mut Fields<'_>, intake: &Intake<'_>) -> Option<Inst
         fields.fault(
             "occurred_at",
             format!(
-                "is more than 5 minutes in the future: here it is {now}; check the sender's clock"
+                "is more than 5 minutes in the future: the time of this service is {now}; check the sender's clock"
             ),
         );
     } else if instant < now.minus(*retention) {
         let (days, oldest) = (retention.as_secs() / 86_400, now.minus(*retention));
         fields.fault(
             "occurred_at",
-            format!("is older than the {days} days that events are kept: the oldest that is taken is {oldest}"),
+            format!(
+                "is older than the retention of {days} days: the oldest accepted time is {oldest}"
+            ),
         );
     }
     Some(instant)
@@ -202,7 +206,7 @@ pub fn read_actor(mut fields: Fields<'_>) -> Option<Actor> {
     match kind {
         Some(ActorType::System) if id.is_some() || name.is_some() || email.is_some() => {
             fields.fault_here(
-                "has id, name or email, which an actor of type \"system\" has not; leave them out",
+                "must not have id, name or email if its type is \"system\"; remove them",
             );
         }
         Some(ActorType::User | ActorType::Scm | ActorType::Service)
@@ -232,7 +236,7 @@ fn check_addressable(fields: &mut Fields<'_>, key: &str, id: Option<&str>) {
     if id.is_some_and(|id| id.contains('/')) {
         fields.fault(
             key,
-            "must not contain \"/\", because the id is part of addresses; write another character, such as \":\"",
+            "must not contain \"/\", because the id is part of addresses; use another character, such as \":\"",
         );
     }
 }
@@ -250,10 +254,8 @@ fn read_session(mut fields: Fields<'_>) -> Option<Session> {
     if scope == Some(Scope::Role) {
         for (key, given) in [("starts_at", starts_at), ("ends_at", ends_at)] {
             if given.is_some() {
-                fields.fault(
-                    key,
-                    "belongs to the whole session; leave it out of a row with scope \"role\"",
-                );
+                fields
+                    .fault(key, "belongs to the whole session; remove it if the scope is \"role\"");
             }
         }
     }
@@ -290,7 +292,7 @@ fn read_origin(mut fields: Fields<'_>) -> Origin {
 }
 
 fn read_window(fields: &mut Fields<'_>) -> Option<AskedWindow> {
-    const SHAPE: &str = "must be {\"duration\": \"PT4H\"}, {\"ends_at\": \"2026-11-22T04:00:00Z\"} or false (open none); leave it out for the usual one";
+    const SHAPE: &str = "must be {\"duration\": \"PT4H\"}, {\"ends_at\": \"2026-11-22T04:00:00Z\"} or false (no window); omit it for the application's default window";
     match fields.take("window")? {
         Value::Bool(false) => Some(AskedWindow::None),
         Value::Object(members) => {
@@ -327,7 +329,7 @@ fn read_details(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {
     if bytes > MAX_DETAILS_BYTES {
         fields.fault(
             "details",
-            format!("is {bytes} bytes long; 32 KiB ({MAX_DETAILS_BYTES} bytes) are the most"),
+            format!("has {bytes} bytes; the maximum is 32 KiB ({MAX_DETAILS_BYTES} bytes)"),
         );
     }
     Some(details)
@@ -337,7 +339,10 @@ fn read_details(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {
 fn check_against_catalogue(event: &Event, action: &Definition, fields: &mut Fields<'_>) {
     let name = action.name;
     if event.actor.kind == ActorType::System && action.writer == Writer::Callers {
-        fields.fault("actor/type", format!("\"system\" is not taken from callers for {name}"));
+        fields.fault(
+            "actor/type",
+            format!("must not be \"system\" for {name}, because a caller sends it"),
+        );
     }
     let needed = message_template::fitting(action, event);
     for field in message_template::required(needed).chain(message_template::required(action.label))
@@ -356,32 +361,29 @@ fn check_against_catalogue(event: &Event, action: &Definition, fields: &mut Fiel
         fields.fault(
             "roles",
             format!(
-                "belongs to roles.assigned and roles.removed; roles of a session stand in session.roles, not in {name}"
+                "is only for roles.assigned and roles.removed, not for {name}; put the roles of a session into session.roles"
             ),
         );
     }
     if event.window.is_some() && !action.opens_window {
         fields.fault(
             "window",
-            format!("belongs to actions that open a window, which {name} does not; leave it out"),
+            format!("is only for actions that open a window, and {name} does not; remove it"),
         );
     }
     if event.window.is_some()
         && event.session.as_ref().is_some_and(|session| session.scope == Scope::Role)
     {
-        fields.fault(
-            "window",
-            "belongs to the whole session; leave it out of a row with scope \"role\"",
-        );
+        fields.fault("window", "belongs to the whole session; remove it if the scope is \"role\"");
     }
     if action.always_fails && event.outcome != Outcome::Failure {
-        fields.fault("outcome", format!("can only be \"failure\" for {name}"));
+        fields.fault("outcome", format!("must be \"failure\" for {name}"));
     }
     if event.outcome == Outcome::Failure
         && event.reason.is_none()
         && !fields.has_fault_at("/reason")
     {
-        fields.fault("reason", "is required where the outcome is \"failure\"");
+        fields.fault("reason", "is required if the outcome is \"failure\"");
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     time::timestamp::Instant,
     trail::{
-        actions::{Category, State},
+        actions::{Category, RequestState},
         event::{AskedWindow, Event, Party, Recorded, Session},
     },
 };
@@ -16,14 +16,14 @@ use crate::{
 /// One row of the table.
 struct Row {
     path: &'static str,
-    kind: Kind,
-    find: for<'e> fn(&'e Recorded) -> Found<'e>,
+    kind: FieldKind,
+    find: for<'e> fn(&'e Recorded) -> FieldValue<'e>,
     is_searched: bool,
 }
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     Text,
     Texts,
     Time,
@@ -34,7 +34,7 @@ pub enum Kind {
 
 /// The value of a field.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found<'e> {
+pub enum FieldValue<'e> {
     Absent,
     Text(Cow<'e, str>),
     /// Several texts, at least one.
@@ -80,17 +80,17 @@ impl Field {
         self.row().path
     }
 
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> FieldKind {
         self.row().kind
     }
 
     /// The value of the field in `event`.
-    pub fn find(self, event: &Recorded) -> Found<'_> {
+    pub fn find(self, event: &Recorded) -> FieldValue<'_> {
         (self.row().find)(event)
     }
 }
 
-impl Found<'_> {
+impl FieldValue<'_> {
     /// The text as JSON; none for other types.
     pub fn into_json_text(self) -> Option<Value> {
         match self {
@@ -100,27 +100,32 @@ impl Found<'_> {
     }
 }
 
-fn text(text: Option<&String>) -> Found<'_> {
-    text.map_or(Found::Absent, |text| Found::Text(Cow::Borrowed(text)))
+fn text(text: Option<&String>) -> FieldValue<'_> {
+    text.map_or(FieldValue::Absent, |text| FieldValue::Text(Cow::Borrowed(text)))
 }
 
-fn texts(texts: Option<&Vec<String>>) -> Found<'_> {
-    texts.filter(|texts| !texts.is_empty()).map_or(Found::Absent, |texts| Found::Texts(texts))
+fn texts(texts: Option<&Vec<String>>) -> FieldValue<'_> {
+    texts
+        .filter(|texts| !texts.is_empty())
+        .map_or(FieldValue::Absent, |texts| FieldValue::Texts(texts))
 }
 
-fn word(word: &'static str) -> Found<'static> {
-    Found::Text(Cow::Borrowed(word))
+fn word(word: &'static str) -> FieldValue<'static> {
+    FieldValue::Text(Cow::Borrowed(word))
 }
 
-fn time(time: Option<Instant>) -> Found<'static> {
-    time.map_or(Found::Absent, Found::Time)
+fn time(time: Option<Instant>) -> FieldValue<'static> {
+    time.map_or(FieldValue::Absent, FieldValue::Time)
 }
 
-fn object<T>(object: &Option<T>) -> Found<'static> {
-    if object.is_some() { Found::Object } else { Found::Absent }
+fn object<T>(object: &Option<T>) -> FieldValue<'static> {
+    if object.is_some() { FieldValue::Object } else { FieldValue::Absent }
 }
 
-fn party(party: &Option<Party>, member: for<'p> fn(&'p Party) -> &'p Option<String>) -> Found<'_> {
+fn party(
+    party: &Option<Party>,
+    member: for<'p> fn(&'p Party) -> &'p Option<String>,
+) -> FieldValue<'_> {
     text(party.as_ref().and_then(|party| member(party).as_ref()))
 }
 
@@ -128,27 +133,31 @@ fn session<'e, T>(event: &'e Recorded, member: impl FnOnce(&'e Session) -> Optio
     event.event.session.as_ref().and_then(member)
 }
 
-const fn field(path: &'static str, kind: Kind, find: for<'e> fn(&'e Recorded) -> Found<'e>) -> Row {
+const fn field(
+    path: &'static str,
+    kind: FieldKind,
+    find: for<'e> fn(&'e Recorded) -> FieldValue<'e>,
+) -> Row {
     Row { path, kind, find, is_searched: false }
 }
 
 /// A field that free-text search includes.
 const fn searched(
     path: &'static str,
-    kind: Kind,
-    find: for<'e> fn(&'e Recorded) -> Found<'e>,
+    kind: FieldKind,
+    find: for<'e> fn(&'e Recorded) -> FieldValue<'e>,
 ) -> Row {
     Row { is_searched: true, ..field(path, kind, find) }
 }
 
-use Kind::{Number, Object, Text, Texts, Time};
+use FieldKind::{Number, Object, Text, Texts, Time};
 
 fields! {
-    Id = searched("id", Text, |e| Found::Text(e.event.id.as_str().into())),
-    Tenant = field("tenant", Text, |e| Found::Text(e.event.tenant.as_str().into())),
-    Action = searched("action", Text, |e| Found::Text(e.event.action.as_str().into())),
-    OccurredAt = field("occurred_at", Time, |e| Found::Time(e.event.occurred_at)),
-    Actor = field("actor", Object, |_| Found::Object),
+    Id = searched("id", Text, |e| FieldValue::Text(e.event.id.as_str().into())),
+    Tenant = field("tenant", Text, |e| FieldValue::Text(e.event.tenant.as_str().into())),
+    Action = searched("action", Text, |e| FieldValue::Text(e.event.action.as_str().into())),
+    OccurredAt = field("occurred_at", Time, |e| FieldValue::Time(e.event.occurred_at)),
+    Actor = field("actor", Object, |_| FieldValue::Object),
     ActorType = field("actor.type", Text, |e| word(e.event.actor.kind.into())),
     ActorId = searched("actor.id", Text, |e| text(e.event.actor.id.as_ref())),
     ActorName = searched("actor.name", Text, |e| text(e.event.actor.name.as_ref())),
@@ -170,12 +179,12 @@ fields! {
     TargetEmail = searched("target.email", Text, |e| party(&e.event.target, |p| &p.email)),
     Session = field("session", Object, |e| object(&e.event.session)),
     SessionId = searched("session.id", Text, |e| text(session(e, |s| Some(&s.id)))),
-    SessionScope = field("session.scope", Text, |e| session(e, |s| Some(s.scope.into())).map_or(Found::Absent, word)),
+    SessionScope = field("session.scope", Text, |e| session(e, |s| Some(s.scope.into())).map_or(FieldValue::Absent, word)),
     SessionRoles = searched("session.roles", Texts, |e| texts(session(e, |s| Some(&s.roles)))),
-    SessionUsername = field("session.username", Text, |e| e.session_username().map_or(Found::Absent, |name| Found::Text(name.into()))),
+    SessionUsername = field("session.username", Text, |e| e.session_username().map_or(FieldValue::Absent, |name| FieldValue::Text(name.into()))),
     SessionStartsAt = field("session.starts_at", Time, |e| time(session(e, |s| s.starts_at))),
     SessionEndsAt = field("session.ends_at", Time, |e| time(session(e, |s| s.ends_at))),
-    SessionApprovalsNeeded = field("session.approvals_needed", Number, |e| session(e, |s| s.approvals_needed).map_or(Found::Absent, |n| Found::Number(n.into()))),
+    SessionApprovalsNeeded = field("session.approvals_needed", Number, |e| session(e, |s| s.approvals_needed).map_or(FieldValue::Absent, |n| FieldValue::Number(n.into()))),
     RequestId = searched("request_id", Text, |e| text(e.event.request_id.as_ref())),
     Justification = searched("justification", Text, |e| text(e.event.justification.as_ref())),
     Reason = searched("reason", Text, |e| text(e.event.reason.as_ref())),
@@ -197,23 +206,23 @@ fields! {
     SourceIp = field("source.ip", Text, |e| text(e.event.source.as_ref().and_then(|s| s.ip.as_ref()))),
     SourceUserAgent = field("source.user_agent", Text, |e| text(e.event.source.as_ref().and_then(|s| s.user_agent.as_ref()))),
     SourceClient = field("source.client", Text, |e| text(e.event.source.as_ref().and_then(|s| s.client.as_ref()))),
-    Window = field("window", Object, |e| if e.event.window.is_some() { Found::Object } else { object(&e.opened) }),
+    Window = field("window", Object, |e| if e.event.window.is_some() { FieldValue::Object } else { object(&e.opened) }),
     WindowId = field("window.id", Text, |e| text(e.opened.as_ref().map(|opened| &opened.id))),
     WindowStartsAt = field("window.starts_at", Time, |e| time(e.opened.as_ref().map(|opened| opened.starts_at))),
     WindowEndsAt = field("window.ends_at", Time, |e| time(e.opened.as_ref().map(|opened| opened.ends_at))),
     WindowAsked = field("window.asked", Object, |e| object(&e.event.window)),
-    WindowAskedDuration = field("window.asked.duration", Text, |e| match &e.event.window { Some(AskedWindow::Duration(duration)) => text(Some(duration)), _ => Found::Absent }),
-    WindowAskedEndsAt = field("window.asked.ends_at", Time, |e| match &e.event.window { Some(AskedWindow::Until(at)) => Found::Time(*at), _ => Found::Absent }),
-    Label = searched("label", Text, |e| Found::Text(e.event.label().into())),
+    WindowAskedDuration = field("window.asked.duration", Text, |e| match &e.event.window { Some(AskedWindow::Duration(duration)) => text(Some(duration)), _ => FieldValue::Absent }),
+    WindowAskedEndsAt = field("window.asked.ends_at", Time, |e| match &e.event.window { Some(AskedWindow::Until(at)) => FieldValue::Time(*at), _ => FieldValue::Absent }),
+    Label = searched("label", Text, |e| FieldValue::Text(e.event.label().into())),
     Category = field("category", Text, |e| word(e.category().as_str())),
-    State = field("state", Text, |e| e.state().map_or(Found::Absent, |state| word(state.as_str()))),
-    RequestStatus = field("request_status", Text, |e| e.request_status().map_or(Found::Absent, word)),
-    Message = searched("message", Text, |e| Found::Text(e.event.message().into())),
-    RecordedAt = field("recorded_at", Time, |e| Found::Time(e.recorded_at)),
-    RecordedBy = field("recorded_by", Object, |_| Found::Object),
+    State = field("state", Text, |e| e.state().map_or(FieldValue::Absent, |state| word(state.as_str()))),
+    RequestStatus = field("request_status", Text, |e| e.request_status().map_or(FieldValue::Absent, word)),
+    Message = searched("message", Text, |e| FieldValue::Text(e.event.message().into())),
+    RecordedAt = field("recorded_at", Time, |e| FieldValue::Time(e.recorded_at)),
+    RecordedBy = field("recorded_by", Object, |_| FieldValue::Object),
     RecordedBySub = field("recorded_by.sub", Text, |e| text(Some(&e.recorded_by.sub))),
     RecordedByClientId = field("recorded_by.client_id", Text, |e| text(e.recorded_by.client_id.as_ref())),
-    Digest = field("digest", Text, |e| Found::Text(e.digest.to_string().into())),
+    Digest = field("digest", Text, |e| FieldValue::Text(e.digest.to_string().into())),
 }
 
 /// Writes the texts for free-text search, each on its own line, so that no match spans two texts.
@@ -224,9 +233,12 @@ pub fn write_searchable(recorded: &Recorded, out: &mut String) {
     };
     for field in Field::ALL.iter().filter(|field| field.row().is_searched) {
         match field.find(recorded) {
-            Found::Text(text) => line(&text),
-            Found::Texts(texts) => texts.iter().for_each(|text| line(text)),
-            Found::Absent | Found::Time(_) | Found::Number(_) | Found::Object => {}
+            FieldValue::Text(text) => line(&text),
+            FieldValue::Texts(texts) => texts.iter().for_each(|text| line(text)),
+            FieldValue::Absent
+            | FieldValue::Time(_)
+            | FieldValue::Number(_)
+            | FieldValue::Object => {}
         }
     }
     let Event { session, details, .. } = &recorded.event;
@@ -262,7 +274,7 @@ impl Category {
     }
 }
 
-impl State {
+impl RequestState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "CREATED",

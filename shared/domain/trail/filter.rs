@@ -11,7 +11,7 @@ use crate::{
     time::timestamp::Instant,
     trail::{
         event::Recorded,
-        fields::{Field, Found, write_searchable},
+        fields::{Field, FieldValue, write_searchable},
     },
 };
 
@@ -85,20 +85,20 @@ impl Filter {
             Self::And(all) => all.iter().all(|filter| filter.matches(event)),
             Self::Or(any) => any.iter().any(|filter| filter.matches(event)),
             Self::Not(filter) => !filter.matches(event),
-            Self::Present(attribute) => attribute.find(event) != Found::Absent,
+            Self::Present(attribute) => attribute.find(event) != FieldValue::Absent,
             Self::Compare(attribute, operator, operand) => match attribute.find(event) {
-                Found::Absent => *operator == Operator::Ne,
-                Found::Text(text) => compare_text(&text, *operator, operand),
-                Found::Texts(texts) => {
+                FieldValue::Absent => *operator == Operator::Ne,
+                FieldValue::Text(text) => compare_text(&text, *operator, operand),
+                FieldValue::Texts(texts) => {
                     texts.iter().any(|text| compare_text(text, *operator, operand))
                 }
-                Found::Time(time) => {
+                FieldValue::Time(time) => {
                     matches!(operand, Operand::Time(operand) if compare(&time, *operator, operand))
                 }
-                Found::Number(number) => {
+                FieldValue::Number(number) => {
                     matches!(operand, Operand::Number(operand) if compare(&number, *operator, operand))
                 }
-                Found::Object => false,
+                FieldValue::Object => false,
             },
         }
     }
@@ -145,12 +145,12 @@ impl FreeText {
             .map(|word| memmem::Finder::new(fold(word).as_bytes()).into_owned())
             .collect();
         match words.len() {
-            0 => Err("holds no word to look for; leave it out to see everything".to_owned()),
+            0 => Err("contains no word to search for; omit it to get all events".to_owned()),
             _ if text.len() > MAX_BYTES => {
-                Err(format!("is {} bytes long; {MAX_BYTES} are the most", text.len()))
+                Err(format!("has {} bytes; the maximum is {MAX_BYTES}", text.len()))
             }
             count if count > MAX_TERMS => {
-                Err(format!("holds {count} words; {MAX_TERMS} are the most"))
+                Err(format!("has {count} words; the maximum is {MAX_TERMS}"))
             }
             _ => Ok(Self(words)),
         }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::trail::{
         arbitrary::{events, instant, recorded},
-        fields::Kind,
+        fields::FieldKind,
     };
     use proptest::prelude::*;
     use serde_json::Value;
@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn errors_name_the_place_and_the_remedy() {
-        refused("", 1, "an attribute should stand here");
+        refused("", 1, "expected an attribute");
         refused("actor.mail eq \"a\"", 1, "did you mean \"actor.email\"?");
-        refused("actor.email = \"a\"", 13, "an operator should stand here");
+        refused("actor.email = \"a\"", 13, "expected an operator");
         refused("actor.email eq alex", 16, "double quotes");
         refused("actor.email eq 'alex'", 16, "double quotes");
         refused("actor.email eq \"a\" target.name pr", 20, "\"and\", \"or\" or the end");
@@ -205,18 +205,18 @@ mod tests {
         refused("not actor.email pr", 5, "parentheses");
         refused("occurred_at gt \"yesterday\"", 16, "RFC 3339");
         refused("occurred_at gt 5", 16, "is a time");
-        refused("occurred_at co \"2026\"", 13, "is no text");
-        refused("actor eq \"a\"", 7, "only pr");
+        refused("occurred_at co \"2026\"", 13, "is not a text");
+        refused("actor eq \"a\"", 7, "only the operator pr");
         refused("session.approvals_needed eq \"1\"", 29, "whole number");
         refused("reason eq null", 11, "not (reason pr)");
         refused("reason eq 5", 11, "put its value in double quotes");
         refused("details.count eq 5", 1, "free text (q)");
-        refused("é eq 5", 1, "is no attribute");
-        refused("reason eq \"é\" or x eq 5", 18, "is no attribute");
-        refused("roles[value eq \"a\"]", 6, "parts to choose from");
-        refused(&"(".repeat(100_000), 1, "4096 are the most");
+        refused("é eq 5", 1, "is not an attribute");
+        refused("reason eq \"é\" or x eq 5", 18, "is not an attribute");
+        refused("roles[value eq \"a\"]", 6, "brackets are not supported");
+        refused(&"(".repeat(100_000), 1, "the maximum is 4096");
         refused(&format!("{}reason pr{}", "(".repeat(17), ")".repeat(17)), 17, "deeper than 16");
-        refused(&vec!["id pr"; 51].join(" and "), 501, "50 are the most");
+        refused(&vec!["id pr"; 51].join(" and "), 501, "the maximum is 50");
         Filter::read(&format!("{}reason pr{}", "(".repeat(16), ")".repeat(16))).unwrap();
         Filter::read(&vec!["id pr"; 50].join(" or ")).unwrap();
     }
@@ -293,11 +293,11 @@ mod tests {
         let attribute = attribute.get(Field::ALL);
         let found = attribute.path().split('.').try_fold(answer, |value, member| value.get(member));
         let operators: &[&str] = match attribute.kind() {
-            Kind::Object => &["pr"],
-            Kind::Text | Kind::Texts => {
+            FieldKind::Object => &["pr"],
+            FieldKind::Text | FieldKind::Texts => {
                 &["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr"]
             }
-            Kind::Time | Kind::Number => &["eq", "ne", "gt", "ge", "lt", "le", "pr"],
+            FieldKind::Time | FieldKind::Number => &["eq", "ne", "gt", "ge", "lt", "le", "pr"],
         };
         let operator = operator.get(operators);
         if *operator == "pr" {
@@ -307,12 +307,12 @@ mod tests {
             .filter(|_| own)
             .map(|found| found.as_array().map_or(found, |list| &list[0]).clone());
         let operand = match (attribute.kind(), own) {
-            (Kind::Text | Kind::Texts, Some(Value::String(text))) => {
+            (FieldKind::Text | FieldKind::Texts, Some(Value::String(text))) => {
                 Value::String(text.to_uppercase())
             }
             (_, Some(value)) => value,
-            (Kind::Time, None) => "2026-11-22T00:00:00+01:00".into(),
-            (Kind::Number, None) => 3.into(),
+            (FieldKind::Time, None) => "2026-11-22T00:00:00+01:00".into(),
+            (FieldKind::Number, None) => 3.into(),
             (_, None) => word.into(),
         };
         format!("{} {operator} {operand}", attribute.path())

@@ -115,7 +115,7 @@ impl Claim {
         // The session ended before its grant was reported.
         let starts_at = starts_at.min(ends_at);
         if starts_at.max(ends_at) > now.plus(FARTHEST) {
-            let detail = format!("ends at {ends_at}; ten years from now is the farthest");
+            let detail = format!("ends at {ends_at}; the maximum is ten years from now");
             errors.push(FieldError::new(pointer, detail));
         }
         let latest =
@@ -124,8 +124,9 @@ impl Claim {
             && ends_at > latest
         {
             let (name, most) = (&application.name, &application.max_window);
-            let detail =
-                format!("is more than {name:?} allows: {most} from its start, until {latest}");
+            let detail = format!(
+                "is longer than {name:?} allows: at most {most} from its start, until {latest}"
+            );
             errors.push(FieldError::new(pointer, detail));
         }
         let farthest = now.max(starts_at).plus(FARTHEST);

@@ -41,7 +41,7 @@ impl Window {
         now: Instant,
     ) -> Result<Option<WindowEvent>, NotExtended> {
         let Some(place) = self.last_claim(which, now) else {
-            let detail = "the window has ended; a new request opens another";
+            let detail = "the window has ended; send a new request to open another one";
             return Err(NotExtended::Ended(detail.to_owned()));
         };
         let claim = &self.claims[place];
@@ -50,17 +50,20 @@ impl Window {
             return Ok(None);
         }
         if ends_at < before {
-            let detail =
-                format!("{ends_at} is before its end, {before}; to end it earlier, use end");
+            let detail = format!(
+                "{ends_at} is before its current end, {before}; to end it earlier, use end"
+            );
             return Err(NotExtended::Wrong(detail));
         }
         if ends_at > now.plus(FARTHEST) {
-            let detail = format!("{ends_at} is too far away; ten years from now is the farthest");
+            let detail =
+                format!("{ends_at} is too far in the future; the maximum is ten years from now");
             return Err(NotExtended::Wrong(detail));
         }
         if let Some(latest) = claim.latest.filter(|latest| ends_at > *latest) {
-            let detail =
-                format!("{ends_at} is later than the application allows from its start: {latest}");
+            let detail = format!(
+                "{ends_at} is later than the application allows; the latest end is {latest}"
+            );
             return Err(NotExtended::Wrong(detail));
         }
         self.claims[place].ends_at = ends_at;
@@ -233,16 +236,18 @@ impl Window {
     ) -> Result<Option<WindowEvent>, String> {
         let open = self.claims.iter().filter(|claim| !claim.is_done);
         let Some(next) = open.map(|claim| claim.ends_at).min() else {
-            return Err("the window is closed; its account needs no other try".to_owned());
+            return Err("the window is closed, so there is nothing to retry".to_owned());
         };
         if self.is_external() {
             return Err(
-                "this service does not disable the account of this window; once it is disabled, close the window"
+                "this service does not disable the account of this window; close the window after the account is disabled"
                     .to_owned(),
             );
         }
         if now < next {
-            return Err(format!("the window is not due before {next}; to end it earlier, use end"));
+            return Err(format!(
+                "the window does not end before {next}; to end it earlier, use end"
+            ));
         }
         let going =
             self.claims.iter().filter(|claim| claim.goes_on(now)).map(|claim| claim.ends_at).max();

@@ -16,7 +16,7 @@ use crate::{
 /// The kind of failure if a directory has no such account.
 pub const NOT_FOUND: &str = "not_found";
 /// Maximum number of requests with other names that are recorded when their account is disabled.
-pub(super) const MOST_OTHERS_TOLD: usize = 8;
+pub(super) const MOST_OTHERS_RECORDED: usize = 8;
 
 /// The result of disabling an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,11 +156,11 @@ impl Window {
         // Requests with other names for the account cannot be found by the events about this one.
         let mut others: Vec<usize> = Vec::new();
         for (other, claim) in self.claims.iter().enumerate() {
-            let is_told = [place]
+            let is_recorded = [place]
                 .iter()
                 .chain(&others)
                 .any(|told| self.account_of(*told) == self.account_of(other));
-            if claim.is_over(now) && !is_told && others.len() < MOST_OTHERS_TOLD {
+            if claim.is_over(now) && !is_recorded && others.len() < MOST_OTHERS_RECORDED {
                 others.push(other);
             }
         }

@@ -69,7 +69,7 @@ impl Extension {
                 _ => {
                     if !fields.has_fault_at("/ends_at") && !fields.has_fault_at("/duration") {
                         fields
-                            .fault_here("needs either ends_at, a time, or duration, how long it lasts from its start");
+                            .fault_here("must have either ends_at (a time) or duration (the length from the start)");
                     }
                     None
                 }

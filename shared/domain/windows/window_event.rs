@@ -151,7 +151,7 @@ impl EndReason {
         match self {
             Self::Given(reason) => Some(reason),
             Self::SourceEnded => None,
-            Self::DisabledByPortal => Some("its portal says that the account is disabled"),
+            Self::DisabledByPortal => Some("its portal reported that the account is disabled"),
             Self::LoggedOff => Some("the account logged off"),
         }
     }
@@ -162,8 +162,8 @@ impl OverdueCause {
     pub fn text(&self) -> &str {
         match self {
             Self::Failing(failure) => failure,
-            Self::Unconfirmed => "the portal has not said that it disabled the account",
-            Self::NotAttempted => "it was not come to yet",
+            Self::Unconfirmed => "the portal has not reported that it disabled the account",
+            Self::NotAttempted => "the service has not processed it yet",
         }
     }
 }

@@ -117,32 +117,32 @@ impl WindowFinding {
                 failure.clone()
             }
             Self::DisabledInsideWindow => "the account was disabled for an earlier end while a new request kept its window open; enable it again".to_owned(),
-            Self::AccountGone => "the directory knows no account of this name any more; make sure that it was the right name".to_owned(),
+            Self::AccountGone => "the directory no longer has an account with this name; check that the name was correct".to_owned(),
             Self::ClosedByHand { by, reason } => format!(
                 "{} closed the window without proof that the account is disabled: {reason}",
                 by.shown()
             ),
             Self::AccountReplaced { old, new, .. } => format!(
-                "the account {:?} ({}) is gone from the directory, and the name means {:?} ({}) now, which this window covers from now on",
+                "the directory no longer has the account {:?} ({}); the name now refers to {:?} ({}), which this window covers from now on",
                 old.name, old.id, new.name, new.id
             ),
             Self::NamesDisagree { account, foreign, .. } => {
                 let others: Vec<_> = foreign
                     .iter()
-                    .map(|it| format!("{:?} means {:?}", it.name, it.account))
+                    .map(|it| format!("{:?} refers to {:?}", it.name, it.account))
                     .collect();
                 format!(
-                    "the names in a request mean different accounts: this window covers {account:?}, but {}; no other account is disabled",
+                    "the names in a request refer to different accounts: this window covers {account:?}, but {}; no other account is disabled",
                     others.join(", ")
                 )
             }
             Self::NameMoved { name, from, to, .. } => format!(
-                "the name {name:?} meant the account {from} when this window opened and means {to} now; the request moved to a window of that account"
+                "the name {name:?} referred to the account {from} when this window opened and now refers to {to}; the request was moved to a window of that account"
             ),
             Self::OutsidePatterns => "the account matches no pattern of the application, so this service does not disable it".to_owned(),
             Self::WithoutApplication => "no application is configured for the target, so this service does not disable the account".to_owned(),
             Self::Cut { asked, excess } => format!(
-                "the window that was asked for, until {asked}, was cut: it {}",
+                "the requested window, until {asked}, was shortened: it {}",
                 excess.join("; it ")
             ),
         }

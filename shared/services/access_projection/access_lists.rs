@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use shared_domain::{
     access::{
         access_key::Key,
-        access_record::{Access, Kind as AccessKind},
+        access_record::{Access, AccessKind},
         kept_events, timeline,
     },
     identity::matching,
@@ -17,7 +17,7 @@ use shared_domain::{
         search::{Order, Range},
     },
 };
-use shared_storage::{ReadError, projections::Kind};
+use shared_storage::{ReadError, projections::ProjectionKind};
 
 use super::{AT_A_TIME, Follower, uses::Held};
 
@@ -128,7 +128,7 @@ impl<'t> Follower<'t> {
     ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
         let (first, last) = (Instant::from_millis(0), Instant::from_millis(253_402_300_799_999));
         self.scope
-            .listed(Kind::Access, list, [since.max(first), until.min(last)], order, after)
+            .listed(ProjectionKind::Access, list, [since.max(first), until.min(last)], order, after)
             .await
     }
 
@@ -167,7 +167,7 @@ impl<'t> Follower<'t> {
             }
         }
         let found: Vec<String> = found.into_iter().collect();
-        let mut read: Vec<Access> = self.scope.readable(Kind::Access, &found).await?;
+        let mut read: Vec<Access> = self.scope.readable(ProjectionKind::Access, &found).await?;
         read.retain(|access| {
             access.verified.is_none() || access.until().is_none_or(|until| from <= until)
         });
@@ -200,7 +200,8 @@ impl<'t> Follower<'t> {
                         .filter(|key| looked_at.insert(key.clone()))
                         .collect();
                     for keys in keys.chunks(AT_A_TIME) {
-                        let accesses: Vec<Access> = self.scope.readable(Kind::Access, keys).await?;
+                        let accesses: Vec<Access> =
+                            self.scope.readable(ProjectionKind::Access, keys).await?;
                         if accesses.iter().any(&mut is_it) {
                             return Ok(Held::Yes);
                         }

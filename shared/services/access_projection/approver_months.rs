@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use shared_domain::{
     access::access_record::Access,
     findings::{
-        checkpoints::{self, Found},
+        checkpoints::{self, Violation},
         hasty_approvals::{self, Hasty},
     },
     identity::matching,
@@ -16,7 +16,7 @@ use shared_domain::{
     },
 };
 use shared_platform::backoff::contended;
-use shared_storage::{ReadError, projections::Kind};
+use shared_storage::{ReadError, projections::ProjectionKind};
 
 use super::{
     Follower, TRIES,
@@ -44,7 +44,7 @@ impl<'t> Follower<'t> {
         let id = checkpoints::finding_id(&scope.tenant, rule, &about);
         let key = format!("{HASTY}{month} {name}");
         for _ in 0..TRIES {
-            let before = scope.projection(Kind::Concern, &key).await?;
+            let before = scope.projection(ProjectionKind::Concern, &key).await?;
             let range = Range {
                 since: first.minus(within),
                 until: first.plus(Duration::from_secs(31 * 86_400)),
@@ -57,7 +57,7 @@ impl<'t> Follower<'t> {
                 page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
             let (mut approvals, mut approver, mut owners) = (BTreeSet::new(), None, Vec::new());
             let mut first_hasty: Option<Hasty> = None;
-            for access in scope.readable::<Access>(Kind::Access, &keys).await? {
+            for access in scope.readable::<Access>(ProjectionKind::Access, &keys).await? {
                 for (decision, hasty) in hasty_approvals::hasty(&access, thresholds) {
                     let by = matching::party_of(&decision.by);
                     if self.name_of(&by).await? == name {
@@ -79,14 +79,14 @@ impl<'t> Follower<'t> {
             let found =
                 hasty_approvals::too_hasty(&approvals, month, thresholds).map(|mut evidence| {
                     let why = format!(
-                        "{} approved {} times within {} s of the request in {} days",
+                        "{} approved {} requests within {} s each, in {} days",
                         shown.unwrap_or_default(),
                         evidence.len(),
                         thresholds.approval_seconds,
                         thresholds.approval_days
                     );
                     evidence.truncate(MOST_EVIDENCE);
-                    Found { id: id.clone(), rule, why, evidence }
+                    Violation { id: id.clone(), rule, why, evidence }
                 });
             // Approvals named by a raised finding may belong to access records that a rebuild has
             // not processed yet. Processing those evaluates this month again.

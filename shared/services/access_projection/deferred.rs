@@ -7,7 +7,7 @@ use shared_domain::trail::event::{EventId, Recorded};
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
-    projections::{Kind, ProjectionWrite},
+    projections::{ProjectionKind, ProjectionWrite},
 };
 
 use super::{Follower, TRIES};
@@ -31,7 +31,7 @@ impl<'t> Follower<'t> {
         let (scope, now) = (self.scope, self.scope.database.clock.now());
         let key = format!("{first} {about}");
         for _ in 0..TRIES {
-            let before = scope.projection(Kind::Later, &key).await?;
+            let before = scope.projection(ProjectionKind::Later, &key).await?;
             let mut later: Later = match &before {
                 Some(before) => before.read()?,
                 None => Later { events: Vec::new() },
@@ -49,7 +49,7 @@ impl<'t> Follower<'t> {
                 due,
                 expires_at,
             };
-            if scope.keep(Kind::Later, before.as_ref(), kept).await? {
+            if scope.keep(ProjectionKind::Later, before.as_ref(), kept).await? {
                 return Ok(());
             }
         }
@@ -58,7 +58,9 @@ impl<'t> Follower<'t> {
 
     /// Processes deferred events.
     pub(super) async fn follow_later(&self, key: &str) -> Result<(), ReadError> {
-        let Some(before) = self.scope.projection(Kind::Later, key).await? else { return Ok(()) };
+        let Some(before) = self.scope.projection(ProjectionKind::Later, key).await? else {
+            return Ok(());
+        };
         let later: Later = before.read()?;
         let events = self.scope.events_of(&later.events).await?;
         self.follow(events).await

@@ -19,7 +19,7 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError, TenantScope,
-    projections::{Kind, ProjectionWrite},
+    projections::{ProjectionKind, ProjectionWrite},
 };
 
 use super::{Follower, SOON, TRIES, approver_months::HASTY};
@@ -123,7 +123,7 @@ impl<'t> Follower<'t> {
         }
         let ids: Vec<String> =
             others.uses.iter().map(|(recorded, _)| recorded.event.id.to_string()).collect();
-        let there = self.scope.projections(Kind::Concern, &ids).await?;
+        let there = self.scope.projections(ProjectionKind::Concern, &ids).await?;
         for (recorded, is_held) in &others.uses {
             let id = recorded.event.id.as_str();
             // A covered use without an open finding needs no evaluation.
@@ -188,7 +188,7 @@ impl<'t> Follower<'t> {
     /// Schedules a refresh of an access record, if it exists.
     async fn look_soon(&self, key: &str, soon: Instant) -> Result<(), ReadError> {
         for _ in 0..TRIES {
-            let Some(before) = self.scope.projection(Kind::Access, key).await? else {
+            let Some(before) = self.scope.projection(ProjectionKind::Access, key).await? else {
                 return Ok(());
             };
             // A record that is already due may be in progress, and that run may have read older
@@ -207,7 +207,7 @@ impl<'t> Follower<'t> {
                 due: Some(soon),
                 expires_at,
             };
-            if self.scope.keep(Kind::Access, Some(&before), kept).await? {
+            if self.scope.keep(ProjectionKind::Access, Some(&before), kept).await? {
                 return Ok(());
             }
         }
@@ -219,7 +219,8 @@ impl<'t> Follower<'t> {
 async fn recount_day(scope: &TenantScope<'_>, day: i64, wait: Duration) -> Result<(), ReadError> {
     let key = Instant::of_day(day).to_string()[..10].to_owned();
     for _ in 0..TRIES {
-        let (now, before) = (scope.database.clock.now(), scope.projection(Kind::Day, &key).await?);
+        let (now, before) =
+            (scope.database.clock.now(), scope.projection(ProjectionKind::Day, &key).await?);
         let is_planned = |due: Instant| now.plus(SOON) < due && due <= now.plus(wait + SOON);
         // No run counts them earlier, even if two clocks differ.
         if before.as_ref().and_then(|before| before.due).is_some_and(is_planned) {
@@ -234,7 +235,7 @@ async fn recount_day(scope: &TenantScope<'_>, day: i64, wait: Duration) -> Resul
             due,
             expires_at,
         };
-        if scope.keep(Kind::Day, before.as_ref(), kept).await? {
+        if scope.keep(ProjectionKind::Day, before.as_ref(), kept).await? {
             return Ok(());
         }
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use shared_domain::{
     access::{access_key::Key, access_record::Access},
     findings::{
-        checkpoints::{self, CheckResult, Context, Found},
+        checkpoints::{self, CheckResult, Context, Violation},
         finding::{self, Finding},
         finding_event::finding_event,
         rules::{self, ABOUT_ACCESS},
@@ -28,7 +28,7 @@ use shared_storage::{
     insert_events::Insertion,
     keys::{self, Part as KeyPart},
     list_events::Index,
-    projections::{Kind, Place, Projection, ProjectionWrite},
+    projections::{Place, Projection, ProjectionKind, ProjectionWrite},
 };
 
 use super::{Follower, TRIES, access_lists::ALL, gather::always, recorder};
@@ -65,7 +65,7 @@ impl<'t> Follower<'t> {
             true => CheckResult::default(),
             false => checkpoints::check(&scope.tenant, access, events, &context),
         };
-        let (mut told, mut known, mut again) = (Vec::new(), Vec::new(), checked.again);
+        let (mut new_events, mut known, mut again) = (Vec::new(), Vec::new(), checked.again);
         for found in &checked.found {
             let rounds = access.findings.get(&found.id).cloned().unwrap_or_default();
             // The person may become known later. Findings about windows get the person from the
@@ -98,7 +98,7 @@ impl<'t> Follower<'t> {
             let (owners, application) =
                 (self.owners(access).await?, self.application_of(access.target.as_ref()).await?);
             let about = |event: &mut Event| about_access(event, access, application);
-            told.push(match rounds.is_open() {
+            new_events.push(match rounds.is_open() {
                 false => self.raised(found, rounds.raised + 1, owners, about),
                 true => self.updated(
                     found,
@@ -118,10 +118,11 @@ impl<'t> Follower<'t> {
             });
             if is_ours && !checked.found.iter().any(|found| found.id == id) {
                 let round = access.findings.get(id).map_or(1, |rounds| rounds.raised);
-                told.push(self.withdrawn(id, round, |event| about_access(event, access, None)));
+                new_events
+                    .push(self.withdrawn(id, round, |event| about_access(event, access, None)));
             }
         }
-        known.extend(self.tell(told).await?);
+        known.extend(self.record_events(new_events).await?);
         // Only events about this access record are kept; any other would be read again and again.
         known.retain(|recorded| {
             Key::of(&recorded.event).is_some_and(|key| key.to_string() == access.id)
@@ -163,7 +164,7 @@ impl<'t> Follower<'t> {
 
     pub(super) fn raised(
         &self,
-        found: &Found,
+        found: &Violation,
         round: u32,
         owners: Vec<String>,
         about: impl FnOnce(&mut Event),
@@ -176,13 +177,14 @@ impl<'t> Follower<'t> {
     /// evidence, the finding is reopened.
     pub(super) fn updated(
         &self,
-        found: &Found,
+        found: &Violation,
         [round, update]: [u32; 2],
         owners: Vec<String>,
         there: Option<&Finding>,
         about: impl FnOnce(&mut Event),
     ) -> Event {
-        let is_settled = there.is_some_and(|there| there.state == finding::State::Dispositioned);
+        let is_settled =
+            there.is_some_and(|there| there.state == finding::FindingState::Dispositioned);
         let is_more =
             there.is_some_and(|there| found.evidence.iter().any(|id| !there.evidence.contains(id)));
         let details = json!({"round": round, "update": update, "reopens": is_settled && is_more});
@@ -192,13 +194,13 @@ impl<'t> Follower<'t> {
     fn found_event(
         &self,
         action: FindingAction,
-        found: &Found,
+        found: &Violation,
         version: &[u32],
         owners: Vec<String>,
         mut details: serde_json::Value,
         about: impl FnOnce(&mut Event),
     ) -> Event {
-        let Found { id, rule, why, evidence } = found;
+        let Violation { id, rule, why, evidence } = found;
         details["rule"] = json!(rule);
         details["severity"] = json!(rules::rule_of(rule).map(|rule| rule.severity));
         details["owners"] = json!(owners);
@@ -208,7 +210,7 @@ impl<'t> Follower<'t> {
 
     pub(super) fn withdrawn(&self, id: &str, round: u32, about: impl FnOnce(&mut Event)) -> Event {
         let rule = id.split(':').next().unwrap_or_default();
-        let why = "what is known now explains it";
+        let why = "a later event explains it";
         finding_event(
             &self.scope.tenant,
             self.scope.now,
@@ -223,17 +225,21 @@ impl<'t> Follower<'t> {
 
     /// Records the events. Returns them as stored; an event that was recorded before is returned as
     /// it was recorded then.
-    pub(super) async fn tell(&self, events: Vec<Event>) -> Result<Vec<Recorded>, ReadError> {
+    pub(super) async fn record_events(
+        &self,
+        events: Vec<Event>,
+    ) -> Result<Vec<Recorded>, ReadError> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let told = self.scope.insert(events, &recorder()).await;
-        let recorded = told.into_iter().map(|insertion| match insertion {
+        let insertions = self.scope.insert(events, &recorder()).await;
+        let recorded = insertions.into_iter().map(|insertion| match insertion {
             Insertion::Created(there)
             | Insertion::Duplicate(there)
             | Insertion::Conflict(_, there) => Ok(there),
             Insertion::TooLarge(_) | Insertion::Unavailable => {
-                Err(Unavailable("an event about a finding was not confirmed".to_owned()).into())
+                Err(Unavailable("the storage did not confirm an event about a finding".to_owned())
+                    .into())
             }
         });
         recorded.collect()
@@ -244,9 +250,9 @@ impl<'t> Follower<'t> {
     pub(super) async fn are_followed(
         &self,
         finding: &str,
-        found: Option<&Found>,
+        found: Option<&Violation>,
     ) -> Result<bool, ReadError> {
-        let there = self.scope.projection(Kind::Finding, finding).await?;
+        let there = self.scope.projection(ProjectionKind::Finding, finding).await?;
         let Some(there) = there.as_ref().map(Projection::read::<Finding>).transpose()? else {
             return Ok(true);
         };
@@ -257,7 +263,7 @@ impl<'t> Follower<'t> {
         for id in there.evidence.iter().filter(is_missing) {
             let event = self.scope.event(id).await?;
             let Some(key) = event.and_then(|recorded| Key::of(&recorded.event)) else { continue };
-            if self.scope.projection(Kind::Access, &key.to_string()).await?.is_none() {
+            if self.scope.projection(ProjectionKind::Access, &key.to_string()).await?.is_none() {
                 return Ok(false);
             }
         }
@@ -278,7 +284,7 @@ impl<'t> Follower<'t> {
         let is_its_own = |event: &Event| finding::id_of(event) == Some(id);
         self.read_index(index, always(), &mut known, is_its_own).await?;
         for _ in 0..TRIES {
-            let before = scope.projection(Kind::Finding, id).await?;
+            let before = scope.projection(ProjectionKind::Finding, id).await?;
             let was: Option<Finding> = self.content(before.as_ref())?;
             self.read_all(was.iter().flat_map(|was| &was.events), &mut known).await?;
             let Some(finding) = Finding::of(id, known.values().cloned().collect()) else {
@@ -290,7 +296,7 @@ impl<'t> Follower<'t> {
                 Some(finding.raised_at.plus(scope.settings.kept_at(finding.raised_at)));
             let kept =
                 ProjectionWrite { key: id, content: &finding, places, due: None, expires_at };
-            if scope.keep(Kind::Finding, before.as_ref(), kept).await? {
+            if scope.keep(ProjectionKind::Finding, before.as_ref(), kept).await? {
                 return Ok(Some(finding));
             }
         }

@@ -9,7 +9,7 @@ use std::{
 use shared_domain::{
     access::{
         access_key::Key,
-        access_record::{Access, Kind as AccessKind},
+        access_record::{Access, AccessKind},
         kept_events,
     },
     time::timestamp::Instant,
@@ -22,7 +22,7 @@ use shared_storage::{
     ReadError,
     keys::{self, Lane, Part as KeyPart},
     list_events::{Index, Pace},
-    projections::Kind,
+    projections::ProjectionKind,
 };
 
 use super::{Follower, is_about_others};
@@ -164,7 +164,7 @@ impl<'t> Follower<'t> {
             named.filter_map(|event| Some((Key::of(event)?.to_string(), event))).collect();
         let keys: Vec<String> = named.iter().map(|(key, _)| key.clone()).collect();
         let mut accesses: HashMap<String, Access> = HashMap::new();
-        for projection in self.scope.projections(Kind::Access, &keys).await? {
+        for projection in self.scope.projections(ProjectionKind::Access, &keys).await? {
             let access = self.content(Some(&projection))?;
             accesses.extend(access.map(|access| (projection.key, access)));
         }

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use shared_domain::{
     access::{
         access_key::Key,
-        access_record::{Access, Kind as AccessKind},
+        access_record::{Access, AccessKind},
         log_on::{Explained, LOG_ON_LASTS},
     },
     findings::use_rules,
@@ -24,7 +24,7 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
-    projections::{Kind, Place, ProjectionWrite},
+    projections::{Place, ProjectionKind, ProjectionWrite},
 };
 
 use super::{
@@ -69,7 +69,7 @@ impl<'t> Follower<'t> {
         let (scope, event) = (self.scope, &recorded.event);
         let key = Key::LogOn(event.id.clone()).to_string();
         for _ in 0..TRIES {
-            let before = scope.projection(Kind::Access, &key).await?;
+            let before = scope.projection(ProjectionKind::Access, &key).await?;
             let is_new = before.is_none();
             let (left, explained) = match is_new {
                 true => (None, None),
@@ -84,7 +84,7 @@ impl<'t> Follower<'t> {
             );
             let kept =
                 ProjectionWrite { key: &key, content: &access, places, due: None, expires_at };
-            if scope.keep(Kind::Access, before.as_ref(), kept).await? && !is_new {
+            if scope.keep(ProjectionKind::Access, before.as_ref(), kept).await? && !is_new {
                 return Ok(());
             }
         }
@@ -134,7 +134,9 @@ impl<'t> Follower<'t> {
         let desks = self.desks(event);
         let places = desks.iter().map(|desk| Place { list: format!("off {desk}"), at });
         let expires_at = at.plus(LOG_ON_LASTS + self.scope.settings.kept_at(at));
-        self.scope.put_into_lists(Kind::Access, event.id.as_str(), places, expires_at).await?;
+        self.scope
+            .put_into_lists(ProjectionKind::Access, event.id.as_str(), places, expires_at)
+            .await?;
         let mut ids = BTreeSet::new();
         for desk in desks {
             let range = Range {
@@ -158,7 +160,7 @@ impl<'t> Follower<'t> {
     /// that person for that desktop.
     async fn explanation(&self, event: &Event) -> Result<Option<Explained>, ReadError> {
         let named = match Key::of(event) {
-            Some(key) => self.scope.projection(Kind::Access, &key.to_string()).await?,
+            Some(key) => self.scope.projection(ProjectionKind::Access, &key.to_string()).await?,
             None => None,
         };
         let named: Option<Access> = self.content(named.as_ref())?;
@@ -209,8 +211,10 @@ impl<'t> Follower<'t> {
         let mut codes = BTreeSet::new();
         for name in matching::person_names(&actor) {
             let list = facet(CODES, &name);
-            let (page, _) =
-                self.scope.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+            let (page, _) = self
+                .scope
+                .listed(ProjectionKind::Concern, &list, range, Order::Descending, None)
+                .await?;
             codes.extend(page.into_iter().take(MOST_LONG));
         }
         let ids: Vec<EventId> =
@@ -240,7 +244,7 @@ impl<'t> Follower<'t> {
         let keys: Vec<String> =
             log_ons.iter().map(|it| Key::LogOn(it.event.id.clone()).to_string()).collect();
         let mut said = HashMap::new();
-        for projection in self.scope.projections(Kind::Access, &keys).await? {
+        for projection in self.scope.projections(ProjectionKind::Access, &keys).await? {
             let Some(log_on) = self.content::<Access>(Some(&projection))? else { continue };
             said.insert(
                 log_on.id.clone(),

@@ -16,7 +16,7 @@ use shared_domain::{
 use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError,
-    projections::{Kind, Place, Projection, ProjectionWrite},
+    projections::{Place, Projection, ProjectionKind, ProjectionWrite},
 };
 
 use super::{
@@ -81,7 +81,7 @@ impl<'t> Follower<'t> {
     async fn is_put_off(&self, key: &Key, new: &[Recorded]) -> Result<bool, ReadError> {
         let (scope, key) = (self.scope, key.to_string());
         for _ in 0..TRIES {
-            let Some(before) = scope.projection(Kind::Access, &key).await? else {
+            let Some(before) = scope.projection(ProjectionKind::Access, &key).await? else {
                 return Ok(false);
             };
             let Some(mut access) = self.content::<Access>(Some(&before))? else { return Ok(false) };
@@ -108,7 +108,7 @@ impl<'t> Follower<'t> {
                 due,
                 expires_at,
             };
-            if scope.keep(Kind::Access, Some(&before), kept).await? {
+            if scope.keep(ProjectionKind::Access, Some(&before), kept).await? {
                 return Ok(true);
             }
         }
@@ -129,7 +129,7 @@ impl<'t> Follower<'t> {
             new.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)).collect();
         let mut is_gathered = false;
         for _ in 0..TRIES {
-            let before = scope.projection(Kind::Access, &text).await?;
+            let before = scope.projection(ProjectionKind::Access, &text).await?;
             let was: Option<Access> = self.content(before.as_ref())?;
             // For an existing record, every event has been processed or will be.
             if was.is_none() && !std::mem::replace(&mut is_gathered, true) {
@@ -173,13 +173,14 @@ impl<'t> Follower<'t> {
             // Repeated until the findings in the trail agree with the rules: other runs may change
             // them meanwhile.
             for _ in 0..TRIES {
-                let (told, next) = self.judge(&access, &events, is_double).await?;
+                let (recorded, next) = self.judge(&access, &events, is_double).await?;
                 again = next;
-                if told.is_empty() {
+                if recorded.is_empty() {
                     break;
                 }
-                known
-                    .extend(told.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
+                known.extend(
+                    recorded.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)),
+                );
                 access = computed(&known, &covered).unwrap_or(access);
             }
             let (places, mut due) =
@@ -231,10 +232,10 @@ impl<'t> Follower<'t> {
         let mut pauses = Pauses::until(scope.deadline);
         for _ in 0..TRIES {
             let figures = daily_totals::figure_changes(scope, had, has).await?;
-            if scope.keep_with(Kind::Access, before, kept.clone(), figures).await? {
+            if scope.keep_with(ProjectionKind::Access, before, kept.clone(), figures).await? {
                 return Ok(true);
             }
-            let now = scope.projection(Kind::Access, kept.key).await?;
+            let now = scope.projection(ProjectionKind::Access, kept.key).await?;
             // Only the totals were changed concurrently: they are read again.
             if now.as_ref() != before || !pauses.pause().await {
                 return Ok(false);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared_domain::{
     findings::{
-        checkpoints::{self, Found},
+        checkpoints::{self, Violation},
         finding::{self, Finding},
     },
     identity::matching,
@@ -14,7 +14,7 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
-    projections::{Kind, Place, Projection, ProjectionWrite},
+    projections::{Place, Projection, ProjectionKind, ProjectionWrite},
 };
 
 use super::{Follower, INDEXED, TRIES, access_lists::ROLE_CHANGES};
@@ -45,12 +45,12 @@ impl<'t> Follower<'t> {
         &self,
         key: &str,
         event: &Event,
-        found: Option<Found>,
+        found: Option<Violation>,
         owners: &[String],
     ) -> Result<(), ReadError> {
         let Some(id) = found.as_ref().map(|found| found.id.clone()) else { return Ok(()) };
         for _ in 0..TRIES {
-            let before = self.scope.projection(Kind::Concern, key).await?;
+            let before = self.scope.projection(ProjectionKind::Concern, key).await?;
             if self.settle(key, before.as_ref(), event, found.clone(), &id, owners).await? {
                 return Ok(());
             }
@@ -65,7 +65,7 @@ impl<'t> Follower<'t> {
         key: &str,
         before: Option<&Projection>,
         event: &Event,
-        found: Option<Found>,
+        found: Option<Violation>,
         id: &str,
         owners: &[String],
     ) -> Result<bool, ReadError> {
@@ -77,7 +77,7 @@ impl<'t> Follower<'t> {
         let mut concern = known.unwrap_or_else(|| RuleState::about(id.to_owned()));
         let there: Option<Finding> = self
             .scope
-            .projection(Kind::Finding, id)
+            .projection(ProjectionKind::Finding, id)
             .await?
             .as_ref()
             .map(Projection::read)
@@ -90,13 +90,16 @@ impl<'t> Follower<'t> {
             concern.withdrawn = concern.withdrawn.max(there.withdrawn);
         }
         let application = self.application_of(event.target.as_ref()).await?;
-        let about = |told: &mut Event| {
-            told.subject = event.subject.clone().or_else(|| Some(matching::party_of(&event.actor)));
-            told.subject = told.subject.take().filter(|subject| *subject != Party::default());
-            told.account = event.account.clone();
-            told.session = event.session.as_ref().map(|session| Session::named(session.id.clone()));
-            told.request_id = event.request_id.clone();
-            let details = told.details.get_or_insert_default();
+        let about = |about_event: &mut Event| {
+            about_event.subject =
+                event.subject.clone().or_else(|| Some(matching::party_of(&event.actor)));
+            about_event.subject =
+                about_event.subject.take().filter(|subject| *subject != Party::default());
+            about_event.account = event.account.clone();
+            about_event.session =
+                event.session.as_ref().map(|session| Session::named(session.id.clone()));
+            about_event.request_id = event.request_id.clone();
+            let details = about_event.details.get_or_insert_default();
             details.extend(application.map(|id| ("application".to_owned(), json!(id))));
         };
         // After a concurrent change the rule is evaluated again.
@@ -104,29 +107,29 @@ impl<'t> Follower<'t> {
         match (&found, concern.raised > concern.withdrawn) {
             (Some(found), false) => {
                 (concern.raised, concern.updates) = (concern.raised + 1, 0);
-                let told = self
-                    .tell(vec![self.raised(found, concern.raised, owners.to_vec(), about)])
+                let recorded = self
+                    .record_events(vec![self.raised(found, concern.raised, owners.to_vec(), about)])
                     .await?;
                 concern.evidence =
-                    told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
+                    recorded.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
                 due = (found.rule == "use.outside_window").then(|| self.scope.now.plus(INDEXED));
             }
             (Some(found), true) if found.evidence != concern.evidence => {
                 concern.updates += 1;
                 let version = [concern.raised, concern.updates];
                 let event = self.updated(found, version, owners.to_vec(), there.as_ref(), about);
-                let told = self.tell(vec![event]).await?;
+                let recorded = self.record_events(vec![event]).await?;
                 concern.evidence =
-                    told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
+                    recorded.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
             }
             (None, true) => {
                 concern.withdrawn = concern.raised;
-                self.tell(vec![self.withdrawn(id, concern.raised, about)]).await?;
+                self.record_events(vec![self.withdrawn(id, concern.raised, about)]).await?;
             }
             _ => {}
         }
         // An earlier event with this id may name other evidence; then the finding is updated.
-        let is_told = found.as_ref().is_none_or(|found| found.evidence == concern.evidence);
+        let is_recorded = found.as_ref().is_none_or(|found| found.evidence == concern.evidence);
         let is_role_change =
             found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
         let place =
@@ -141,14 +144,14 @@ impl<'t> Follower<'t> {
             due,
             expires_at,
         };
-        Ok(self.scope.keep(Kind::Concern, before, kept).await? && is_told)
+        Ok(self.scope.keep(ProjectionKind::Concern, before, kept).await? && is_recorded)
     }
 
     /// Schedules another evaluation of a use.
     pub(super) async fn put_off(&self, key: &str, due: Instant) -> Result<(), ReadError> {
         let finding = checkpoints::finding_id(&self.scope.tenant, "use.outside_window", key);
         for _ in 0..TRIES {
-            let before = self.scope.projection(Kind::Concern, key).await?;
+            let before = self.scope.projection(ProjectionKind::Concern, key).await?;
             let concern = match &before {
                 Some(before) => before.read()?,
                 None => RuleState::about(finding.clone()),
@@ -160,7 +163,7 @@ impl<'t> Follower<'t> {
             let places = before.as_ref().map(|before| before.places().clone()).unwrap_or_default();
             let kept =
                 ProjectionWrite { key, content: &concern, places, due: Some(due), expires_at };
-            if self.scope.keep(Kind::Concern, before.as_ref(), kept).await? {
+            if self.scope.keep(ProjectionKind::Concern, before.as_ref(), kept).await? {
                 return Ok(());
             }
         }

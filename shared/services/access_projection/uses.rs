@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use shared_domain::{
     access::{
         access_key::Key,
-        access_record::{Access, Kind as AccessKind},
+        access_record::{Access, AccessKind},
         kept_events,
     },
-    findings::checkpoints::{self, Found},
+    findings::checkpoints::{self, Violation},
     identity::matching,
     time::timestamp::Instant,
     trail::{
@@ -20,7 +20,7 @@ use shared_domain::{
 use shared_platform::backoff::contended;
 use shared_storage::{
     ReadError,
-    projections::{Kind, Place, ProjectionWrite},
+    projections::{Place, ProjectionKind, ProjectionWrite},
 };
 
 use super::{
@@ -59,7 +59,7 @@ impl<'t> Follower<'t> {
         }
         for _ in 0..TRIES {
             // Read first, so that an evaluation never replaces a newer one.
-            let before = self.scope.projection(Kind::Concern, key).await?;
+            let before = self.scope.projection(ProjectionKind::Concern, key).await?;
             let is_held = self.is_held(event).await?;
             let rule = "use.outside_window";
             let id = checkpoints::finding_id(&self.scope.tenant, rule, key);
@@ -67,11 +67,11 @@ impl<'t> Follower<'t> {
                 .account
                 .as_ref()
                 .map_or_else(|| event.actor.shown().into_owned(), |it| it.shown().to_owned());
-            let found = (is_held == Held::No).then(|| Found {
+            let found = (is_held == Held::No).then(|| Violation {
                 id: id.clone(),
                 rule,
                 why: format!(
-                    "{who} was used at {}, inside no window that was requested",
+                    "{who} was used at {}, outside every requested window",
                     event.occurred_at
                 ),
                 evidence: vec![event.id.clone()],
@@ -95,7 +95,7 @@ impl<'t> Follower<'t> {
     /// its person if it names no account.
     async fn is_held(&self, event: &Event) -> Result<Held, ReadError> {
         let named: Vec<Access> = match Key::of(event) {
-            Some(key) => self.scope.readable(Kind::Access, &[key.to_string()]).await?,
+            Some(key) => self.scope.readable(ProjectionKind::Access, &[key.to_string()]).await?,
             None => Vec::new(),
         };
         for named in named {
@@ -154,7 +154,8 @@ impl<'t> Follower<'t> {
                     let (page, _) = self.listed_at(&facet("person", &name), range, None).await?;
                     let keys: Vec<String> =
                         page.into_iter().take(MOST_LONG).map(|(_, key)| key).collect();
-                    let accesses: Vec<Access> = self.scope.readable(Kind::Access, &keys).await?;
+                    let accesses: Vec<Access> =
+                        self.scope.readable(ProjectionKind::Access, &keys).await?;
                     if accesses.iter().any(|access| access.kind == AccessKind::Account) {
                         return Ok(true);
                     }
@@ -190,8 +191,10 @@ impl<'t> Follower<'t> {
         let mut ids = BTreeSet::new();
         for name in matching::person_names(subject) {
             let list = facet(CODES, &name);
-            let (page, _) =
-                self.scope.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+            let (page, _) = self
+                .scope
+                .listed(ProjectionKind::Concern, &list, range, Order::Descending, None)
+                .await?;
             ids.extend(
                 page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| EventId::new(&key)),
             );
@@ -202,7 +205,7 @@ impl<'t> Follower<'t> {
     /// Stores an offline code under its person, so that any later access record finds it.
     async fn remember_code(&self, event: &Event) -> Result<(), ReadError> {
         let key = event.id.as_str();
-        if self.scope.projection(Kind::Concern, key).await?.is_some() {
+        if self.scope.projection(ProjectionKind::Concern, key).await?.is_some() {
             return Ok(());
         }
         let finding = checkpoints::finding_id(&self.scope.tenant, "use.outside_window", key);
@@ -218,6 +221,6 @@ impl<'t> Follower<'t> {
             ),
         };
         // If a concurrent run was first, the code is stored already.
-        self.scope.keep(Kind::Concern, None, kept).await.map(drop)
+        self.scope.keep(ProjectionKind::Concern, None, kept).await.map(drop)
     }
 }

@@ -118,7 +118,7 @@ impl<'d> Connection<'d> {
         let (Some(text), Some(seconds)) =
             (answer["access_token"].as_str(), answer["expires_in"].as_u64())
         else {
-            return Err(passing("unreadable", "the token endpoint gave no token".to_owned()));
+            return Err(passing("unreadable", "the token endpoint returned no token".to_owned()));
         };
         let lasts = Duration::from_secs(seconds.min(86_400));
         let until = Instant::now() + lasts.checked_sub(SHORTLY).unwrap_or(lasts / 2);
@@ -263,7 +263,7 @@ fn is_of_graph(answer: &Answer) -> bool {
 
 fn json_of(answer: &Answer) -> Result<Value, Failure> {
     serde_json::from_slice(&answer.body)
-        .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
+        .map_err(|error| passing("unreadable", format!("the response is not JSON: {error}")))
 }
 
 fn account(user: &Value) -> Result<Account, Failure> {
@@ -276,7 +276,7 @@ fn account(user: &Value) -> Result<Account, Failure> {
             Ok(Account { id, name, mail: text("mail"), other_names, is_enabled, is_foreign })
         }
         _ => {
-            let detail = "Graph does not say whether the account is enabled; the app registration may lack User.Read.All";
+            let detail = "Microsoft Graph does not return whether the account is enabled; check that the app registration has User.Read.All";
             Err(refusal("no_account_enabled", detail.to_owned()))
         }
     }

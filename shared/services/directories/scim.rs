@@ -94,7 +94,7 @@ impl<'d> Connection<'d> {
                     // wrongly count as gone.
                     _ => Err(passing(
                         "unreadable",
-                        "the provider's list names no accounts and no total of none".to_owned(),
+                        "the provider's list has no accounts, but its total is not 0".to_owned(),
                     )),
                 }
             }
@@ -120,7 +120,7 @@ impl<'d> Connection<'d> {
             // The provider returns all users, and the right one may be on another page.
             return Err(refusal(
                 "no_filter",
-                "the provider does not filter by userName".to_owned(),
+                "the provider does not support the filter by userName".to_owned(),
             ));
         }
         if !matches!(name, Name::Email(_)) {
@@ -159,7 +159,10 @@ impl<'d> Connection<'d> {
             400 | 405 | 501 => {
                 let Some(mut whole) = self.resource(&account.id).await? else { return Ok(()) };
                 let Some(members) = whole.as_object_mut() else {
-                    return Err(passing("unreadable", "the account is no object".to_owned()));
+                    return Err(passing(
+                        "unreadable",
+                        "the account is not a JSON object".to_owned(),
+                    ));
                 };
                 members.insert("active".to_owned(), json!(false));
                 members.remove("meta");
@@ -202,7 +205,7 @@ fn is_of_provider(answer: &Answer) -> bool {
 
 fn json_of(answer: &Answer) -> Result<Value, Failure> {
     serde_json::from_slice(&answer.body)
-        .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
+        .map_err(|error| passing("unreadable", format!("the response is not JSON: {error}")))
 }
 
 fn emails(user: &Value) -> impl Iterator<Item = &str> {
@@ -233,7 +236,7 @@ fn account(user: &Value) -> Result<Account, Failure> {
         }
         _ => Err(refusal(
             "no_active",
-            "the provider does not say whether its accounts are active".to_owned(),
+            "the provider does not return whether its accounts are active".to_owned(),
         )),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use shared_domain::{
     access::{
         access_answer::AccessAnswer,
-        access_record::{Access, AccessStatus, Kind as AccessKind},
+        access_record::{Access, AccessKind, AccessStatus},
         log_on::{Explained, LOG_ON_LASTS},
     },
     configuration::access_package::Package,
@@ -24,7 +24,7 @@ use shared_domain::{
     trail::{event::Party, search::Order},
 };
 use shared_http::pagination::TIME_FOR_ONE_READ;
-use shared_storage::{ReadError, TenantScope, keys, projections::Kind};
+use shared_storage::{ReadError, TenantScope, keys, projections::ProjectionKind};
 use tokio::time::Instant as Deadline;
 
 use super::{
@@ -150,7 +150,7 @@ async fn accesses_of(
     keys: &[String],
 ) -> Result<BTreeMap<String, Access>, ReadError> {
     let mut found = BTreeMap::new();
-    for projection in scope.projections(Kind::Access, keys).await? {
+    for projection in scope.projections(ProjectionKind::Access, keys).await? {
         found.insert(projection.key.clone(), projection.read::<Access>()?);
     }
     Ok(found)
@@ -171,7 +171,7 @@ impl Places {
             };
             let (page, next) = scope
                 .listed(
-                    Kind::Access,
+                    ProjectionKind::Access,
                     &list,
                     [since, until],
                     Order::Descending,

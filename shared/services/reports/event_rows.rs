@@ -21,7 +21,7 @@ use shared_storage::{
     ReadError, TenantScope,
     keys::{self, Lane, Part},
     list_events::{Index, Listing, Pace},
-    projections::Kind,
+    projections::ProjectionKind,
 };
 
 use super::{AT_A_TIME, Source};
@@ -61,10 +61,11 @@ pub(super) async fn any_access_to(
     name: &str,
 ) -> Result<Option<Party>, ReadError> {
     let range = Query::of(Report::Access(AccessReport::Access)).range();
-    let (page, _) =
-        scope.listed(Kind::Access, &facet("target", name), range, Order::Descending, None).await?;
+    let (page, _) = scope
+        .listed(ProjectionKind::Access, &facet("target", name), range, Order::Descending, None)
+        .await?;
     let keys: Vec<String> = page.into_iter().take(1).map(|(_, key)| key).collect();
-    let found = scope.projections(Kind::Access, &keys).await?;
+    let found = scope.projections(ProjectionKind::Access, &keys).await?;
     Ok(found.first().map(|it| it.read::<Access>()).transpose()?.and_then(|access| access.target))
 }
 

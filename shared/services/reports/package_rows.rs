@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shared_domain::{
     access::{
         access_answer::AccessAnswer,
-        access_record::{Access, Kind as AccessKind, UnderPolicy},
+        access_record::{Access, AccessKind, UnderPolicy},
     },
     configuration::{
         access_package::{Package, ResourceRole, eligibility::CanRequest},

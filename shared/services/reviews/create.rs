@@ -23,12 +23,12 @@ use shared_storage::{
     attributes::{number, text},
     event_item::Damaged,
     keys,
-    projections::{Kind, ProjectionWrite},
+    projections::{ProjectionKind, ProjectionWrite},
 };
 
 use super::{
     list::review,
-    step::{Step, places, review_event, step_review, stored_review},
+    step::{ReviewChange, places, review_event, step_review, stored_review},
 };
 use crate::{documents, reports};
 
@@ -63,7 +63,7 @@ pub async fn open_review(scope: &TenantScope<'_>, review: Review) -> Result<Open
         expires_at: None,
     };
     let there = stored_review(scope, &review.id).await?;
-    if there.is_none() && scope.keep(Kind::Review, None, kept).await? {
+    if there.is_none() && scope.keep(ProjectionKind::Review, None, kept).await? {
         return Ok(Opened::New(Box::new(review)));
     }
     let there = match there {
@@ -98,7 +98,7 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
     let fixed = &fixed;
     step_review(scope, id, &recorded_by, |mut review, generation| async move {
         if review.stage != Stage::Opening {
-            return Ok(Step::None(review));
+            return Ok(ReviewChange::None(review));
         }
         let mut event = review_event(
             scope,
@@ -107,7 +107,7 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
             generation,
             review.opened_by.clone(),
         );
-        let told = [
+        let facts = [
             ("items", json!(fixed.items)),
             ("found", json!(fixed.found)),
             ("items_sha256", json!(fixed.sha256)),
@@ -116,19 +116,24 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
             Ok(Value::Object(asked)) => asked,
             _ => Map::new(),
         };
-        details.extend(told.map(|(name, value)| (name.to_owned(), value)));
+        details.extend(facts.map(|(name, value)| (name.to_owned(), value)));
         event.details = Some(details);
         review.stage = Stage::Open;
         review.fixed = Some(fixed.clone());
         let then = review.clone();
-        Ok(Step::To { review: Box::new(review), events: vec![event], changes: Vec::new(), then })
+        Ok(ReviewChange::To {
+            review: Box::new(review),
+            events: vec![event],
+            changes: Vec::new(),
+            then,
+        })
     })
     .await
 }
 
 /// All items that the review may contain.
 async fn reviewed(scope: &TenantScope<'_>, review: &Review) -> Result<Vec<Item>, ReadError> {
-    let review::Asked { of, since, until, target, person, account, .. } = &review.asked;
+    let review::RequestedReview { of, since, until, target, person, account, .. } = &review.asked;
     let mut items = Vec::new();
     match of {
         Of::Sessions => {

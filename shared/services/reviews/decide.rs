@@ -35,7 +35,7 @@ use shared_storage::{
 use super::{
     create::TOGETHER,
     list::{READS, accesses_of},
-    step::{Step, named, step_review},
+    step::{ReviewChange, named, step_review},
 };
 use crate::{access_projection::Follower, documents};
 
@@ -44,7 +44,7 @@ pub(super) const AT_ONCE: usize = 500;
 
 /// The result of a decision.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum DecisionOutcome {
     /// The decision is stored with its event.
     Decided(Box<Item>),
     /// The same decision was stored already.
@@ -67,7 +67,7 @@ pub async fn no_reviewer(
     // A caller that is known only by the token's `sub` cannot be distinguished from approvers, whom
     // events identify by address.
     if by.email.is_none() && people.find(&reviewer).is_none() {
-        let why = "a reviewer is somebody whom the trail can tell from approvers: your token names no e-mail address, and nobody's record has its sub";
+        let why = "the service cannot check that you are not an approver: your token has no verified e-mail address, and no person's record has its sub in object_ids";
         return Ok(Some(why.to_owned()));
     }
     let why = || format!("the review {:?} is for {}", review.id, review.asked.reviewers.join(", "));
@@ -84,7 +84,7 @@ pub async fn decide_review(
     id: &str,
     by: &Caller,
     said: &[Said],
-) -> Result<Option<Vec<Outcome>>, ReadError> {
+) -> Result<Option<Vec<DecisionOutcome>>, ReadError> {
     let follower = Follower::of(scope);
     let mut outcomes = Vec::with_capacity(said.len());
     for some in said.chunks(TOGETHER) {
@@ -93,7 +93,7 @@ pub async fn decide_review(
             Ok(None) => return Ok(None),
             Err(ReadError::Unavailable(error)) => {
                 tracing::warn!(%error, "decisions in review {id:?} were not confirmed: {error}");
-                outcomes.extend(some.iter().map(|_| Outcome::Unavailable));
+                outcomes.extend(some.iter().map(|_| DecisionOutcome::Unavailable));
             }
             Err(error) => return Err(error),
         }
@@ -107,19 +107,19 @@ async fn decide_together(
     id: &str,
     by: &Caller,
     said: &[Said],
-) -> Result<Option<Vec<Outcome>>, ReadError> {
+) -> Result<Option<Vec<DecisionOutcome>>, ReadError> {
     step_review(scope, id, &by.recorded_by(), |mut review, generation| async move {
         let fixed = match (&review.stage, &review.fixed) {
             (Stage::Open, Some(fixed)) => fixed.clone(),
             (stage, _) => {
                 let why = match stage {
-                    Stage::SignedOff => "the review is signed off: nothing in it changes any more",
+                    Stage::SignedOff => "the review is signed off and cannot be changed any more",
                     Stage::Opening | Stage::Open => {
-                        "the items of the review are still being gathered"
+                        "the items of the review are still being collected; try again later"
                     }
                 };
-                return Ok(Step::None(
-                    said.iter().map(|_| Outcome::Refused(why.to_owned())).collect(),
+                return Ok(ReviewChange::None(
+                    said.iter().map(|_| DecisionOutcome::Refused(why.to_owned())).collect(),
                 ));
             }
         };
@@ -134,7 +134,7 @@ async fn decide_together(
             (Vec::with_capacity(said.len()), Vec::new(), Vec::new());
         for (said, found) in said.iter().zip(items) {
             let Some((mut item, stored)) = found else {
-                outcomes.push(Outcome::Missing);
+                outcomes.push(DecisionOutcome::Missing);
                 continue;
             };
             // A repeated decision, such as a retry after a lost response, is recorded once.
@@ -142,11 +142,11 @@ async fn decide_together(
                 && (last.decision, &last.reason, &last.by)
                     == (said.decision, &said.reason, &reviewer)
             {
-                outcomes.push(Outcome::Unchanged(Box::new(item)));
+                outcomes.push(DecisionOutcome::Unchanged(Box::new(item)));
                 continue;
             }
             if let Some(why) = judge.refusal(&item, &reviewer) {
-                outcomes.push(Outcome::Refused(why));
+                outcomes.push(DecisionOutcome::Refused(why));
                 continue;
             }
             let event = decision_event(
@@ -176,12 +176,12 @@ async fn decide_together(
                 expected: ("generation", number(stored.generation)),
             });
             events.push(event);
-            outcomes.push(Outcome::Decided(Box::new(item)));
+            outcomes.push(DecisionOutcome::Decided(Box::new(item)));
         }
         if events.is_empty() {
-            return Ok(Step::None(outcomes));
+            return Ok(ReviewChange::None(outcomes));
         }
-        Ok(Step::To { review: Box::new(review), events, changes, then: outcomes })
+        Ok(ReviewChange::To { review: Box::new(review), events, changes, then: outcomes })
     })
     .await
 }
@@ -277,7 +277,7 @@ impl Judge {
                 Some(access) => {
                     conflict_of_interest::part_in_access(access, &reviewer, &self.people)
                 }
-                None => return Some("the access is not known any more".to_owned()),
+                None => return Some("the access record no longer exists".to_owned()),
             },
             What::Policy { package, policy, .. } => {
                 let reviewer = Principal::of_party(&reviewer, self.people.find(&reviewer));
@@ -290,8 +290,6 @@ impl Judge {
                 })
             }
         };
-        part.map(|part| {
-            format!("{} {part}, and nobody reviews what they had a part in", by.shown())
-        })
+        part.map(|part| format!("{} {part}, so another person has to decide this item", by.shown()))
     }
 }

@@ -24,7 +24,7 @@ use shared_storage::{
     documents::StoredDocument,
     keys,
     partitions::Partition,
-    projections::{Kind, Projection},
+    projections::{Projection, ProjectionKind},
 };
 
 use super::step::stored_review;
@@ -46,10 +46,11 @@ pub async fn reviews(
     after: Option<&str>,
 ) -> Result<(Vec<(String, Option<Review>)>, bool), ReadError> {
     let always = [Instant::from_millis(0), Instant::from_millis(253_402_300_799_999)];
-    let (listed, next) = scope.listed(Kind::Review, ALL, always, Order::Descending, after).await?;
+    let (listed, next) =
+        scope.listed(ProjectionKind::Review, ALL, always, Order::Descending, after).await?;
     let ids: Vec<String> = listed.iter().map(|(_, id)| id.clone()).collect();
     let mut found: HashMap<String, Review> = HashMap::new();
-    for projection in scope.projections(Kind::Review, &ids).await? {
+    for projection in scope.projections(ProjectionKind::Review, &ids).await? {
         found.insert(projection.key.clone(), projection.read()?);
     }
     let read = |(at, id): (Instant, String)| {
@@ -96,8 +97,9 @@ pub async fn shown_items(
     items: &[Item],
 ) -> Result<Vec<ReviewItemAnswer>, ReadError> {
     let accesses = accesses_of(scope, items.iter()).await?;
-    let has_changed =
-        |item: &Item, access: &Access| item.what != What::Access(review_item::told_of(access));
+    let has_changed = |item: &Item, access: &Access| {
+        item.what != What::Access(review_item::access_digest(access))
+    };
     let late = match &review.signed_off {
         Some(signed_off) => {
             // If the record has not changed, no event arrived late.
@@ -183,10 +185,10 @@ async fn versions_after(
         EventId::of_service(&scope.tenant, Package::KIND.action, &[id, &version.to_string()])
     };
     let events: Vec<EventId> = (first..=now).map(event).collect();
-    let mut told = scope.events_of(&events).await?;
-    told.retain(|recorded| recorded.recorded_at > after);
-    told.sort_by_key(|recorded| recorded.recorded_at);
-    Ok(told.iter().map(LateEventAnswer::from).collect())
+    let mut arrived = scope.events_of(&events).await?;
+    arrived.retain(|recorded| recorded.recorded_at > after);
+    arrived.sort_by_key(|recorded| recorded.recorded_at);
+    Ok(arrived.iter().map(LateEventAnswer::from).collect())
 }
 
 /// The access records of items, by id.
@@ -199,7 +201,7 @@ pub(super) async fn accesses_of(
         .map(|item| item.id.clone())
         .collect();
     let mut found = HashMap::new();
-    for projection in scope.projections(Kind::Access, &ids).await? {
+    for projection in scope.projections(ProjectionKind::Access, &ids).await? {
         found.insert(projection.key.clone(), projection.read()?);
     }
     Ok(found)

@@ -16,14 +16,14 @@ use shared_domain::{
 use shared_storage::{
     ReadError, TenantScope,
     event_item::Damaged,
-    projections::{Kind, ProjectionWrite},
+    projections::{ProjectionKind, ProjectionWrite},
 };
 
 use super::{
     create::{GATHERING_AGAIN, fill_review},
     decide::{AT_ONCE, Judge},
     list::items_after,
-    step::{Step, Stored, due, named, places, review_event, step_review, stored_review},
+    step::{ReviewChange, Stored, due, named, places, review_event, step_review, stored_review},
 };
 use crate::access_projection::Follower;
 
@@ -54,12 +54,12 @@ pub async fn sign_off_review(
     let follower = &Follower::of(scope);
     step_review(scope, id, &by.recorded_by(), |mut review, generation| async move {
         let fixed = match (&review.stage, &review.fixed) {
-            (Stage::SignedOff, _) => return Ok(Step::None(Ended::Before(Box::new(review)))),
+            (Stage::SignedOff, _) => return Ok(ReviewChange::None(Ended::Before(Box::new(review)))),
             (Stage::Open, Some(fixed)) => fixed.clone(),
-            (Stage::Opening | Stage::Open, _) => return Ok(Step::None(Ended::Opening)),
+            (Stage::Opening | Stage::Open, _) => return Ok(ReviewChange::None(Ended::Opening)),
         };
         if review.undecided() > 0 {
-            return Ok(Step::None(Ended::Undecided(review.undecided())));
+            return Ok(ReviewChange::None(Ended::Undecided(review.undecided())));
         }
         let (mut items, mut after) = (Vec::new(), None::<String>);
         loop {
@@ -84,7 +84,7 @@ pub async fn sign_off_review(
             partial.extend(some.iter().filter(is_partial).map(|item| item.id.clone()));
         }
         if !partial.is_empty() {
-            return Ok(Step::None(Ended::Partial(partial)));
+            return Ok(ReviewChange::None(Ended::Partial(partial)));
         }
         let mut event = review_event(scope, &review, ReviewAction::SignedOff, generation, by.actor());
         event.reason = reason.map(str::to_owned);
@@ -99,7 +99,7 @@ pub async fn sign_off_review(
             events.push(overdue_finding(scope, FindingAction::Withdrawn, &review, "the review was signed off", json!({})));
         }
         let then = Ended::Now(Box::new(review.clone()));
-        Ok(Step::To { review: Box::new(review), events, changes: Vec::new(), then })
+        Ok(ReviewChange::To { review: Box::new(review), events, changes: Vec::new(), then })
     })
     .await
 }
@@ -120,7 +120,7 @@ pub async fn look_at_review(scope: &TenantScope<'_>, id: &str) -> Result<(), Rea
                 due,
                 expires_at: None,
             };
-            if scope.keep(Kind::Review, Some(&projection), kept).await? {
+            if scope.keep(ProjectionKind::Review, Some(&projection), kept).await? {
                 fill_review(scope, id).await?;
             }
             Ok(())
@@ -135,8 +135,8 @@ pub async fn look_at_review(scope: &TenantScope<'_>, id: &str) -> Result<(), Rea
 /// Records once that a review is overdue, and raises a finding, which leads to an alert.
 async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), ReadError> {
     let id = EventId::of_service(&scope.tenant, ReviewAction::Overdue, &[&review.id]);
-    let told = scope.events_of(std::slice::from_ref(&id)).await?;
-    if let Some(at) = told.first().map(|recorded| recorded.event.occurred_at) {
+    let recorded_now = scope.events_of(std::slice::from_ref(&id)).await?;
+    if let Some(at) = recorded_now.first().map(|recorded| recorded.event.occurred_at) {
         // The trail contains the event, but the state was restored from an older backup.
         let Some(Stored { mut review, projection }) = stored_review(scope, &review.id).await?
         else {
@@ -150,12 +150,12 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
             due: due(&review),
             expires_at: None,
         };
-        return scope.keep(Kind::Review, Some(&projection), kept).await.map(drop);
+        return scope.keep(ProjectionKind::Review, Some(&projection), kept).await.map(drop);
     }
     let id = &id;
     let step = |mut review: Review, _| async move {
         if review.state(scope.now) != ReviewState::Overdue || review.overdue_at.is_some() {
-            return Ok(Step::None(()));
+            return Ok(ReviewChange::None(()));
         }
         let undecided = review.undecided();
         let mut event = Event::of_service(
@@ -181,7 +181,7 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
         let details = json!({"severity": severity, "owners": owners, "evidence": [id]});
         let finding = overdue_finding(scope, FindingAction::Raised, &review, &why, details);
         review.overdue_at = Some(scope.now);
-        Ok(Step::To {
+        Ok(ReviewChange::To {
             review: Box::new(review),
             events: vec![event, finding],
             changes: Vec::new(),

@@ -13,7 +13,7 @@ use shared_domain::{
 use shared_platform::backoff::Pauses;
 use shared_storage::{
     ReadError, TenantScope,
-    projections::{Kind, Place, Projection, ProjectionWrite},
+    projections::{Place, Projection, ProjectionKind, ProjectionWrite},
     transaction::{Change, Commit},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Stored {
 }
 
 /// The change of a review.
-pub(super) enum Step<T> {
+pub(super) enum ReviewChange<T> {
     /// No change.
     None(T),
     /// The next state, with its events and other changes in the same transaction.
@@ -55,7 +55,9 @@ pub(super) async fn stored_review(
     scope: &TenantScope<'_>,
     id: &str,
 ) -> Result<Option<Stored>, ReadError> {
-    let Some(projection) = scope.projection(Kind::Review, id).await? else { return Ok(None) };
+    let Some(projection) = scope.projection(ProjectionKind::Review, id).await? else {
+        return Ok(None);
+    };
     Ok(Some(Stored { review: projection.read()?, projection }))
 }
 
@@ -68,20 +70,20 @@ pub(super) async fn step_review<T, F>(
     step: impl Fn(Review, u64) -> F,
 ) -> Result<Option<T>, ReadError>
 where
-    F: Future<Output = Result<Step<T>, ReadError>>,
+    F: Future<Output = Result<ReviewChange<T>, ReadError>>,
 {
     let mut pauses = Pauses::until(scope.deadline);
     // The last generation for which the trail contains events. After a restore from a backup, the
     // trail is ahead of the state.
-    let mut told = 0;
+    let mut recorded_generation = 0;
     loop {
         let Some(Stored { review, projection }) = stored_review(scope, id).await? else {
             return Ok(None);
         };
-        let generation = told.max(projection.generation) + 1;
+        let generation = recorded_generation.max(projection.generation) + 1;
         let (review, events, mut changes, then) = match step(review, generation).await? {
-            Step::None(then) => return Ok(Some(then)),
-            Step::To { review, events, changes, then } => (review, events, changes, then),
+            ReviewChange::None(then) => return Ok(Some(then)),
+            ReviewChange::To { review, events, changes, then } => (review, events, changes, then),
         };
         let kept = ProjectionWrite {
             key: id,
@@ -90,10 +92,15 @@ where
             due: due(&review),
             expires_at: None,
         };
-        changes.push(scope.becoming(Kind::Review, Some(&projection), &kept, generation)?);
+        changes.push(scope.becoming(
+            ProjectionKind::Review,
+            Some(&projection),
+            &kept,
+            generation,
+        )?);
         match scope.commit(events, None, by, changes).await? {
             Commit::Done(_) => return Ok(Some(then)),
-            Commit::Taken(_) => told = generation,
+            Commit::Taken(_) => recorded_generation = generation,
             Commit::Stale => {}
         }
         pauses.after_conflict(format!("review {id:?}")).await?;

@@ -21,7 +21,7 @@ use super::{
     opening::{Opening, opening},
     recording::WINDOWS,
     session_end::{session_end, session_end_change},
-    step::{Step, Stored},
+    step::{Stored, WindowChange},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub async fn open_booking(
 ) -> Result<Option<Window>, ReadError> {
     let mut pauses = Pauses::until(scope.deadline);
     let key = [keys::bookings(&scope.tenant), id.as_str().to_owned()];
-    let mut told_of = 0;
+    let mut recorded_generation = 0;
     loop {
         let [pk, sk] = key.clone();
         let Some(mut booking) = scope.database.state_item(pk, &sk, scope.deadline).await? else {
@@ -91,8 +91,9 @@ pub async fn open_booking(
                     return Ok(None);
                 }
             };
-        let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
-        let step = Step { before: before.as_ref(), after: &window, generation };
+        let generation =
+            recorded_generation.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
+        let step = WindowChange { before: before.as_ref(), after: &window, generation };
         changes.extend(step.changes(scope));
         changes.push(done);
         match scope
@@ -100,7 +101,7 @@ pub async fn open_booking(
             .await?
         {
             Commit::Done(_) => return Ok(Some(window)),
-            Commit::Taken(_) => told_of = generation,
+            Commit::Taken(_) => recorded_generation = generation,
             Commit::Stale => {}
         }
         pauses.after_conflict(WINDOWS).await?;

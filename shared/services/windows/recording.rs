@@ -17,7 +17,7 @@ use super::{
     ending::endings,
     opening::{Opening, opening},
     session_end::{session_end, session_end_change},
-    step::{STATEMENTS, Step, advance},
+    step::{STATEMENTS, WindowChange, advance},
 };
 
 /// What other requests change meanwhile.
@@ -63,7 +63,7 @@ async fn try_record(
 ) -> Result<(Recording, Vec<Window>), ReadError> {
     let mut pauses = Pauses::until(scope.deadline);
     // The last generation for which the trail contains events.
-    let mut told_of = 0;
+    let mut recorded_generation = 0;
     loop {
         // An accepted event stays accepted, whatever the application allows by now.
         let key = keys::event(&scope.tenant, &event.id);
@@ -112,9 +112,11 @@ async fn try_record(
         let mut events = vec![event.clone()];
         let mut done_before = Vec::new();
         for (before, after, window_events) in &steps {
-            let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
+            let generation =
+                recorded_generation.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
             let own_events = after.events(&scope.tenant, generation, window_events.clone());
-            let own_changes = Step { before: before.as_ref(), after, generation }.changes(scope);
+            let own_changes =
+                WindowChange { before: before.as_ref(), after, generation }.changes(scope);
             if events.len() + changes.len() + own_events.len() + own_changes.len() <= STATEMENTS {
                 events.extend(own_events);
                 changes.extend(own_changes);
@@ -145,7 +147,7 @@ async fn try_record(
             // it. Or the state was restored from a backup and the trail is ahead of it: those
             // generations are skipped.
             Commit::Taken(there) if there.event.id != event.id => {
-                told_of = told_of.max(highest.unwrap_or(0)) + 1;
+                recorded_generation = recorded_generation.max(highest.unwrap_or(0)) + 1;
             }
             Commit::Taken(_) | Commit::Stale => {}
         }

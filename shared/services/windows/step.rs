@@ -40,7 +40,7 @@ pub struct Stored {
 }
 
 /// One step of a window to a later generation.
-pub struct Step<'s> {
+pub struct WindowChange<'s> {
     /// The window before the step; none for a new window.
     pub before: Option<&'s Stored>,
     pub after: &'s Window,
@@ -48,7 +48,7 @@ pub struct Step<'s> {
     pub generation: u64,
 }
 
-impl Step<'_> {
+impl WindowChange<'_> {
     /// The changes of the state.
     pub fn changes(&self, scope: &TenantScope<'_>) -> Vec<Change> {
         changes(scope, std::slice::from_ref(self))
@@ -84,7 +84,7 @@ impl Step<'_> {
 
 /// The changes of the state by several steps. A pointer item that one step gives up may move to
 /// another window.
-pub(super) fn changes(scope: &TenantScope<'_>, steps: &[Step<'_>]) -> Vec<Change> {
+pub(super) fn changes(scope: &TenantScope<'_>, steps: &[WindowChange<'_>]) -> Vec<Change> {
     let (mut had, mut has) = (BTreeMap::new(), BTreeMap::new());
     for step in steps {
         had.extend(step.before.into_iter().flat_map(|before| {
@@ -210,7 +210,8 @@ pub async fn advance(
     let mut generation = before.generation;
     loop {
         generation += 1;
-        let changes = Step { before: Some(before), after: &after, generation }.changes(scope);
+        let changes =
+            WindowChange { before: Some(before), after: &after, generation }.changes(scope);
         let recorded = after.events(&scope.tenant, generation, events.clone());
         if recorded.is_empty() {
             let step = Stored { window: after, generation, is_listed: true };
@@ -248,7 +249,7 @@ pub async fn merge(
         passed_over += 1;
         let [from_step, into_step] = [(Some(from.0), from.1), into].map(|(before, after)| {
             let generation = before.map_or(0, |before| before.generation) + passed_over;
-            Step { before, after, generation }
+            WindowChange { before, after, generation }
         });
         let mut recorded =
             from_step.after.events(&scope.tenant, from_step.generation, events.0.clone());

@@ -14,9 +14,9 @@ GATEWAY = "application/json"
 PROBLEM = "application/problem+json"
 NDJSON = "application/x-ndjson"
 # What is wrong with an example because of where it is sent.
-NOT_HERE = ("must name an environment variable of the run", "is no channel", "is no attribute", "is no IANA time zone")
+NOT_HERE = ("must be the name of an environment variable", "there is no channel", "is no channel of the tenant", "is not an attribute", "is not an IANA time zone")
 # What is wrong with members that are generated beside those of an example: they do not go together, or not with the present.
-NOT_TOGETHER = ("must be a time from", "must be {\"duration\"", "must be an ISO 8601 duration", "belongs to roles.assigned", "is before its end")
+NOT_TOGETHER = ("must be a time from", "must be {\"duration\"", "must be an ISO 8601 duration", "is only for roles.assigned", "is before its current end")
 
 
 @schemathesis.serializer(NDJSON)

@@ -186,7 +186,7 @@ async fn a_test_alert_reaches_a_channel_of_each_kind() {
     }
     let said = |channel: &str| {
         format!(
-            "Test message of Jit Audit to channel {channel} of acme, asked for by admin@acme.example. Nothing is wrong."
+            "Test message of Jit Audit to channel {channel} of acme, requested by admin@acme.example. No action is needed."
         )
     };
     let link = format!("{}/", world.stack.running.url());
@@ -313,7 +313,7 @@ async fn a_failed_alert_is_retried_or_marked_as_failed() {
     let waiting = world.until(&ids[1], |alert| alert["attempts"] == 1).await;
     assert_eq!(
         (&waiting["state"], &waiting["error"]),
-        (&json!("waiting"), &json!("the webhook answered 429, rate_limited"))
+        (&json!("waiting"), &json!("the webhook responded with 429, rate_limited"))
     );
     let sent = world.until_state(&ids[0], "sent").await;
     assert_eq!((&sent["attempts"], sent.get("error")), (&json!(3), None));
@@ -611,8 +611,8 @@ async fn channel_errors_never_contain_the_channel_address() {
     for (channel, state, said) in [
         // A missing secret can still be set.
         ("missing", "waiting", "JIT_AUDIT_SECRET_NOBODY_SET"),
-        ("inside", "failed", "the webhook's address is refused"),
-        ("none", "failed", "does not hold the address of a webhook"),
+        ("inside", "failed", "the webhook's address is not allowed"),
+        ("none", "failed", "does not contain the address of a webhook"),
     ] {
         let id = world.tested(channel).await;
         let alert = world.until(&id, |alert| alert["attempts"] == 1).await;
@@ -627,7 +627,7 @@ async fn channel_errors_never_contain_the_channel_address() {
     world.until(&id, |alert| alert["attempts"] != 0).await;
     world.configure(json!([])).await;
     let alert = world.until_state(&id, "failed").await;
-    assert!(alert["error"].as_str().unwrap().contains("taken from the settings"), "{alert}");
+    assert!(alert["error"].as_str().unwrap().contains("removed from the settings"), "{alert}");
     world.stack.stop().await;
 }
 
@@ -660,7 +660,7 @@ async fn wrong_channels_and_tests_are_refused() {
     assert_eq!(world.stack.get(&world.admin, "/v1/settings").await.body["alerts"], json!([]));
     let answer = world.test("ops").await;
     assert!(
-        answer.status == 422 && answer.text.contains("none is configured yet"),
+        answer.status == 422 && answer.text.contains("no channel is configured yet"),
         "{}",
         answer.text
     );
@@ -669,7 +669,7 @@ async fn wrong_channels_and_tests_are_refused() {
         .await;
     let answer = world.test("ops").await;
     assert!(
-        answer.status == 422 && answer.text.contains("there are topic, bus"),
+        answer.status == 422 && answer.text.contains("the channels are topic, bus"),
         "{}",
         answer.text
     );

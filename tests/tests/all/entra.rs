@@ -472,7 +472,7 @@ async fn a_machine_import_never_changes_manual_configuration() {
     for body in [&package, &renamed("Sold")] {
         let refused = stack.post(&writer, IMPORT, body).await;
         assert!(
-            refused.status == 403 && refused.text.contains("configured by hand"),
+            refused.status == 403 && refused.text.contains("configured by an administrator"),
             "{}",
             refused.text
         );
@@ -486,7 +486,10 @@ async fn a_machine_import_never_changes_manual_configuration() {
         (&told[0]["target"]["name"], &told[0]["outcome"]),
         (&json!("POST /v1/events"), &json!("failure"))
     );
-    assert!(told[0]["reason"].as_str().unwrap().contains("configured by hand"), "{told}");
+    assert!(
+        told[0]["reason"].as_str().unwrap().contains("configured by an administrator"),
+        "{told}"
+    );
     assert_eq!(told[0]["actor"]["id"], told[0]["recorded_by"]["sub"]);
     assert_eq!(stack.get(&reader, &path).await.body["policies"], own["policies"]);
     assert_eq!(
@@ -506,7 +509,7 @@ async fn a_machine_import_never_changes_manual_configuration() {
         answer.body["results"][1]["errors"][0]["detail"]
             .as_str()
             .unwrap()
-            .contains("configured by hand")
+            .contains("configured by an administrator")
     );
     assert_eq!(stack.get(&reader, &path).await.body["policies"], own["policies"]);
 

@@ -546,12 +546,12 @@ async fn invalid_export_requests_are_refused_with_a_remedy() {
         (json!({"gzip": "true"}), "field \"gzip\" must be true or false"),
         (json!({"q": 5}), "field \"q\" must be a text"),
         (json!({"report": {"name": "access", "target": true}}), "field \"target\" must be a text"),
-        (json!({"tz": "Mars"}), "\"tz\": \"Mars\" is no IANA time zone"),
+        (json!({"tz": "Mars"}), "\"tz\": \"Mars\" is not an IANA time zone"),
         (json!({"since": "2026-02-01", "until": "2026-01-01"}), "must be after"),
         (json!({"filter": "nope eq 1"}), "\"filter\":"),
         (json!({"columns": "Message"}), "\"columns\" must be a list"),
         (json!({"columns": []}), "names no column"),
-        (json!({"columns": ["Nope"]}), "there is no column \"Nope\"; there are Event ID"),
+        (json!({"columns": ["Nope"]}), "there is no column \"Nope\"; the columns are Event ID"),
         (json!({"file_name": "../x"}), "\"file_name\": \"../x\" must be 1 to 100 of"),
         (json!({"file_name": "x.csv"}), "without .csv"),
         (json!({"order": "asc"}), "unknown field \"order\""),
@@ -657,7 +657,7 @@ async fn every_step_of_an_export_is_recorded_including_refusals() {
     assert_eq!(stack.post(&stack.writer("acme"), "/v1/exports", &json!({})).await.status, 403);
     assert_eq!(stack.get(&stack.writer("acme"), &path).await.status, 403);
     let late = stack.call(&token, &format!("{path}/cancel")).await;
-    assert!(late.status == 409 && late.text.contains("ready already"), "{}", late.text);
+    assert!(late.status == 409 && late.text.contains("already ready"), "{}", late.text);
 
     let told = told(&stack, &token).await;
     let actions: Vec<_> = told.iter().map(|(action, _)| action.as_str()).collect();
@@ -852,7 +852,7 @@ async fn a_canceled_export_leaves_no_files() {
     for id in &ids {
         let links = stack.call(&token, &format!("/v1/exports/{id}/links")).await;
         assert!(
-            links.status == 409 && links.text.contains("ask again when it is ready"),
+            links.status == 409 && links.text.contains("request the links again when it is ready"),
             "{}",
             links.text
         );
@@ -869,7 +869,7 @@ async fn a_canceled_export_leaves_no_files() {
     assert_eq!(stack.ended(&token, &ids[0]).await["state"], "canceled");
     let links = stack.call(&token, &format!("/v1/exports/{}/links", ids[0])).await;
     assert!(
-        links.status == 409 && links.text.contains("canceled; ask for it anew"),
+        links.status == 409 && links.text.contains("canceled; create it again"),
         "{}",
         links.text
     );
@@ -911,7 +911,7 @@ async fn an_export_that_cannot_be_complete_fails_with_a_reason() {
     let links =
         stack.call(&token, &format!("/v1/exports/{}/links", job["id"].as_str().unwrap())).await;
     assert!(
-        links.status == 409 && links.text.contains("failed; ask for it anew"),
+        links.status == 409 && links.text.contains("failed; create it again"),
         "{}",
         links.text
     );
@@ -944,7 +944,7 @@ async fn files_expire_and_are_deleted() {
     assert_eq!(stack.get(&token, &path).await.body["state"], "expired");
     let links = stack.call(&token, &format!("{path}/links")).await;
     assert!(
-        links.status == 410 && links.text.contains("ask for the export anew"),
+        links.status == 410 && links.text.contains("create the export again"),
         "{}",
         links.text
     );

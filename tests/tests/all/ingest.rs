@@ -102,7 +102,7 @@ async fn a_batch_reports_the_result_of_each_event() {
     assert_eq!(results[3]["index"], 3);
     assert_eq!(
         results[3]["errors"][0],
-        json!({"pointer": "/action", "detail": "\"user.loged_in\" is no known action. Did you mean \"user.logged_in\"? GET /v1/actions (with audit:read) lists them all"})
+        json!({"pointer": "/action", "detail": "\"user.loged_in\" is not a known action. Did you mean \"user.logged_in\"? GET /v1/actions (with audit:read) lists all actions"})
     );
     assert_eq!(results[6]["errors"][0]["pointer"], "/reason");
     let listed = stack.get(&stack.reader("acme"), "/v1/events").await.body;

@@ -28,8 +28,8 @@ async fn an_event_too_large_for_a_database_item_is_rejected_permanently() {
     let portal = stack.writer("acme");
     // The key of an open window contains the account and its directory.
     for (event, part) in [
-        (request("long", &wide(), &"%".repeat(256)), "1024 are the most"),
-        (assigned("far", 3000), "2048 are the most"),
+        (request("long", &wide(), &"%".repeat(256)), "the maximum is 1024"),
+        (assigned("far", 3000), "the maximum is 2048"),
     ] {
         let alone = stack.post(&portal, "/v1/events", &event).await;
         assert_eq!(alone.status, 422, "{}", alone.text);
@@ -136,7 +136,7 @@ async fn streams_are_limited_per_tenant_and_per_caller() {
     );
     assert!(refused.iter().all(|answer| answer.status == 409), "{refused:?}");
     assert!(
-        refused.iter().any(|answer| answer.text.contains("25 streams, which is the most")),
+        refused.iter().any(|answer| answer.text.contains("25 streams, which is the maximum")),
         "{refused:?}"
     );
     assert!(
@@ -190,10 +190,10 @@ async fn running_exports_are_limited_per_tenant_and_per_caller() {
     let (of_caller, of_tenant): (Vec<_>, Vec<_>) =
         refused.iter().partition(|answer| answer.status == 409);
     assert!(
-        of_caller.iter().all(|it| it.text.contains("2 of your exports are under way")),
+        of_caller.iter().all(|it| it.text.contains("2 of your exports are in progress")),
         "{of_caller:?}"
     );
-    let is_full = |it: &&Answer| it.status == 429 && it.text.contains("10 exports are under way");
+    let is_full = |it: &&Answer| it.status == 429 && it.text.contains("10 exports are in progress");
     assert!(!of_tenant.is_empty() && of_tenant.iter().all(is_full), "{of_tenant:?}");
     // An ended export no longer counts.
     let auditor = stack.reader("acme");

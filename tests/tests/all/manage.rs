@@ -50,7 +50,11 @@ async fn changed_tenant_settings_take_effect_and_are_recorded() {
         .await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     // A shorter retention applies after a week, and stored events are kept. `weakening.rs` has further tests.
-    assert!(answer.body["notice"].as_str().unwrap().contains("keeps the end"), "{}", answer.text);
+    assert!(
+        answer.body["notice"].as_str().unwrap().contains("keep the retention"),
+        "{}",
+        answer.text
+    );
     assert_eq!(stack.get(&reader, "/v1/events/old").await.status, 200);
     let me = stack.get(&reader, "/v1/me").await.body;
     assert_eq!((&me["zone"], &me["retention_days"]), (&json!("Europe/Paris"), &json!(93)));

@@ -193,7 +193,8 @@ async fn each_route_admits_only_the_declared_permissions() {
         }
         for (permission, token) in &callers {
             let answer = call(&stack, route, Some(token), None).await;
-            let is_refused = answer.status == 403 && answer.text.contains("lacks the permission");
+            let is_refused =
+                answer.status == 403 && answer.text.contains("does not have the permission");
             let is_let_in =
                 !matches!(answer.status.as_u16(), 401 | 403) && answer.status.as_u16() < 500;
             let is_right = if needs.contains(permission) { is_let_in } else { is_refused };

@@ -174,8 +174,8 @@ async fn alerts_are_printed_without_webhook_addresses() {
             .starts_with("Test message of Jit Audit to channel topic of acme"),
         "{line}"
     );
-    assert!(err.contains("to hook was given up: the webhook answered 404"), "{err}");
-    assert!(err.contains("to gone will be tried again: the webhook gave no answer"), "{err}");
+    assert!(err.contains("to hook was given up: the webhook responded with 404"), "{err}");
+    assert!(err.contains("to gone will be tried again: the webhook did not respond"), "{err}");
     let authority = webhooks.url.strip_prefix("http://").unwrap();
     for part in ["T0SECRET", "SIGSECRET", authority, "localhost:1"] {
         assert!(!err.contains(part) && !out.contains(part), "{part} is told: {err}");

@@ -156,7 +156,7 @@ async fn invalid_parameters_are_refused_with_a_remedy() {
         ("limit=1001".to_owned(), "1 to 1000"),
         ("limit=".to_owned(), "1 to 1000"),
         ("order=up".to_owned(), "desc or asc"),
-        ("since=yesterday".to_owned(), "is no time"),
+        ("since=yesterday".to_owned(), "is not a time"),
         ("since=2026-11-22T00:00:00+01:00".to_owned(), "%2B"),
         ("since=2026-03-29T02:30:00&tz=Europe/Paris".to_owned(), "does not exist in Europe/Paris"),
         ("tz=Mars".to_owned(), "IANA"),
@@ -164,10 +164,10 @@ async fn invalid_parameters_are_refused_with_a_remedy() {
         ("include_service=1".to_owned(), "true or false"),
         ("form=2026".to_owned(), "unknown query parameter"),
         ("limit=1&limit=2".to_owned(), "given twice"),
-        ("cursor=abc".to_owned(), "not one of this query"),
-        (format!("cursor={}", &cursor[..cursor.len() - 4]), "not one of this query"),
-        (format!("order=asc&cursor={cursor}"), "not one of this query"),
-        (format!("since=2026-01-01&cursor={cursor}"), "not one of this query"),
+        ("cursor=abc".to_owned(), "does not belong to this query"),
+        (format!("cursor={}", &cursor[..cursor.len() - 4]), "does not belong to this query"),
+        (format!("order=asc&cursor={cursor}"), "does not belong to this query"),
+        (format!("since=2026-01-01&cursor={cursor}"), "does not belong to this query"),
     ] {
         let answer = stack.get(&auditor, &format!("/v1/events?{query}")).await;
         assert_eq!(answer.status.as_u16(), 400, "{query}: {}", answer.text);

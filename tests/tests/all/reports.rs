@@ -214,7 +214,10 @@ async fn s4_access_packages_for_a_user_can_request_and_assigned() {
     world.rows("package-users?package=sales", 1).await;
     let report = world.report("user-packages?person=mark@acme.example").await;
     assert!(
-        report["note"].as_str().unwrap().contains("access obtained outside packages is not in it")
+        report["note"]
+            .as_str()
+            .unwrap()
+            .contains("access obtained outside packages is not included")
     );
     let rows = report["rows"].as_array().unwrap();
     let row = |id: &str| rows.iter().find(|row| row["package"]["id"] == id).unwrap();
@@ -272,7 +275,7 @@ async fn s4_resource_assignments_for_a_user_by_several_packages() {
     );
     assert_eq!(
         world.report("user-resources?person=mark@acme.example").await["note"],
-        "access obtained outside packages is not in it"
+        "access obtained outside packages is not included"
     );
 }
 

@@ -10,12 +10,12 @@ use shared::{
     domain::{
         access::access_record::Access,
         identity::caller::Caller,
-        reviews::review::{Asked, Review},
+        reviews::review::{RequestedReview, Review},
         trail::event::Tenant,
     },
     http::request,
     services::{access_projection::access_lists::ALL, reviews::Opened},
-    storage::projections::{Kind, Place, ProjectionWrite},
+    storage::projections::{Place, ProjectionKind, ProjectionWrite},
 };
 use tests::{Answer, Stack, pass, seconds_ago, seconds_ahead, store, until};
 
@@ -198,7 +198,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
 
     // A reviewer cannot decide an item that involves them, under any of their e-mail addresses.
     for (name, part) in
-        [("john", "decided the request"), ("john.admin", "decided"), ("mark", "asked for it")]
+        [("john", "decided the request"), ("john.admin", "decided"), ("mark", "requested it")]
     {
         let token = stack.caller("acme", name, OPERATOR);
         let refused = world.decide(&token, "q3", "s:s-1", "appropriate").await;
@@ -212,7 +212,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     assert!(without.status == 422 && without.text.contains("/reason"), "{}", without.text);
     let outside = world.decide(ann, "q3", "s:s-9", "appropriate").await;
     assert!(
-        outside.status == 422 && outside.text.contains("no item of this review"),
+        outside.status == 422 && outside.text.contains("not an item of this review"),
         "{}",
         outside.text
     );
@@ -478,7 +478,7 @@ async fn policies_are_reviewed_by_version() {
     // Ann is an approver in one of the policies.
     let refused = world.decide(&world.ann, "q3", "sales/guests", "appropriate").await;
     assert!(
-        refused.status == 409 && refused.text.contains("among the approvers"),
+        refused.status == 409 && refused.text.contains("one of its approvers"),
         "{}",
         refused.text
     );
@@ -536,7 +536,13 @@ async fn keep_accesses(stack: &Stack, count: usize) {
             due: None,
             expires_at: None,
         };
-        assert!(trail.at(now, request::deadline()).keep(Kind::Access, None, kept).await.unwrap());
+        assert!(
+            trail
+                .at(now, request::deadline())
+                .keep(ProjectionKind::Access, None, kept)
+                .await
+                .unwrap()
+        );
     }
 }
 
@@ -618,7 +624,7 @@ async fn an_interrupted_opening_of_a_review_is_completed() {
         .await
         .unwrap();
     let json = quarterly(json!({})).to_string();
-    let (_, asked) = Asked::read(&json, "UTC").unwrap();
+    let (_, asked) = RequestedReview::read(&json, "UTC").unwrap();
     let caller = Caller {
         tenants: Vec::new(),
         permissions: Vec::new(),

@@ -417,7 +417,7 @@ async fn unsupported_template_parts_are_named_with_their_place_and_a_remedy() {
         ("Parameters: {A: {Type: String}}\nResources: {}", &["Parameters.A", "--set A="]),
         (
             "Parameters: {A: {Type: Number, Default: x}}\nResources: {}",
-            &["Parameters.A", "has to be a number"],
+            &["Parameters.A", "must be a number"],
         ),
         (
             "Parameters: {A: {Type: String, Default: x, AllowedPattern: y}}\nResources: {}",
@@ -437,7 +437,11 @@ async fn unsupported_template_parts_are_named_with_their_place_and_a_remedy() {
         ),
         (
             "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: functions/unknown}}}",
-            &["Resources.F", "there is no function \"unknown\"; there are known", "functions.rs"],
+            &[
+                "Resources.F",
+                "there is no function \"unknown\"; the functions are known",
+                "functions.rs",
+            ],
         ),
         (
             "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: known, Events: {E: {Type: SQS}}}}}",
@@ -469,7 +473,7 @@ async fn unsupported_template_parts_are_named_with_their_place_and_a_remedy() {
         ),
         (
             "Resources: {A: {Type: AWS::SNS::Topic}, A: {Type: AWS::SNS::Topic}}",
-            &["template.yaml:1", "A stands twice"],
+            &["template.yaml:1", "A is given twice"],
         ),
         ("Resources: {", &["template.yaml:"]),
         ("", &["template.yaml:", "empty"]),
@@ -488,7 +492,7 @@ async fn an_invalid_parameter_value_is_refused() {
         ("Nobody", "1", ["no parameter Nobody", "RetentionDays"]),
         ("RetentionDays", "92", ["Parameters.RetentionDays", "at least 93"]),
         ("RetentionDays", "3654", ["Parameters.RetentionDays", "at most 3653"]),
-        ("RetentionDays", "many", ["Parameters.RetentionDays", "has to be a number"]),
+        ("RetentionDays", "many", ["Parameters.RetentionDays", "must be a number"]),
         ("LogLevel", "LOUD", ["Parameters.LogLevel", "DEBUG, INFO, WARN, ERROR"]),
     ] {
         let parameters = BTreeMap::from([(name.to_owned(), value.to_owned())]);

@@ -298,10 +298,10 @@ async fn invalid_searches_are_refused_with_the_position_of_the_error() {
     for (body, part) in [
         (
             json!({"filter": "actor.mail eq \"a\""}),
-            "at character 1: \"actor.mail\" is no attribute; did you mean \"actor.email\"?",
+            "at character 1: \"actor.mail\" is not an attribute; did you mean \"actor.email\"?",
         ),
-        (json!({"filter": ""}), "an attribute should stand here"),
-        (json!({"q": "  "}), "no word to look for"),
+        (json!({"filter": ""}), "expected an attribute"),
+        (json!({"q": "  "}), "contains no word to search for"),
         (json!({"filtre": "id pr"}), "unknown field \"filtre\""),
         (json!({"limit": 0}), "1 to 1000"),
         (json!({"limit": "10"}), "field \"limit\" must be an integer"),

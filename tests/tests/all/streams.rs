@@ -460,7 +460,10 @@ async fn events_that_a_target_rejects_can_be_skipped() {
         let told = finding["events"].as_array().unwrap().last().unwrap().as_str().unwrap();
         world.stack.get(&world.admin, &format!("/v1/events/{told}")).await.body["reason"].clone()
     };
-    assert_eq!(withdrawn().await, "what the target did not take is not to be sent any more");
+    assert_eq!(
+        withdrawn().await,
+        "the events that the target did not accept will not be sent any more"
+    );
     world.receiver.reply("/siem", [Reply::status(200)]);
     world.write("taken", 2).await;
     world.until("siem", |stream| stream["sent"] == 2).await;
@@ -481,7 +484,7 @@ async fn events_that_a_target_rejects_can_be_skipped() {
         200
     );
     world.until("siem", |stream| stream["sent"] == 1 && stream["state"] == "running").await;
-    assert_eq!(withdrawn().await, "the target takes what is sent");
+    assert_eq!(withdrawn().await, "the target accepts events again");
     world.stack.stop().await;
 }
 
@@ -507,7 +510,7 @@ async fn a_stream_recreated_during_the_deletion_of_its_namesake_is_kept() {
     world.write("anew", 3).await;
     until("the feed has all events", async || (world.feed("").await.len() == 3).then_some(()))
         .await;
-    assert_eq!(driven.work("siem").await, work::Outcome::Sent);
+    assert_eq!(driven.work("siem").await, work::RunOutcome::Sent);
     assert_eq!(world.batches("/anew").concat(), names("anew", 3));
     world.stack.stop().await;
 }
@@ -584,7 +587,7 @@ impl Driven {
         clock::now().plus(Duration::from_millis(self.ahead.load(Ordering::SeqCst)))
     }
 
-    async fn work(&self, id: &str) -> work::Outcome {
+    async fn work(&self, id: &str) -> work::RunOutcome {
         let forward = self.forward.lock().unwrap().clone().unwrap();
         let end = Deadline::now() + Duration::from_secs(300);
         work::work(&forward, &Tenant::new("acme").unwrap(), id, false, end).await.unwrap()
@@ -605,7 +608,7 @@ async fn a_target_that_fails_for_an_hour_then_receives_every_event_in_order() {
     world.put("siem", &stream).await;
     world.write("taken", 30).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(driven.work("siem").await, work::Outcome::Sent);
+    assert_eq!(driven.work("siem").await, work::RunOutcome::Sent);
     assert_eq!(world.batches("/siem").concat().len(), 30);
 
     world.receiver.reply("/siem", [Reply::status(500)]);
@@ -614,21 +617,21 @@ async fn a_target_that_fails_for_an_hour_then_receives_every_event_in_order() {
     let begun = driven.now();
     let mut tries = 0;
     while driven.now() < begun.plus(Duration::from_secs(3600)) {
-        assert_eq!(driven.work("siem").await, work::Outcome::Refused);
+        assert_eq!(driven.work("siem").await, work::RunOutcome::Refused);
         tries += 1;
         let stream = world.stream("siem").await;
         let next: Instant = stream["next_try_at"].as_str().unwrap().parse().unwrap();
         let pause = next.millis() - driven.now().millis();
         assert!((0..=300_000).contains(&pause), "{pause}");
         // No attempt is made before `next_try_at`.
-        assert_eq!(driven.work("siem").await, work::Outcome::Nothing);
+        assert_eq!(driven.work("siem").await, work::RunOutcome::Nothing);
         driven.ahead.fetch_add(u64::try_from(pause).unwrap(), Ordering::SeqCst);
     }
     assert!((12..40).contains(&tries), "{tries}");
     let stream = world.stream("siem").await;
     assert_eq!(
         (&stream["state"], &stream["error"], &stream["sent"]),
-        (&json!("paused"), &json!("the target answered 500"), &json!(30))
+        (&json!("paused"), &json!("the target responded with 500"), &json!(30))
     );
     let told = world
         .stack
@@ -652,7 +655,7 @@ async fn a_target_that_fails_for_an_hour_then_receives_every_event_in_order() {
 
     let refused = world.batches("/siem").len();
     world.receiver.reply("/siem", [Reply::status(200)]);
-    assert_eq!(driven.work("siem").await, work::Outcome::Sent);
+    assert_eq!(driven.work("siem").await, work::RunOutcome::Sent);
     let sent = world.batches("/siem")[refused..].concat();
     let mut expected = world.feed("").await;
     expected.retain(|id| id.starts_with("kept"));
@@ -693,7 +696,7 @@ async fn a_slow_target_delays_neither_other_targets_nor_findings() {
     .await;
     assert_eq!(world.batches("/slow").len(), 1, "the slow target still hangs");
     let slow = world.until("slow", |stream| stream["attempts"] != 0).await;
-    assert!(slow["error"].as_str().unwrap().contains("did not answer within 15s"), "{slow}");
+    assert!(slow["error"].as_str().unwrap().contains("did not respond within 15s"), "{slow}");
     assert_eq!(slow["sent"], 0);
     world.stack.stop().await;
 }
@@ -734,7 +737,7 @@ async fn a_stream_is_retried_replayed_changed_and_deleted() {
         world.until("siem", |stream| stream["test"]["state"] != "waiting").await["test"].clone()
     };
     let failed = test().await;
-    let said = "the target answered 302, and redirects are not followed";
+    let said = "the target responded with 302, and redirects are not followed";
     assert_eq!((&failed["state"], &failed["error"]), (&json!("failed"), &json!(said)));
     assert_eq!(world.receiver.received("/elsewhere").len(), 0);
     world.receiver.reply("/siem", [Reply::status(204)]);
@@ -742,7 +745,7 @@ async fn a_stream_is_retried_replayed_changed_and_deleted() {
     assert_eq!((&sent["state"], &sent["asked_by"]), (&json!("sent"), &json!("admin@acme.example")));
     let body = world.receiver.received("/siem").last().unwrap().body.clone();
     assert_eq!((&body["test"], &body["events"]), (&json!(true), &json!([])));
-    assert!(body["message"].as_str().unwrap().contains("Nothing is wrong"));
+    assert!(body["message"].as_str().unwrap().contains("No action is needed"));
 
     world.write("first", 4).await;
     world.until("siem", |stream| stream["sent"].as_u64() >= Some(4) && stream["lag_ms"] == 0).await;

@@ -245,7 +245,7 @@ async fn a_finding_explained_by_a_late_event_is_withdrawn_even_if_the_worker_was
                     .await
                     .is_ok();
             let is_kept = trail
-                .projection(shared::storage::projections::Kind::Access, &key)
+                .projection(shared::storage::projections::ProjectionKind::Access, &key)
                 .await
                 .unwrap()
                 .is_some();

@@ -163,9 +163,9 @@ async fn a_channel_is_notified_when_its_alerting_is_weakened() {
     );
     for path in ["/a", "/b"] {
         until_told(path, "from 400 to 93 days").await;
-        until_told(path, "channel a was taken away, channel b was taken away").await;
+        until_told(path, "channel a was removed, channel b was removed").await;
         // Alerts in the same queue may be sent in one message.
-        for part in ["revocation_seconds from", "from 400 to 93 days", "channel a was taken away"] {
+        for part in ["revocation_seconds from", "from 400 to 93 days", "channel a was removed"] {
             let times: usize = texts(path).iter().map(|text| text.matches(part).count()).sum();
             assert_eq!(times, 1, "{part} is sent once: {:?}", texts(path));
         }

@@ -66,9 +66,9 @@ impl Run<'_> {
         if has_moved {
             progress.tries = 0;
         } else if progress.tries >= MAX_TRIES {
-            return Err(Stop::Final(
-                fault.unwrap_or_else(|| "run after run came to its end without a row".to_owned()),
-            ));
+            return Err(Stop::Final(fault.unwrap_or_else(|| {
+                "several runs in a row ended before they wrote a row".to_owned()
+            })));
         }
         let pause = if fault.is_some() { pause_after(progress.tries) } else { Duration::ZERO };
         let next = Next { progress, run: None, due_at: Some(now.plus(pause)) };

@@ -3,14 +3,14 @@
 use shared::{
     domain::exports::{
         export_files::{self, Upload},
-        export_job::{self, State},
+        export_job::{self, ExportState},
     },
     services::export_jobs::{self, Next, StoredJob},
     storage::{ReadError, TenantScope},
 };
 use tokio::time::Instant as Deadline;
 
-use super::{BACKOFF, Outcome};
+use super::{BACKOFF, RunOutcome};
 use crate::Export;
 
 /// Aborts an upload to which an earlier run may still be writing: S3 then refuses further parts.
@@ -33,10 +33,10 @@ pub(super) async fn tidy(
     function: &Export,
     scope: &TenantScope<'_>,
     stored: StoredJob,
-) -> Result<Outcome, ReadError> {
+) -> Result<RunOutcome, ReadError> {
     let now = function.database.clock().now();
     let (bucket, job) = (&function.bucket, &stored.job);
-    let is_kept = export_job::shown_state(&stored.progress, now) == State::Ready;
+    let is_kept = export_job::shown_state(&stored.progress, now) == ExportState::Ready;
     let prefix = export_files::prefix(&scope.tenant, &job.id);
     let mut progress = stored.progress.clone();
     let uploads = progress
@@ -80,8 +80,8 @@ pub(super) async fn tidy(
     let due_at = match tidied.await {
         Ok(()) if is_kept => progress.expires_at,
         Ok(()) => {
-            if progress.state == State::Ready {
-                progress.state = State::Expired;
+            if progress.state == ExportState::Ready {
+                progress.state = ExportState::Expired;
             }
             None
         }
@@ -92,5 +92,5 @@ pub(super) async fn tidy(
     };
     let next = Next { progress, run: None, due_at };
     let stored = export_jobs::advance_export(scope, &stored, next).await?;
-    Ok(if stored.is_some() { Outcome::Tidied } else { Outcome::Lost })
+    Ok(if stored.is_some() { RunOutcome::Tidied } else { RunOutcome::Lost })
 }

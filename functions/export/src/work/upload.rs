@@ -6,7 +6,7 @@ use shared::{
     domain::{
         exports::{
             export_files::{self, Open, Output, Place, Upload},
-            export_job::{Job, Sheet, State},
+            export_job::{ExportState, Job, Sheet},
             manifest::{Manifest, ManifestAnswer},
         },
         trail::actions::ExportAction,
@@ -85,7 +85,7 @@ impl Run<'_> {
 
         let now = self.function.database.clock().now();
         let mut progress = self.stored.progress.clone();
-        progress.state = State::Ready;
+        progress.state = ExportState::Ready;
         progress.reason = None;
         progress.ended_at = Some(now);
         progress.expires_at = Some(now.plus(self.function.limits.kept));

@@ -78,5 +78,5 @@ export function Field({ label, hint, children, as = "label" }) {
 }
 
 /** The reason that everything people change has to have. */
-export const Reason = ({ label = "Reason", hint = "It stands in the trail, beside your name." }) =>
+export const Reason = ({ label = "Reason", hint = "It is recorded in the trail with your name." }) =>
   html`<${Field} label=${label} hint=${hint}><textarea name="reason" rows="3" required maxlength="2048"></textarea><//>`;

@@ -11,7 +11,7 @@ import { Act, Field } from "./dialog.js";
 export const MadeFor = ({ profile }) => html`<${Field} label="Made for">
   <select name="profile">
     <option value="plain">any program (plain CSV)</option>
-    <option value="excel" selected=${profile === "excel"}>Excel (with the mark it needs)</option>
+    <option value="excel" selected=${profile === "excel"}>Excel (with a byte order mark)</option>
   </select>
 <//>`;
 
@@ -23,13 +23,13 @@ function FileFields({ name }) {
   );
   return html`<${Field} label="File name" hint="Files are numbered and end in .csv."><input name="file_name" defaultValue=${name} required maxlength="100" /><//>
     <${MadeFor} />
-    <${Field} label="Times in" hint="The zone stands in the name of each column of times.">
+    <${Field} label="Times in" hint="The name of each time column contains the time zone.">
       <select name="tz">
         <option value=${serviceZone}>${serviceZone} (the service's)</option>
         ${others.map(([name, whose]) => html`<option value=${name}>${name} (${whose})</option>`)}
       </select>
     <//>
-    <label class="check"><input type="checkbox" name="jsonl" /> Also as JSON Lines, without any loss</label>`;
+    <label class="check"><input type="checkbox" name="jsonl" /> Also as JSON Lines, which keep all data</label>`;
 }
 
 /** Asks for a file; `body` is what is wanted beside the file's own fields. */
@@ -43,6 +43,6 @@ export function DownloadDialog({ title = "Download as CSV", text, name, body, mo
     if (!keys.has(text)) keys.set(text, crypto.randomUUID());
     return post("v1/exports", asked, { key: keys.get(text), repeat: true });
   };
-  const done = () => (say("The file is being made. Its links will stand here."), go(address(["activity", "downloads"])));
+  const done = () => (say("The file is being created. Its links will appear here."), go(address(["activity", "downloads"])));
   return html`<${Act} title=${title} text=${text} label="Download" act=${act} onClose=${onClose} onDone=${done} fields=${html`${more}<${FileFields} name=${name} />`} />`;
 }

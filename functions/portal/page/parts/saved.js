@@ -57,8 +57,8 @@ export function SaveDialog({ title, saved, wanted, bounds = {}, hasRange = true,
   };
   const done = (changed) => {
     onDone(changed);
-    say(html`${saved ? "Changed." : "Saved."} ${changed.next_run_at ? html`It runs next at <${ZonedTime} at=${changed.next_run_at} />.` : "It runs when somebody asks for it."}
-      ${!saved && html` <a href=${address(["settings", "saved"])}>All that is saved</a>`}`);
+    say(html`${saved ? "Changed." : "Saved."} ${changed.next_run_at ? html`It runs next at <${ZonedTime} at=${changed.next_run_at} />.` : "It runs only when someone starts it."}
+      ${!saved && html` <a href=${address(["settings", "saved"])}>All saved searches</a>`}`);
   };
   const fields = html`<${Fields} saved=${saved} name=${saved?.name ?? name} wanted=${wanted} bounds=${bounds} hasRange=${hasRange} note=${note} />`;
   return html`<${Act} title=${title} label="Save" fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
@@ -101,7 +101,7 @@ function Range({ saved, wanted, bounds }) {
     <${Field} label="Range">
       <select name="range" onChange=${(event) => setRange(event.target.value)}>
         ${isBounded && option("shown", saved ? "As it is" : "As on screen")}
-        ${option("all", "All that is kept")}
+        ${option("all", "Everything that is kept")}
         ${!isKnown && option(range, capital(range))}
         ${RANGES.map((words) => option(words, capital(words)))}
         ${option("hours", "Last … hours")} ${option("days", "Last … days")}
@@ -109,11 +109,11 @@ function Range({ saved, wanted, bounds }) {
     <//>
     ${["hours", "days"].includes(range) && html`<${Field} label=${capital(range)}><input type="number" class="short" name="count" min="1" max=${MOST} required defaultValue=${count ?? (range === "hours" ? 24 : 30)} /><//>`}
   </div>
-  ${range === "shown" && html`<p class="hint">${capital(rangeWords({ ...bounds, tz: wanted.tz }, zone))}, however often it runs.</p>`}`;
+  ${range === "shown" && html`<p class="hint">${capital(rangeWords({ ...bounds, tz: wanted.tz }, zone))}, in every run.</p>`}`;
 }
 
 const EVERY = [
-  ["never", "Only when somebody asks for it"],
+  ["never", "Only when someone starts it"],
   ["day", "Every day"],
   ["week", "Every week"],
   ["month", "Every month, on its first day"],
@@ -134,7 +134,7 @@ function Schedule({ saved, tz }) {
       <//>`}
       ${every !== "never" && html`<${Field} label="At"><input type="time" name="at" required defaultValue=${schedule?.at ?? "06:00"} /><//>`}
     </div>
-    <p class="hint">${every === "never" ? "Days are" : "Each run makes a file, which stands under Downloads. Days and the time of day are"} by the clocks of ${tz}.</p>
+    <p class="hint">${every === "never" ? "Days are" : "Each run creates a file, which appears under Downloads. Days and the time of day are"} in the time zone ${tz}.</p>
     ${every !== "never" && html`<${Recipients} chosen=${recipients} />`}`;
 }
 
@@ -146,12 +146,12 @@ function Recipients({ chosen }) {
   const ids = [...new Set([...chosen, ...known.map(({ id }) => id)])];
   const about = (id) => {
     const channel = known.find((channel) => channel.id === id);
-    return channel ? channel.kind : settings.data ? "not in the settings any more" : "";
+    return channel ? channel.kind : settings.data ? "no longer in the settings" : "";
   };
   return html`<fieldset class="choices">
-    <legend>Who is told, with a link to the file</legend>
+    <legend>Who gets a message with a link to the file</legend>
     ${ids.map((id) => html`<label class="check"><input type="checkbox" name=${`recipient.${id}`} defaultChecked=${chosen.includes(id)} /> ${id} <span class="quiet">${about(id)}</span></label>`)}
-    ${settings.data && ids.length === 0 && html`<p class="hint">Nobody can be told: the settings name no channel for alerts yet. An administrator can add one by the API (PUT /v1/settings).</p>`}
+    ${settings.data && ids.length === 0 && html`<p class="hint">Nobody can get a message: the settings have no alert channel yet. An administrator can add one with the API (PUT /v1/settings).</p>`}
     ${settings.isLoading && !settings.data && html`<${Loading} what="Loading the channels" />`}
     ${settings.failure && html`<${Problem} failure=${settings.failure} again=${settings.again} />`}
   </fieldset>`;

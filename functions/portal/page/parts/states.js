@@ -9,7 +9,7 @@ export const Empty = ({ children }) => html`<div class="empty">${children}</div>
 
 const HEADS = {
   expired: "Your sign-in has ended",
-  offline: "The service was not reached",
+  offline: "The service could not be reached",
   refused: "That is not possible",
   broken: "The service has a problem",
 };
@@ -17,12 +17,12 @@ const HEADS = {
 /** Why something failed and what can be done about it. */
 export function Problem({ failure, again }) {
   const { kind = "broken", status } = failure;
-  const head = { 403: "You may not see this", 404: "There is no such thing here" }[status] ?? HEADS[kind];
+  const head = { 403: "You do not have permission to see this", 404: "This does not exist" }[status] ?? HEADS[kind];
   return html`<div class="problem" role="alert">
     <p><b>${head}</b></p>
     <p>${failure.message}</p>
     ${failure.errors?.length > 0 && html`<ul>${failure.errors.map(({ pointer, detail }) => html`<li><code>${pointer}</code> ${detail}</li>`)}</ul>`}
-    ${kind === "broken" && html`<p>Nothing that was recorded is lost. Try again in a moment; if it stays, tell whoever runs the service.</p>`}
+    ${kind === "broken" && html`<p>No recorded data is lost. Try again in a moment. If the problem stays, contact the operator of the service.</p>`}
     <p>
       ${kind === "expired"
         ? html`<${SignInAgain} />`
@@ -34,7 +34,7 @@ export function Problem({ failure, again }) {
 /** Leads to the issuer, or says why not. */
 export function SignInAgain() {
   const [problem, setProblem] = useState("");
-  const begin = () => signIn().catch((error) => setProblem(`Signing in is not possible just now: ${error.message}`));
+  const begin = () => signIn().catch((error) => setProblem(`You cannot sign in at the moment: ${error.message}`));
   return html`<button type="button" class="primary" onClick=${begin}>Sign in again</button> ${problem && html`<span role="alert">${problem}</span>`}`;
 }
 

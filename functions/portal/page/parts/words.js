@@ -76,5 +76,5 @@ export function Elsewhere({ url, children }) {
 /** Copies a text, and says so. */
 export function Copy({ text, label = "Copy" }) {
   const { say } = useApp();
-  return html`<button type="button" onClick=${() => navigator.clipboard.writeText(text).then(() => say("Copied."), () => say("The browser did not let this page copy."))}>${label}</button>`;
+  return html`<button type="button" onClick=${() => navigator.clipboard.writeText(text).then(() => say("Copied."), () => say("The browser did not allow this page to copy the text."))}>${label}</button>`;
 }

@@ -57,16 +57,16 @@ export default function Downloads({ params }) {
   }, [named.data?.id]);
   const cancel = (job) =>
     call("POST", `v1/exports/${encodeURIComponent(job.id)}/cancel`).then(
-      () => (say("The download was taken back."), again()),
+      () => (say("The download was canceled."), again()),
       (failure) => (setFailure(failure), again()),
     );
   const { label, hasChange } = zoneLabel(zone, rows.map((job) => job.created_at));
 
   return html`<h1>Downloads</h1>
-    <p class="quiet">Files of the trail and of reports that this tenant's people asked for. They are asked for on the audit trail and on each report; a file holds what there was at that moment.</p>
+    <p class="quiet">Files of the audit trail and of reports that people of this tenant requested. You request them on the audit trail and on each report. A file contains the data at the time of the request.</p>
     ${failure && html`<${Problem} failure=${failure} />`} ${named.failure && html`<${Problem} failure=${named.failure} again=${named.again} />`} ${pages.failure && html`<${Problem} failure=${pages.failure} again=${again} />`}
     ${rows.length === 0 && (isLoading || named.isLoading) && html`<${Loading} />`}
-    ${rows.length === 0 && !isLoading && !named.isLoading && !pages.failure && html`<${Empty}><p>Nobody asked for a file yet.</p><p><a href="#/activity/trail">To the audit trail</a></p><//>`}
+    ${rows.length === 0 && !isLoading && !named.isLoading && !pages.failure && html`<${Empty}><p>No file was requested yet.</p><p><a href="#/activity/trail">To the audit trail</a></p><//>`}
     ${rows.length > 0 &&
     html`<div class="scroll" tabindex="0" role="region" aria-label="Downloads">
       <table class="cards-when-narrow">
@@ -141,13 +141,13 @@ function Links({ job, onClose }) {
         ${[...links.files, { ...links.manifest, rows: null, bytes: null }].map(
           (file) => html`<li>
             <a class="button primary" href=${file.url} download>${file.name}</a> ${" "}
-            <span class="quiet">${file.rows != null ? `${file.rows.toLocaleString("en")} rows, ` : ""}${file.bytes != null ? size(file.bytes) : "what was asked for, and what each file has to be"}</span>
+            <span class="quiet">${file.rows != null ? `${file.rows.toLocaleString("en")} rows, ` : ""}${file.bytes != null ? size(file.bytes) : "the request, and the size and hash of each file"}</span>
             ${file.sha256 && html`<div class="row middle"><code class="hash">SHA-256 ${file.sha256}</code> <${Copy} text=${file.sha256} label="Copy hash" /></div>`}
           </li>`,
         )}
       </ul>
       <p class="quiet">
-        ${links.files[0] && html`Anybody who has these links can use them, until ${moment(links.files[0].expires_at)}. `}Making them is on record.
+        ${links.files[0] && html`Anyone who has these links can use them until ${moment(links.files[0].expires_at)}. `}Their creation is recorded.
         ${job.expires_at && html` The files themselves are kept until ${moment(job.expires_at)}.`} <button type="button" onClick=${again}>New links</button>
       </p>`}
   <//>`;

@@ -19,9 +19,9 @@ const SEVERITIES = ["critical", "high", "medium", "low"];
 
 /** What can be said of a finding: the API's word, ours, and what it means. */
 const DISPOSITIONS = [
-  ["investigating", "Investigating", "It is being looked into. The finding stays open and has an owner."],
-  ["resolved", "Resolved", "Something was wrong, and it is put right."],
-  ["accepted", "Accepted", "It is as it is, and you answer for it."],
+  ["investigating", "Investigating", "It is being investigated. The finding stays open and has an owner."],
+  ["resolved", "Resolved", "Something was wrong, and it was corrected."],
+  ["accepted", "Accepted", "The risk is accepted, and you are responsible for this decision."],
   ["false_positive", "False positive", "Nothing was wrong."],
 ];
 const wordOf = (disposition) => DISPOSITIONS.find(([word]) => word === disposition)?.[1] ?? disposition;
@@ -72,7 +72,7 @@ function All({ params }) {
 
   return html`<div class="row middle"><h1>Findings</h1><span class="grow"></span>
       <button type="button" onClick=${() => setDownload(true)}>Download as CSV</button></div>
-    <p class="lead">What did not hold when accesses were checked. A finding is open until somebody says what to make of it, or a later event explains it.</p>
+    <p class="lead">A finding is a violation of a checkpoint. It stays open until someone resolves it, or a later event explains it.</p>
     <${Filters} asked=${asked} rules=${rules} set=${set} />
     <${Table} caption="Findings" columns=${columns} pages=${{ ...pages, rows }} empty=${html`<${Nothing} asked=${asked} set=${set} />`} />
     <${Rules} rules=${rules} />
@@ -102,7 +102,7 @@ function State({ finding }) {
 
 function Decide({ finding, onDecide }) {
   if (finding.state === "withdrawn") return html`<span class="quiet">nothing</span>`;
-  const label = finding.state === "open" ? "Decide" : "Decide again";
+  const label = finding.state === "open" ? "Decide" : "Change the resolution";
   return html`<button type="button" aria-label=${`${label}: ${finding.reason ?? finding.rule}`} onClick=${() => onDecide(finding)}>${label}</button>`;
 }
 
@@ -112,7 +112,7 @@ function Filters({ asked, rules, set }) {
       <${Field} label="State">
         <select value=${asked.state || "open"} onChange=${(event) => set({ state: event.target.value === "open" ? "" : event.target.value })}>
           <option value="open">open</option>
-          <option value="dispositioned">decided by somebody</option>
+          <option value="dispositioned">resolved by a person</option>
           <option value="withdrawn">withdrawn</option>
           <option value="all">all</option>
         </select>
@@ -131,7 +131,7 @@ function Filters({ asked, rules, set }) {
         </select>
       <//>
       <${PersonPicker} label="Owner" value=${asked.owner} onPick=${(owner) => set({ owner, owned: "" })} />
-      <label class="check"><input type="checkbox" checked=${asked.owned === "false"} onChange=${(event) => set({ owner: "", owned: event.target.checked ? "false" : "" })} /> Nobody owns it</label>
+      <label class="check"><input type="checkbox" checked=${asked.owned === "false"} onChange=${(event) => set({ owner: "", owned: event.target.checked ? "false" : "" })} /> Without an owner</label>
       <${PersonPicker} label="Person it is about" value=${asked.person} onPick=${(person) => set({ person })} />
     </div>
     <${MoreFilters} asked=${asked} set=${set} />`;
@@ -159,17 +159,17 @@ function Nothing({ asked, set }) {
   const all = html`<button type="button" onClick=${() => set({ state: "all" })}>Show all states</button>`;
   if (isFiltered) {
     const clear = () => set(Object.fromEntries(FILTERS.map((name) => [name, ""])));
-    return html`<p>No finding meets these filters.</p><p class="row center">${asked.state !== "all" && all}<button type="button" onClick=${clear}>Clear all filters</button></p>`;
+    return html`<p>No finding matches these filters.</p><p class="row center">${asked.state !== "all" && all}<button type="button" onClick=${clear}>Clear all filters</button></p>`;
   }
-  if (asked.state && asked.state !== "open") return html`<p>There is no such finding yet.</p>`;
-  return html`<p>No finding is open. What the checkpoints below find wrong will stand here.</p><p>${all}</p>`;
+  if (asked.state && asked.state !== "open") return html`<p>There is no finding in this state yet.</p>`;
+  return html`<p>No finding is open. Violations of the checkpoints below will appear here.</p><p>${all}</p>`;
 }
 
 /** What is checked, for whoever wonders. */
 const Rules = ({ rules }) =>
   rules.length > 0 &&
   html`<details class="rules">
-    <summary>What is checked</summary>
+    <summary>Checkpoints</summary>
     <ul class="bare">${rules.map((rule) => html`<li><${Badge} of=${rule.severity} /> ${rule.asks}</li>`)}</ul>
   </details>`;
 
@@ -203,24 +203,24 @@ function Disposition({ finding, asks, onClose, onChange }) {
   };
   const done = (changed) => {
     onChange(changed);
-    say(changed.state === "open" ? "The finding is being looked into." : "The finding is decided.");
+    say(changed.state === "open" ? "The finding is being investigated." : "The finding is resolved.");
   };
   const fields = html`<fieldset class="choices">
-      <legend>What do you make of it?</legend>
+      <legend>How do you resolve it?</legend>
       ${DISPOSITIONS.map(
         ([word, name, means]) => html`<label><input type="radio" name="disposition" value=${word} required /><span><b>${name}</b> <span class="quiet">${means}</span></span></label>`,
       )}
     </fieldset>
     <${Reason} />
-    <${PersonPicker} label="Owner from now on (optional)" name="owner" placeholder=${finding.owner ? `stays ${finding.owner}` : "name or e-mail"} />`;
-  return html`<${Act} title="Decide a finding" text=${reasonOf(finding, asks)} label="Save" fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
+    <${PersonPicker} label="Owner from now on (optional)" name="owner" placeholder=${finding.owner ? `unchanged: ${finding.owner}` : "name or e-mail"} />`;
+  return html`<${Act} title="Resolve a finding" text=${reasonOf(finding, asks)} label="Save" fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
 }
 
 function One({ id }) {
   const answer = useAnswer(`v1/findings/${encodeURIComponent(id)}`);
   return html`<p class="crumb"><${To} path=${["findings"]}>Findings<//></p>
     ${answer.data === undefined && html`<h1>Finding</h1>`}
-    <${Answer} of=${answer} what="The finding is on its way">${(finding) => html`<${Told} asked=${finding} />`}<//>`;
+    <${Answer} of=${answer} what="Loading the finding">${(finding) => html`<${Told} asked=${finding} />`}<//>`;
 }
 
 function Told({ asked }) {
@@ -236,13 +236,13 @@ function Told({ asked }) {
     <div class="panel">
       <p class="long">${standing(finding)}</p>
       ${can("operate") && finding.state !== "withdrawn" && html`<button type="button" class=${finding.state === "open" ? "primary" : ""} onClick=${() => setOpen(true)}>
-        ${finding.state === "open" ? "Decide what to make of it" : "Decide again"}</button>`}
+        ${finding.state === "open" ? "Resolve finding" : "Change the resolution"}</button>`}
     </div>
     <h2>What it is about</h2>
     <${Facts} finding=${finding} asks=${asks} />
     <h2>Evidence</h2>
     <${Evidence} ids=${finding.evidence ?? []} />
-    <h2>What became of it</h2>
+    <h2>History</h2>
     <${History} finding=${finding} />
     ${isOpen && html`<${Disposition} finding=${finding} asks=${asks} onClose=${() => setOpen(false)} onChange=${setNewer} />`}`;
 }
@@ -250,11 +250,11 @@ function Told({ asked }) {
 /** Where it stands, in a sentence or two. */
 function standing(finding) {
   const last = finding.dispositions?.at(-1);
-  if (finding.state === "withdrawn") return "Withdrawn because a later event explains it. Nothing is left to be done.";
+  if (finding.state === "withdrawn") return "Withdrawn because a later event explains it. No action is needed.";
   if (finding.state === "dispositioned") return `${shownParty(last?.by)} decided: ${wordOf(last?.disposition).toLowerCase()}. “${last?.reason}”`;
-  const owner = finding.owner ? `${finding.owner} is to look at it.` : "Nobody owns it yet.";
+  const owner = finding.owner ? `The owner is ${finding.owner}.` : "It has no owner yet.";
   const isLookedInto = last?.disposition === "investigating";
-  return isLookedInto ? `Open, and being looked into. ${owner}` : `Open: somebody has to look at it and say what to make of it. ${owner}`;
+  return isLookedInto ? `Open, and being investigated. ${owner}` : `Open: someone has to review and resolve it. ${owner}`;
 }
 
 /** Where the trail shows one event; what the service itself tells of is shown when that is asked for. */
@@ -266,7 +266,7 @@ function Facts({ finding, asks }) {
   const { subject, account, application, session, request_id, window, access, owners = [] } = finding;
   const { label } = zoneLabel(zone, [finding.raised_at, finding.updated_at, finding.withdrawn_at]);
   const facts = [
-    ["The checkpoint asks", asks(finding.rule)],
+    ["Checkpoint", asks(finding.rule)],
     [`First raised (${label})`, html`<${Time} at=${finding.raised_at} />`],
     finding.updated_at && [`Evidence changed (${label})`, html`<${Time} at=${finding.updated_at} />`],
     finding.withdrawn_at && [`Withdrawn (${label})`, html`<${Time} at=${finding.withdrawn_at} />`],
@@ -298,7 +298,7 @@ function Access({ id }) {
 function Evidence({ ids }) {
   const times = useTimes();
   const rows = useEvents(ids);
-  if (ids.length === 0) return html`<p class="quiet">No event shows it by itself: it is about something that did not happen, or that the directory itself said.</p>`;
+  if (ids.length === 0) return html`<p class="quiet">No single event shows it: it is about something that did not happen, or that the directory reported.</p>`;
   const columns = [
     times("Occurred", rows, (row) => row.event?.occurred_at),
     { name: "What happened", kind: "wide", cell: (row) => (row.event ? html`<${Failed} event=${row.event} />${row.event.message}` : html`<span class="quiet">${row.failure ?? "…"}</span>`) },
@@ -317,7 +317,7 @@ function useEvents(ids) {
       const keep = (row) => aborter.signal.aborted || setFound((found) => ({ ...found, [id]: row }));
       get(`v1/events/${encodeURIComponent(id)}`, {}, { signal: aborter.signal }).then(
         (event) => keep({ event }),
-        (failure) => keep({ failure: failure.status === 404 ? "The trail does not keep this event any more." : failure.message }),
+        (failure) => keep({ failure: failure.status === 404 ? "The trail no longer contains this event." : failure.message }),
       );
     }
     return () => aborter.abort();
@@ -343,5 +343,5 @@ function History({ finding }) {
     { name: "What", cell: (row) => row.what },
     { name: "Why", kind: "wide", cell: (row) => row.why },
   ];
-  return html`<${Table} caption="What became of the finding" columns=${columns} pages=${allOf(rows)} />`;
+  return html`<${Table} caption="History of the finding" columns=${columns} pages=${allOf(rows)} />`;
 }

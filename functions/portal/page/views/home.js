@@ -83,7 +83,7 @@ function PausedStreams() {
   const { data } = useAnswer("v1/streams", {}, { every: EVERY });
   const paused = data?.streams.filter(({ state }) => state === "paused").length ?? 0;
   if (paused === 0) return null;
-  return html`<a class="card bad" href="#/settings/streams">Paused streams <b>${paused}</b> <span class="quiet">${paused === 1 ? "One stream is paused" : `${paused} streams are paused`}: the target has not taken events for a while</span></a>`;
+  return html`<a class="card bad" href="#/settings/streams">Paused streams <b>${paused}</b> <span class="quiet">${paused === 1 ? "One stream is paused" : `${paused} streams are paused`}: the target has not accepted events for a while</span></a>`;
 }
 
 /** Reviews that are overdue or due soon, the most urgent first. */
@@ -118,7 +118,7 @@ function Overdue({ of }) {
   // Those that are overdue for longest first: of the page that was read.
   const longest = (windows) => windows.toSorted((a, b) => Date.parse(a.ends_at) - Date.parse(b.ends_at));
   return html`<${Part} title="Overdue windows" of=${of} link=${of.data?.windows.length > 0 && link}>
-    ${(data) => html`<${Few} rows=${longest(data.windows)} of=${data} line=${line} none="No window is overdue: each account was disabled when its time was over." />`}
+    ${(data) => html`<${Few} rows=${longest(data.windows)} of=${data} line=${line} none="No window is overdue: each account was disabled at the end of its window." />`}
   <//>`;
 }
 
@@ -173,11 +173,11 @@ function Sweep() {
 
 function Swept({ at, now }) {
   const { zone } = useApp();
-  if (!at) return html`<p class="beyond">The service never looked for windows that are due. Tell whoever runs it: access may outlive its end.</p>`;
+  if (!at) return html`<p class="beyond">The service has never checked for windows that are due. Contact the operator of the service: access may continue after its end.</p>`;
   const passed = Date.parse(now) - Date.parse(at);
   const isSilent = passed > SILENT_MINUTES * 60_000;
   return html`<p class=${isSilent ? "beyond" : ""}><${Time} at=${at} /> (${zoneLabel(zone, [at]).label}), ${passed < 1000 ? "just now" : `${lasting(passed)} ago`}.
-    ${isSilent ? " Tell whoever runs the service: access may outlive its end." : " The service looks for windows that are due every minute."}</p>`;
+    ${isSilent ? " Contact the operator of the service: access may continue after its end." : " The service looks for windows that are due every minute."}</p>`;
 }
 
 function ReadBack({ event }) {
@@ -194,8 +194,8 @@ function Exports({ of }) {
     ${one.state === "running" &&
     Number.isFinite(one.progress) &&
     html`<progress max="1" value=${one.progress} aria-label=${`Progress of ${one.file_name ?? one.id}`} />`}`;
-  return html`<${Part} title="Downloads being made" of=${of} link=${html`<a href="#/activity/downloads">All downloads</a>`}>
-    ${(data) => html`<${Few} rows=${running(data)} of=${data} line=${line} none="No file is being made just now." />`}
+  return html`<${Part} title="Downloads in progress" of=${of} link=${html`<a href="#/activity/downloads">All downloads</a>`}>
+    ${(data) => html`<${Few} rows=${running(data)} of=${data} line=${line} none="No file is being created at the moment." />`}
   <//>`;
 }
 
@@ -208,9 +208,9 @@ function Latest() {
     <${Answer} of=${answer}>
       ${({ events, next }) =>
         events.length === 0 && next
-          ? html`<${Empty}>Unknown: no event was found so far, and not all of the trail was read.<//>`
+          ? html`<${Empty}>Unknown: no event was found so far, and only part of the trail was read.<//>`
           : events.length === 0
-          ? html`<${Empty}>Nothing is recorded yet. As soon as a portal or an agent sends events, they stand here.<//>`
+          ? html`<${Empty}>Nothing is recorded yet. Events appear here when a portal or an agent sends them.<//>`
           : html`<div class="scroll" tabindex="0" role="region" aria-label="Latest events">
               <table class="cards-when-narrow">
                 <caption class="unseen">The latest ten events</caption>

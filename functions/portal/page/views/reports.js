@@ -37,7 +37,7 @@ export default function View({ rest, params }) {
       const described = data.reports.find((report) => report.name === rest[0]);
       return described && rest.length === 1
         ? html`<${Report} key=${described.name} described=${described} params=${params} />`
-        : html`<h1>Not found</h1><p>There is no such report. <${To} path=${["reports"]}>All reports<//></p>`;
+        : html`<h1>Not found</h1><p>This report does not exist. <${To} path=${["reports"]}>All reports<//></p>`;
     }}
   <//>`;
 }
@@ -56,7 +56,7 @@ function List({ reports }) {
   const list = (group) => html`<h2>${group.name}</h2>
     <ul class="reports">${group.reports.map((report) => html`<${Entry} report=${report} />`)}</ul>`;
   return html`<h1>Reports</h1>
-    <p>Questions that auditors ask, answered from the trail. Each can be shared by its address, printed, and downloaded as CSV; each run is itself on record.</p>
+    <p>Reports answer the questions of auditors from the trail. You can share a report by its address, print it, and download it as CSV. Each run is recorded.</p>
     <${Answer} of=${reports} what="Loading the reports">
       ${(data) => groupsOf(data.reports).map(list)}
     <//>`;
@@ -181,12 +181,12 @@ function Evidence({ described, values, tz, first }) {
   const chosen = ({ name: one, options }) => (options.find(({ value }) => value === values[one]) ?? options[0]).label;
   return html`<div class="panel">
     <dl class="facts">
-      ${parameters.includes("since") && html`<dt>Range</dt><dd>${isZone(tz) ? rangeWords(values, tz) : `${tz} is no time zone`}</dd>`}
+      ${parameters.includes("since") && html`<dt>Range</dt><dd>${isZone(tz) ? rangeWords(values, tz) : `${tz} is not a time zone`}</dd>`}
       ${values.at && html`<dt>Moment</dt><dd>${first && momentOf(values.at, tz) ? html`<${ZonedTime} at=${momentOf(values.at, tz)} />` : values.at}</dd>`}
       ${asked.map((one) => html`<dt>${one.label}</dt><dd>${values[one.name]}</dd>`)}
       ${choices.map((one) => html`<dt>${one.label}</dt><dd>${chosen(one)}</dd>`)}
       ${first && html`<dt>As of</dt><dd><${ZonedTime} at=${first.as_of} />, tenant ${me.tenant}, run by ${me.email ?? me.sub}</dd>
-        <dt>Known since</dt><dd>${first.known_since ? html`<${ZonedTime} at=${first.known_since} />; the trail holds nothing before that.` : "Nothing was recorded yet."}</dd>
+        <dt>Known since</dt><dd>${first.known_since ? html`<${ZonedTime} at=${first.known_since} />; the trail contains nothing before that.` : "Nothing was recorded yet."}</dd>
         ${first.note && html`<dt>To know</dt><dd>${sentences(first.note, cells).map((text) => html`<div>${text}</div>`)}</dd>`}
         ${name === "revocation" && html`<dt>In all</dt><dd><${Summary} summary=${first.summary} /></dd>`}`}
     </dl>
@@ -194,15 +194,15 @@ function Evidence({ described, values, tz, first }) {
 }
 
 function Summary({ summary }) {
-  if (!summary) return html`Unknown: there is more than one request can add up. Choose a shorter range.`;
+  if (!summary) return html`Unknown: there are too many rows to add up. Choose a shorter range.`;
   const { ended, verified, not_gone: notGone, late, residual_exposure_ms: exposure, p50_ms: half, p99_ms: nearly, max_ms: longest } = summary;
   const all = ended + notGone;
-  if (all === 0) return html`No access came to its end in this range.`;
+  if (all === 0) return html`No access ended in this range.`;
   const still = notGone === 0 ? "none is" : html`<b>${notGone} ${notGone === 1 ? "is" : "are"}</b>`;
   const upToNow = notGone > 0 ? " (to now, of those not known to be gone)" : "";
   const outlived = `${late} outlived ${late === 1 ? "its" : "their"} end, by ${lasting(exposure)} added up${upToNow}`;
   const spread = `half of all by ${lasting(half)} or less, 99 % by ${lasting(nearly)} or less, the longest by ${lasting(longest)}`;
-  return html`<div>${all} came to ${all === 1 ? "its" : "their"} end: ${ended} gone, ${verified} of them verified; ${still} not known to be gone.</div>
+  return html`<div>${all} ended: ${ended} removed, ${verified} of them verified; ${still} not confirmed.</div>
     <div>${late === 0 ? "None outlived its end." : `${outlived}: ${spread}.`}</div>`;
 }
 
@@ -302,8 +302,8 @@ function Nothing({ described, values }) {
   const names = described.inputs.filter(({ name }) => ["person", "account", "target", "package"].includes(name) && values[name]);
   const isFigures = described.inputs.some(({ type }) => type === "choice");
   const named = names.map(({ name, label }) => `${label} “${values[name]}”`).join(" and ");
-  return html`<p>Nothing that is known answers this${described.parameters.includes("since") ? " in that range" : ""}.</p>
-    ${names.length > 0 && html`<p>${named}: compared as a whole, ${values.person ? "a person by address or ID" : "with names and IDs"}. A part of a name finds nothing.</p>`}
-    ${isFigures && html`<p>What was recorded in the last minutes may not be counted yet.</p>`}
-    ${described.name === "organisations" && html`<p>Connected organisations stand here once an administrator configured one, or an import from Microsoft Graph held one.</p>`}`;
+  return html`<p>No data for this report${described.parameters.includes("since") ? " in that range" : ""}.</p>
+    ${names.length > 0 && html`<p>${named}: the whole value must match, ${values.person ? "a person by address or ID" : "with names and IDs"}. Parts of a name do not match.</p>`}
+    ${isFigures && html`<p>Events of the last minutes may not be counted yet.</p>`}
+    ${described.name === "organisations" && html`<p>Connected organisations appear here after an administrator configures one, or an import from Microsoft Graph contains one.</p>`}`;
 }

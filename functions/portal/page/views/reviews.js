@@ -22,7 +22,7 @@ const STATES = [
   ["signed_off", "signed off"],
 ];
 const OF = { sessions: "Accesses", policies: "Approval policies" };
-const ANYBODY = "anybody who may operate";
+const ANYBODY = "anyone with the permission to operate";
 /** Seconds after which a review is asked for again: what others decide shows; items that are being gathered are there soon. */
 const [EVERY, EVERY_OPENING] = [30, 3];
 
@@ -52,7 +52,7 @@ function All({ params }) {
   ];
   return html`<div class="row middle"><h1>Reviews</h1><span class="grow"></span>
       ${can("operate") && html`<button type="button" class="primary" onClick=${() => setOpening(true)}>Open a review</button>`}</div>
-    <p class="lead">In a review, people who had no part in it look at what was given in a period, or at the policies by which it is given, and decide of each whether it is as it should be.</p>
+    <p class="lead">In a review, independent people check the access that was granted in a period, or the policies for granting it. They decide for each item whether it is appropriate.</p>
     <div class="filters" role="search" aria-label="Filter reviews">
       <${Field} label="State">
         <select value=${state} onChange=${(event) => go(address(["reviews"], { state: event.target.value }), { replace: true })}>
@@ -68,7 +68,7 @@ function All({ params }) {
 function NoReviews({ state }) {
   const { can } = useApp();
   if (state) return html`<p>No review is in this state.</p><p><button type="button" onClick=${() => go(address(["reviews"]), { replace: true })}>Show all reviews</button></p>`;
-  return html`<p>No review was opened yet. ${can("operate") ? "Open one, say of the last quarter." : "Whoever may operate can open one."}</p>`;
+  return html`<p>No review was opened yet. ${can("operate") ? "Open one, say of the last quarter." : "A person with the permission to operate can open one."}</p>`;
 }
 
 /** The first moment of the period, and the first after it. */
@@ -84,7 +84,7 @@ const Reviewers = ({ names = [] }) => (names.length > 0 ? names.map((name) => ht
 /** How many of its items are decided, as a bar and in words. */
 function Progress({ review }) {
   const { items, decided } = review.progress;
-  if (items === null) return html`<span class="quiet">items are being gathered</span>`;
+  if (items === null) return html`<span class="quiet">items are being collected</span>`;
   const words = items === 0 ? "nothing to decide" : `${decided} of ${items} decided`;
   return html`<progress value=${items === 0 ? 1 : decided} max=${items || 1} aria-label=${`Progress of ${review.name}`}></progress><div>${words}</div>`;
 }
@@ -98,7 +98,7 @@ function One({ id, params }) {
   useEffect(() => setEvery(state === "opening" ? EVERY_OPENING : EVERY), [state]);
   return html`<p class="crumb"><${To} path=${["reviews"]}>Reviews<//></p>
     ${answer.data === undefined && html`<h1>Review</h1>`}
-    <${Answer} of=${answer} what="The review is on its way">${(review) => html`<${Told} review=${review} params=${params} again=${answer.again} />`}<//>`;
+    <${Answer} of=${answer} what="Loading the review">${(review) => html`<${Told} review=${review} params=${params} again=${answer.again} />`}<//>`;
 }
 
 function Told({ review, params, again }) {
@@ -117,7 +117,7 @@ function Told({ review, params, again }) {
       <section class="panel"><h2>What was asked for</h2><${Asked} review=${review} /></section>
     </div>
     ${review.state === "opening"
-      ? html`<${Loading} what="Its items are being gathered. They will stand here" />`
+      ? html`<${Loading} what="Its items are being collected. They will stand here" />`
       : html`<${Items} key=${review.state === "signed_off"} review=${review} params=${params} mayDecide=${mayDecide} again=${again} />`}`;
 }
 
@@ -180,7 +180,7 @@ function ToSignOff({ review, mayDecide, isReviewer, again }) {
   const [isOpen, setOpen] = useState(false);
   const { items, decided } = review.progress;
   if (items === null) return null;
-  if (!can("operate")) return html`<p class="quiet">You may look at it. Whoever may operate decides and signs off.</p>`;
+  if (!can("operate")) return html`<p class="quiet">You can read it. People with the permission to operate decide and sign off.</p>`;
   if (!isReviewer) return html`<p class="quiet">This review is for ${review.reviewers.join(", ")}: they decide and sign off.</p>`;
   const left = items - decided;
   if (left > 0) return html`<p class="quiet">It can be signed off when ${left === 1 ? "the last item is" : `the ${left} items left are`} decided.</p>`;

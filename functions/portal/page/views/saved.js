@@ -32,14 +32,14 @@ export default function Saved({ params }) {
   const run = (saved) => {
     setFailure(null);
     post(`${pathOf(saved.id)}/runs`).then(
-      (run) => say(html`The file is being made. <${To} path=${["activity", "downloads"]} params=${{ export: run.export.id }}>Its download<//>`),
+      (run) => say(html`The file is being created. <${To} path=${["activity", "downloads"]} params=${{ export: run.export.id }}>Its download<//>`),
       setFailure,
     );
   };
   const { what, saved } = doing ?? {};
   return html`<h1>Saved and scheduled</h1>
-    <p class="lead">Searches and reports that somebody saved. One that has a schedule runs by itself: each run makes a file, which stands under <a href="#/activity/downloads">Downloads</a>, and its recipients get a link to it. They are saved on the <a href="#/activity/trail">audit trail</a> and on each <a href="#/reports">report</a>.</p>
-    <div class="filters" role="search" aria-label="Filter what is saved">
+    <p class="lead">Saved searches and reports. If one has a schedule, each run creates a file, which appears under <a href="#/activity/downloads">Downloads</a>, and its recipients get a link to it. They are saved on the <a href="#/activity/trail">audit trail</a> and on each <a href="#/reports">report</a>.</p>
+    <div class="filters" role="search" aria-label="Filter saved searches">
       <${Field} label="Id or name"><${Typed} type="search" text=${q} onText=${(text) => set({ q: text.trim() })} /><//>
     </div>
     ${failure && html`<${Problem} failure=${failure} />`}
@@ -59,7 +59,7 @@ function List({ pages, described, q, act }) {
     times("Next run", pages.rows, (saved) => saved.next_run_at),
     { name: "What to do", cell: (saved) => html`<${Acts} saved=${saved} act=${act} />` },
   ];
-  const empty = q ? html`<p>Nothing is saved under such an id or name.</p>` : html`<p>Nothing was saved yet. On the <a href="#/activity/trail">audit trail</a>, “Saved” keeps a search; on a <a href="#/reports">report</a>, “Save this report …” does.</p>`;
+  const empty = q ? html`<p>No saved search has this id or name.</p>` : html`<p>Nothing was saved yet. On the <a href="#/activity/trail">audit trail</a>, “Saved” keeps a search; on a <a href="#/reports">report</a>, “Save this report …” does.</p>`;
   return html`<${Table} caption="Saved searches and reports" columns=${columns} pages=${pages} empty=${empty} />`;
 }
 
@@ -70,13 +70,13 @@ const hasRange = (saved, described) => reportOf(saved, described)?.parameters.in
 
 function Range({ saved, described }) {
   const { zone } = useApp();
-  return hasRange(saved, described) ? capital(rangeWords(saved, zone)) : html`<span class="quiet">as it is when it runs</span>`;
+  return hasRange(saved, described) ? capital(rangeWords(saved, zone)) : html`<span class="quiet">as of the run</span>`;
 }
 
 function Schedule({ saved }) {
   const { schedule, recipients = [] } = saved;
   if (!schedule) return html`<span class="quiet">none</span>`;
-  return html`${capital(scheduleWords(saved))}<div class="quiet">${recipients.length > 0 ? `told: ${recipients.join(", ")}` : "nobody is told"}</div>`;
+  return html`${capital(scheduleWords(saved))}<div class="quiet">${recipients.length > 0 ? `to: ${recipients.join(", ")}` : "no recipients"}</div>`;
 }
 
 const Acts = ({ saved, act }) => html`<div class="acts">
@@ -107,7 +107,7 @@ function Due({ of }) {
       { name: "What", cell: ({ kind, overdue }) => (overdue ? html`<${Badge} of="overdue">review, overdue<//>` : html`<${Badge} of=${kind} />`) },
       { name: "Name", kind: "wide", cell: ({ kind, id, name }) => (kind === "review" ? html`<${To} path=${["reviews", id]}>${name}<//>` : html`<${To} path=${PLACE} params=${{ runs: id }}>${name}<//>`) },
     ];
-    return html`<${Table} caption="What is due" columns=${columns} pages=${allOf(rows)} rowKey=${({ kind, id, at }) => `${kind} ${id} ${at}`} empty=${html`<p>No review is due in the next month, and nothing runs by itself.</p>`} />
+    return html`<${Table} caption="What is due" columns=${columns} pages=${allOf(rows)} rowKey=${({ kind, id, at }) => `${kind} ${id} ${at}`} empty=${html`<p>No review is due in the next month, and no scheduled run is planned.</p>`} />
       ${entries.length > FEW && html`<p class="quiet">and ${entries.length - FEW} more in the next month</p>`}`;
   };
   return html`<h2>What is due</h2><${Answer} of=${of} what="Loading what is due">${list}<//>`;

@@ -52,15 +52,15 @@ function Sessions({ params }) {
   ];
   const isRanged = since || until;
   return html`<h1>Sessions</h1>
-    <p class="quiet">A session is one request for access with roles, from the asking to its end. Those asked for last come first.</p>
+    <p class="quiet">A session is one request for access with roles, from the request to its end. The newest sessions come first.</p>
     <${Range} since=${since} until=${until} />
     <${Table}
       caption="Sessions"
       columns=${columns}
       pages=${pages}
       empty=${isRanged
-        ? html`<p>No session was asked for in this range.</p><p><${To} path=${PLACE}>Show all sessions<//></p>`
-        : html`<p>No session was asked for yet. Each will stand here as soon as its request is recorded.</p>`}
+        ? html`<p>No session was requested in this range.</p><p><${To} path=${PLACE}>Show all sessions<//></p>`
+        : html`<p>No session was requested yet. Sessions appear here when their requests are recorded.</p>`}
     />`;
 }
 
@@ -74,7 +74,7 @@ function FindingCount({ session }) {
 function Range({ since, until }) {
   const set = (more) => go(address(PLACE, { since, until, ...more }), { replace: true });
   return html`<div class="filters" role="search" aria-label="Choose a range">
-    <${Moment} label="Asked for since" bound="since" at=${since} onPick=${(since) => set({ since })} />
+    <${Moment} label="Requested since" bound="since" at=${since} onPick=${(since) => set({ since })} />
     <${Moment} label="Until" bound="until" at=${until} onPick=${(until) => set({ until })} />
     ${(since || until) && html`<button type="button" onClick=${() => set({ since: "", until: "" })}>All sessions</button>`}
   </div>`;
@@ -119,7 +119,7 @@ function OneSession({ id }) {
   const answer = useAnswer(`v1/sessions/${encodeURIComponent(id)}`, {}, { every: 30 });
   return html`<p class="way-back"><${To} path=${PLACE}>Sessions<//></p>
     <h1 class="anywhere">Session ${id}</h1>
-    <${Answer} of=${answer} what="Asking for the session">${(session) => html`<${Story} session=${session} />`}<//>`;
+    <${Answer} of=${answer} what="Loading the session">${(session) => html`<${Story} session=${session} />`}<//>`;
 }
 
 /** The session's row in the report of accesses; it knows uses that name no session, and who says that it is gone. */
@@ -147,7 +147,7 @@ function useOtherUses(access, known) {
   return { ...answer, events };
 }
 
-const partly = ({ kind, status, errors, message }) => ({ kind, status, errors, message: `Part of the story could not be asked for: ${message}` });
+const partly = ({ kind, status, errors, message }) => ({ kind, status, errors, message: `Part of the session could not be loaded: ${message}` });
 const byTime = (a, b) => Date.parse(a.occurred_at) - Date.parse(b.occurred_at);
 
 function Story({ session }) {
@@ -173,11 +173,11 @@ function Story({ session }) {
     <h2>What happened</h2>
     <p class="quiet">
       <${Zone} session=${session} />
-      ${misfits === 1 && " One step does not follow from those before and changed nothing; it is marked."}
-      ${misfits > 1 && ` ${misfits} steps do not follow from those before and changed nothing; they are marked.`}
+      ${misfits === 1 && " One step is not allowed after the steps before it and changed nothing; it is marked."}
+      ${misfits > 1 && ` ${misfits} steps are not allowed after the steps before them and changed nothing; they are marked.`}
     </p>
     ${failure && html`<${Problem} failure=${partly(failure)} again=${askAgain} />`}
-    ${isLoading ? html`<${Loading} what="Asking for its events" />` : html`<${Stages} session=${session} stages=${stages} access=${told.access} />`}`;
+    ${isLoading ? html`<${Loading} what="Loading its events" />` : html`<${Stages} session=${session} stages=${stages} access=${told.access} />`}`;
 }
 
 function Zone({ session }) {
@@ -240,7 +240,7 @@ function Stages({ session, stages, access }) {
   const gone = access?.ended_at ?? first(ended);
   const isOnlySaid = access?.verified?.by === "source";
   const proven = access?.verified?.at ?? verified?.find((step) => step.told?.action === "revocation.verified")?.occurred_at;
-  const neverGiven = isDenied ? "It was denied, so it was never given." : "It was not given.";
+  const neverGiven = isDenied ? "It was denied, so it was never granted." : "It was not granted.";
   const wasDecided = decided && (isWaiting ? "not complete" : first(asked) && `took ${between(first(asked), settled)}`);
   const isDecision = (step) => session.roles.some((role) => role.decisions.some((decision) => decision.event === step.event));
   const misfits = new Set(session.timeline.filter((step) => !step.fits).map((step) => step.event));
@@ -250,9 +250,9 @@ function Stages({ session, stages, access }) {
   const notYet = isOver ? neverGiven : "Not yet.";
   const hasEnded = began && gone && gone >= began && `lasted ${between(began, gone)}`;
   const notEnded = isOver ? (isGiven ? "" : neverGiven) : isGiven ? goesOn(session) : "Not yet.";
-  const notProven = isOver && !isGiven ? neverGiven : isOver || isPast(session) ? "Nobody has said yet that the account is disabled." : "Not yet.";
+  const notProven = isOver && !isGiven ? neverGiven : isOver || isPast(session) ? "No source has reported yet that the account is disabled." : "Not yet.";
   return html`<ol class="stages">
-    <${Stage} name="Asked" steps=${asked} at=${first(asked)} none="The request itself is not recorded; what is known comes from later events.">
+    <${Stage} name="Asked" steps=${asked} at=${first(asked)} none="The request itself is not recorded; the information comes from later events.">
       ${session.justification && html`<p class="quote">${session.justification}</p>`}
     <//>
     <${Stage} name="Decided" steps=${decided} at=${decided && settled} note=${wasDecided} none=${noDecision} isDecision=${isDecision}>
@@ -261,8 +261,8 @@ function Stages({ session, stages, access }) {
     <${Stage} name="Granted" steps=${granted} at=${began} note=${wasGranted} none=${notYet} />
     <${Stage} name="Used" steps=${used} at=${first(used)} note=${used && useOf(used, access)} none=${isGiven ? "No use of it is recorded." : notYet} />
     <${Stage} name="Ended" steps=${ended} at=${gone} note=${hasEnded} none=${notEnded} />
-    <${Stage} name=${isOnlySaid ? "Said to be over, not verified" : "Verified"} steps=${verified} isReached=${Boolean(proven) && !isOnlySaid} at=${proven} note=${late(access)}>
-      ${proven ? html`<p>${PROOFS[access?.verified?.by] ?? "It is told to be over."}</p>` : html`<p class="quiet">${notProven}</p>`}
+    <${Stage} name=${isOnlySaid ? "Reported as ended, not verified" : "Verified"} steps=${verified} isReached=${Boolean(proven) && !isOnlySaid} at=${proven} note=${late(access)}>
+      ${proven ? html`<p>${PROOFS[access?.verified?.by] ?? "It was reported as ended."}</p>` : html`<p class="quiet">${notProven}</p>`}
     <//>
     ${(reviewed || access?.reviews?.length > 0) &&
     html`<${Stage} name="Reviewed" steps=${reviewed} isReached=${true}><${Reviews} of=${access?.reviews ?? []} /><//>`}
@@ -272,7 +272,7 @@ function Stages({ session, stages, access }) {
 /** How much it was used. */
 function useOf(used, access) {
   const count = used.length === 1 ? "one event" : `${used.length} events over ${between(first(used), last(used))}`;
-  return access?.more_uses ? `${count}; there are more than are shown` : count;
+  return access?.more_uses ? `${count}; not all of them are shown` : count;
 }
 
 /** What reviews said of it. */
@@ -285,13 +285,13 @@ const Reviews = ({ of }) =>
   );
 
 const isPast = (session) => session.ends_at && Date.parse(session.ends_at) <= Date.now();
-const goesOn = (session) => (isPast(session) ? "Its time is over, but nobody has said that it ended." : "It goes on.");
+const goesOn = (session) => (isPast(session) ? "Its planned end has passed, but no source has reported that it ended." : "It continues.");
 
 /** Who says that it is gone. */
 const PROOFS = {
-  read_back: "Its directory was asked again, and says that the account is disabled.",
-  portal: "The portal that disabled the account says so.",
-  source: "The source that keeps the session says that it is over. Nobody asked a directory.",
+  read_back: "The service read the directory again, and the account is disabled.",
+  portal: "The portal that disabled the account reported it.",
+  source: "The source of the session reported that it has ended. No directory was read.",
 };
 
 function late(access) {
@@ -315,8 +315,8 @@ function Step({ step }) {
     <${Time} at=${step.occurred_at} />
     <div>
       <${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(step.event)}`, event: step.event }}>${step.message}<//>
-      ${!step.fits && html` <${Badge} of="open">does not fit<//>`} ${told?.outcome === "failure" && html` <${Failed} event=${told} />`}
-      ${step.isOther && html` <span class="quiet">It names the account, not the session.</span>`}
+      ${!step.fits && html` <${Badge} of="open">unexpected<//>`} ${told?.outcome === "failure" && html` <${Failed} event=${told} />`}
+      ${step.isOther && html` <span class="quiet">The event names the account, not the session.</span>`}
       ${told?.reason && !step.message.includes(told.reason) && html`<div class="quiet">Reason: ${told.reason}</div>`}
       ${isLate && html`<div class="quiet">Recorded only <${Time} at=${step.recorded_at} /></div>`}
     </div>
@@ -328,11 +328,11 @@ function Roles({ session, misfits = new Set() }) {
   return session.roles.map(
     (role) => html`<div class="decided" key=${role.role}>
       <div><b>${role.role}</b> <${Standing} state=${role.state} of=${roleStates(session)} /></div>
-      ${role.decisions.length === 0 && html`<p class="quiet">Nobody decided about this role.</p>`}
+      ${role.decisions.length === 0 && html`<p class="quiet">No decision about this role is recorded.</p>`}
       ${role.decisions.map(
         (decision) => html`<p key=${decision.event}>
           ${decision.state === "APPROVED" ? "Approved" : "Denied"} by <b>${decision.by}</b> · <${Time} at=${decision.at} />
-          ${misfits.has(decision.event) && html` <${Badge} of="open">does not fit<//>`}
+          ${misfits.has(decision.event) && html` <${Badge} of="open">unexpected<//>`}
           ${decision.reason && html`<br /><span class="quiet">Reason: ${decision.reason}</span>`}
         </p>`,
       )}

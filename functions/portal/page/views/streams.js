@@ -25,14 +25,14 @@ export default function Streams() {
   const { what, stream } = doing ?? {};
   return html`<div class="row middle"><h1>Streams</h1><span class="grow"></span>
       ${can("admin") && html`<button type="button" class="primary" onClick=${() => setDoing({ what: "add" })}>Add a stream</button>`}</div>
-    <p class="lead">A stream sends events to where others look at them, a SIEM or a data lake, in the order in which they are recorded. A target that does not answer holds back its own stream alone: its place is kept, and it goes on from there.</p>
+    <p class="lead">A stream sends events to another system, such as a SIEM or a data lake, in the order in which they are recorded. If a target does not respond, only its own stream waits. The stream keeps its position and continues from there.</p>
     <${Answer} of=${answer} what="Loading the streams">
       ${({ streams }) => html`<${List} streams=${streams} act=${can("admin") && ((what, stream) => setDoing({ what, stream }))} />`}
     <//>
     ${what === "add" && html`<${StreamDialog} onClose=${close} onDone=${done("The stream is added.")} />`}
     ${what === "change" && html`<${StreamDialog} stream=${stream} onClose=${close} onDone=${done("The stream is changed.")} />`}
     ${what === "test" && html`<${Test} stream=${stream} onClose=${() => (close(), answer.again())} />`}
-    ${what === "replay" && html`<${Replay} stream=${stream} onClose=${close} onDone=${done("It is sent again from there on.")} />`}
+    ${what === "replay" && html`<${Replay} stream=${stream} onClose=${close} onDone=${done("The events since then are sent again.")} />`}
     ${what === "delete" && html`<${Delete} stream=${stream} onClose=${close} onDone=${done("The stream is deleted.")} />`}`;
 }
 
@@ -46,7 +46,7 @@ function List({ streams, act }) {
     { ...upTo, cell: (stream) => html`<${HowFar} stream=${stream}>${upTo.cell(stream)}<//>` },
   ];
   if (act) columns.push({ name: "What to do", cell: (stream) => html`<${Acts} stream=${stream} act=${act} />` });
-  const empty = html`<p>There is no stream yet. ${act ? "Add one, and what is recorded from then on is sent there." : "An administrator can add one."}</p>`;
+  const empty = html`<p>There is no stream yet. ${act ? "Add one to send all events that are recorded from then on." : "An administrator can add one."}</p>`;
   return html`<${Table} caption="Streams" columns=${columns} pages=${allOf(streams)} rowClass=${({ state }) => (state === "paused" ? "overdue" : "")} empty=${empty} />`;
 }
 
@@ -71,11 +71,11 @@ function State({ stream }) {
   const failed = attempts === 1 ? "It failed once" : `It failed ${attempts} times in a row`;
   const since = failing_since && html` ${attempts === 1 ? "at" : "since"} <${ZonedTime} at=${failing_since} />`;
   return html`<${Badge} of=${state === "running" ? "ready" : state}>${state}<//>
-    ${state === "failing" && html`<div class="why">${failed}${since}. It is tried again ${next_try_at ? html`at <${ZonedTime} at=${next_try_at} />` : "soon"}.</div>`}
-    ${state === "paused" && html`<div class="why">${failed}${since}, so it is tried every few minutes only. Its place is kept: as soon as the target takes events, all that waits is sent.
-      ${next_try_at && html` It is tried again by itself at <${ZonedTime} at=${next_try_at} />.`}</div>`}
+    ${state === "failing" && html`<div class="why">${failed}${since}. The next attempt is ${next_try_at ? html`at <${ZonedTime} at=${next_try_at} />` : "soon"}.</div>`}
+    ${state === "paused" && html`<div class="why">${failed}${since}, so it is retried only every few minutes. The stream keeps its position: when the target accepts events again, all waiting events are sent.
+      ${next_try_at && html` The next automatic attempt is at <${ZonedTime} at=${next_try_at} />.`}</div>`}
     ${error && html`<div class="told wrong">${error}</div>`}
-    ${test && html`<div class="quiet why">Last test: ${{ waiting: "waiting", sent: "the target took it", failed: "failed" }[test.state] ?? test.state}, <${ZonedTime} at=${test.asked_at} /></div>`}`;
+    ${test && html`<div class="quiet why">Last test: ${{ waiting: "waiting", sent: "accepted by the target", failed: "failed" }[test.state] ?? test.state}, <${ZonedTime} at=${test.asked_at} /></div>`}`;
 }
 
 const Acts = ({ stream, act }) => html`<div class="acts">
@@ -103,10 +103,10 @@ function Test({ stream, onClose }) {
   const facts = (...all) => html`<dl class="facts">${all.filter(([, cell]) => cell).map(([name, cell]) => html`<dt>${name}</dt><dd>${cell}</dd>`)}</dl>`;
   return html`<${Dialog} title=${`Test of ${stream.id}`} onClose=${onClose}>
     ${begun.failure && html`<${Problem} failure=${begun.failure} again=${begin} />`}
-    ${!begun.failure && (!test || test.state === "waiting") && html`<${Loading} what="A test is on its way. What came of it will stand here" />`}
+    ${!begun.failure && (!test || test.state === "waiting") && html`<${Loading} what="The test is being sent. The result will appear here" />`}
     ${later.failure && !isOver && html`<${Problem} failure=${later.failure} again=${later.again} />`}
-    ${test?.state === "sent" && html`<div role="status"><p><${Badge} of="sent" /> The target took it.</p>${facts(moment("Sent", test.sent_at ?? test.asked_at))}</div>`}
-    ${test?.state === "failed" && html`<div class="problem" role="alert"><p><b>The target did not take it</b></p><p class="told">${test.error}</p></div>`}
+    ${test?.state === "sent" && html`<div role="status"><p><${Badge} of="sent" /> The target accepted it.</p>${facts(moment("Sent", test.sent_at ?? test.asked_at))}</div>`}
+    ${test?.state === "failed" && html`<div class="problem" role="alert"><p><b>The target did not accept it</b></p><p class="told">${test.error}</p></div>`}
   <//>`;
 }
 
@@ -122,14 +122,14 @@ function Replay({ stream, onClose, onDone }) {
     // Asked for twice it begins there twice: no more often than somebody presses.
     return post(`${pathOf(stream.id)}/replay`, { from: at });
   };
-  const text = "Everything that was recorded since then is sent again, and what follows. What the target has already comes a second time, under the same ids.";
+  const text = "All events that were recorded since then are sent again. The target gets some events a second time, with the same ids.";
   const fields = html`<${Field} label=${`Recorded since (${zone})`} hint="A day, or a day and a time.">
     <input name="from" required class="moment" placeholder="2026-11-22 14:30" autocomplete="off" /><//>`;
   return html`<${Act} title=${`Send again: ${stream.id}`} text=${text} label="Send again" fields=${fields} act=${act} onClose=${onClose} onDone=${onDone} />`;
 }
 
 function Delete({ stream, onClose, onDone }) {
-  const text = html`Nothing is sent to this target any more, and the stream’s place is lost: nobody knows then up to where it was sent${stream.place ? html` (just now <${ZonedTime} at=${stream.place} />)` : ""}.
-    A new stream begins where it is told to. What the target has got stays there, and so does what is recorded here.`;
+  const text = html`No more events are sent to this target, and the stream’s position is lost${stream.place ? html` (now <${ZonedTime} at=${stream.place} />)` : ""}.
+    You choose where a new stream starts. The target keeps the events that it has, and the trail is not changed.`;
   return html`<${Act} title=${`Delete stream ${stream.id}`} text=${text} label="Delete" danger act=${() => call("DELETE", pathOf(stream.id))} onClose=${onClose} onDone=${onDone} />`;
 }

@@ -143,7 +143,7 @@ export default function Trail({ params }) {
     <${Toolbar} asked=${asked} label=${label} set=${set} setZone=${setZone} />
     <${Expression} filter=${asked.filter} set=${set} isFiltered=${isFiltered} />
     ${[asked.error, ...Object.values(problems)].filter(Boolean).map((problem) => html`<div class="problem" role="alert"><p>${problem}</p></div>`)}
-    ${isLive && trail.lost && html`<div class="banner" role="alert">Live: nothing was heard of the service for a while (${trail.lost.message}) It is asked again; nothing is missed.</div>`}
+    ${isLive && trail.lost && html`<div class="banner" role="alert">Live: the service has not responded for a while (${trail.lost.message}). The page tries again; no event is missed.</div>`}
     ${asked.search && html`<${OverTime} search=${asked.search} zone=${zone} onTotal=${setTotal} onSelect=${(since, until) => set({ since: writtenTime(since, zone), until: writtenTime(until, zone) })} />`}
     <${Grid}
       columns=${columns}
@@ -176,7 +176,7 @@ function Toolbar({ asked, label, set, setZone }) {
       <select value="" onChange=${(event) => pickRange(event, asked.zone, set)}>
         <option value="">choose …</option>
         ${RANGES.map((words) => html`<option value=${words}>${capital(words)}</option>`)}
-        <option value="all">All that is kept</option>
+        <option value="all">Everything that is kept</option>
       </select></label>
     <label class="field grow search"><span class="label">Search in everything</span>
       <${Typed} type="search" text=${asked.q} placeholder="e-mail, name, account, ticket, reason …" onText=${(text) => set({ q: text.trim() })} /></label>
@@ -186,7 +186,7 @@ function Toolbar({ asked, label, set, setZone }) {
         ${zones(asked.zone).filter((zone) => zone !== serviceZone).map((zone) => html`<option value=${zone}>${zone}</option>`)}
       </select></label>
     <label class="check"><input type="checkbox" checked=${asked.zone === here} disabled=${here === serviceZone} onChange=${(event) => setZone(event.target.checked ? here : serviceZone)} /> Local Timezone</label>
-    <label class="check"><input type="checkbox" checked=${asked.service} onChange=${(event) => set({ service: event.target.checked ? "1" : "" })} /> Searches, reports and settings too</label>
+    <label class="check"><input type="checkbox" checked=${asked.service} onChange=${(event) => set({ service: event.target.checked ? "1" : "" })} /> Also searches, reports and changes of settings</label>
     <span class="unseen" role="status">Times are in ${label}.</span>
   </div>`;
 }
@@ -236,14 +236,14 @@ function Progress({ trail, isFiltered, clear }) {
   }
   if (hasMore) return html`<p class="row middle"><span class="quiet">${rows.length.toLocaleString("en")} events shown, ${looked}.</span> <button type="button" onClick=${more}>More</button></p>`;
   if (rows.length > 0) return html`<p class="quiet" role="status">${rows.length.toLocaleString("en")} ${rows.length === 1 ? "event" : "events"}: that is all of them.</p>`;
-  return html`<${Empty}><p>${isFiltered ? "No event meets this." : "Nothing was recorded yet."}</p>${isFiltered && html`<p><button type="button" onClick=${clear}>Clear all filters</button></p>`}<//>`;
+  return html`<${Empty}><p>${isFiltered ? "No event matches." : "Nothing was recorded yet."}</p>${isFiltered && html`<p><button type="button" onClick=${clear}>Clear all filters</button></p>`}<//>`;
 }
 
 /** Downloading what is on screen, or all of it. */
 function Download({ asked, isFiltered, total, onClose }) {
   const body = ({ include_filters }) => (include_filters === "on" ? { ...asked.search } : { include_filters: false, include_service: asked.search?.include_service });
   const more = html`<label class="check"><input type="checkbox" name="include_filters" defaultChecked=${isFiltered} /> Include filters</label>
-    <p class="hint">${isFiltered ? "Ticked, the file holds what the filters, the range and the search let through; not ticked, it holds the whole trail that is kept." : "No filter is set: the file holds the whole trail that is kept."}
+    <p class="hint">${isFiltered ? "If selected, the file contains only the events that match the filters, the range and the search. Otherwise it contains the whole retained trail." : "No filter is set: the file contains the whole retained trail."}
     ${total !== null && ` ${total.toLocaleString("en")} ${total === 1 ? "event is" : "events are"} on screen's range and filters just now.`}</p>`;
   return html`<${DownloadDialog} title="Download the audit trail" name="audit-trail" more=${more} body=${body} onClose=${onClose} />`;
 }

@@ -17,13 +17,13 @@ import { lasting, shown, typed, wallTime, zoneLabel } from "../time.js";
 const GOING_ON = ["overdue", "claimed,open,scheduled"];
 /** What the choice of a state offers, each with the states that it asks the API for; undefined is all of them. */
 const CHOICES = [
-  { value: "", name: "All that are not closed", states: GOING_ON },
+  { value: "", name: "All open windows", states: GOING_ON },
   { value: "open", name: "Open", states: ["open"] },
   { value: "scheduled", name: "Scheduled: not begun", states: ["scheduled"] },
   { value: "claimed", name: "Being ended", states: ["claimed"] },
   { value: "overdue", name: "Overdue", states: ["overdue"] },
   { value: "closed", name: "Closed", states: ["closed"] },
-  { value: "all", name: "All, closed ones too", states: [undefined] },
+  { value: "all", name: "All, including closed windows", states: [undefined] },
 ];
 const STATE_NAMES = { claimed: "being ended" };
 /** Seconds after which what is shown is asked for again. */
@@ -51,9 +51,9 @@ export function applicationsOf(window) {
 }
 
 const KINDS = {
-  scim: { name: "SCIM", text: "This service disables the account over SCIM and asks the directory again." },
-  entra: { name: "Microsoft Entra", text: "This service disables the account in Microsoft Entra and asks it again." },
-  external: { name: "External", text: "This service does not disable the account. Its portal does, and says so." },
+  scim: { name: "SCIM", text: "This service disables the account over SCIM and reads the directory again." },
+  entra: { name: "Microsoft Entra", text: "This service disables the account in Microsoft Entra and reads it again." },
+  external: { name: "External", text: "This service does not disable the account. Its portal disables it and reports it." },
 };
 
 function kindOf(window) {
@@ -194,7 +194,7 @@ function Windows({ params }) {
   ].filter(Boolean);
   const isFiltered = chosen.value || query.account || query.application;
   return html`<h1>Windows</h1>
-    <p class="quiet">A window is the time for which a privileged account may be enabled. When it ends, the account has to be disabled.</p>
+    <p class="quiet">A window is the time for which a privileged account may be enabled. When it ends, the account must be disabled.</p>
     <${Filters} chosen=${chosen} query=${query} endAll=${can("operate") && (() => setDoing({ what: "person" }))} />
     <${Table}
       caption="Windows"
@@ -202,9 +202,9 @@ function Windows({ params }) {
       pages=${pages}
       rowClass=${(window) => (window.state === "overdue" ? "overdue" : "")}
       empty=${isFiltered
-        ? html`<p>No window meets this choice.</p><p><a href="#/windows">Show all that are not closed</a></p>`
-        : html`<p>No account has a window just now: nothing is open. A request for an account opens one.</p>
-            <p><${To} path=${["windows"]} params=${{ state: "all" }}>Show closed windows too<//></p>`}
+        ? html`<p>No window matches this filter.</p><p><a href="#/windows">Show all open windows</a></p>`
+        : html`<p>No window is open at the moment. A request for an account opens one.</p>
+            <p><${To} path=${["windows"]} params=${{ state: "all" }}>Include closed windows<//></p>`}
     />
     <${Doing} doing=${doing} onClose=${() => setDoing(null)} onDone=${pages.again} />`;
 }
@@ -229,10 +229,10 @@ function Filters({ chosen, query, endAll }) {
       </select>
     <//>
     <${Field} label="Account">
-      <${Typed} type="search" text=${query.account ?? ""} placeholder="its whole name" onText=${(text) => filter({ account: text.trim() })} />
+      <${Typed} type="search" text=${query.account ?? ""} placeholder="full name" onText=${(text) => filter({ account: text.trim() })} />
     <//>
     <span class="grow"></span>
-    ${endAll && html`<button type="button" onClick=${endAll}>End all of a person …</button>`}
+    ${endAll && html`<button type="button" onClick=${endAll}>End all windows of a person …</button>`}
   </form>`;
 }
 
@@ -268,7 +268,7 @@ const TimeLeft = ({ window }) => html`<${Left} window=${window} />
 
 /** Why a window that is due is not over. */
 export const hindrance = ({ failing, state, directory }) =>
-  failing ?? (state === "overdue" && directory === "external" ? "Its portal has not said that it disabled the account" : null);
+  failing ?? (state === "overdue" && directory === "external" ? "Its portal has not reported that it disabled the account" : null);
 
 function Lateness({ of }) {
   const { lateness_ms } = of;
@@ -300,7 +300,7 @@ function Extend({ window, onClose, onDone }) {
   const { say, zone } = useApp();
   const act = ({ how, hours, minutes, ends_at, reason }) => post(pathOf(window, "extend"), { ...wanted(how, hours, minutes, ends_at, zone), reason });
   const done = (changed) => (say(`The window of ${accountOf(changed)} now ends ${shown(changed.ends_at, zone)}.`), onDone());
-  const text = "The account stays enabled for longer. How long it may be at most is a matter of its application.";
+  const text = "The account stays enabled for longer. The maximum length is set in its application.";
   const fields = html`<${NewEnd} window=${window} /><${Reason} />`;
   const title = `Extend the window of ${accountOf(window)}`;
   return html`<${Act} title=${title} text=${text} label="Extend" fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
@@ -309,7 +309,7 @@ function Extend({ window, onClose, onDone }) {
 /** The new end as the API takes it. */
 function wanted(how, hours, minutes, ends_at, zone) {
   if (how === "length") {
-    if (Number(hours) + Number(minutes) === 0) throw new Failure("refused", "Say how long it is to last from its start.");
+    if (Number(hours) + Number(minutes) === 0) throw new Failure("refused", "Enter how long it lasts from its start.");
     return { duration: `PT${Number(hours)}H${Number(minutes)}M` };
   }
   try {
@@ -364,10 +364,10 @@ function EndNow({ window, onClose, onDone }) {
   const account = accountOf(window);
   const act = ({ reason }) => post(pathOf(window, "end"), { reason });
   const isExternal = window.directory === "external";
-  const next = isExternal ? "Its portal has to disable the account and to say so; until then it counts as open, and after five minutes as overdue." : "The account is disabled next, and its directory asked again.";
+  const next = isExternal ? "Its portal must disable the account and report it. Until then the window counts as open, and after five minutes as overdue." : "The service now disables the account and reads the directory again.";
   const done = () => (say(`The window of ${account} is ended. ${next}`), onDone());
   const several = window.claims.filter((claim) => !isOver(claim)).length;
-  const text = `${several > 1 ? `It ends for all ${several} requests that hold the account. ` : ""}${next}`;
+  const text = `${several > 1 ? `It ends for all ${several} requests that keep the account enabled. ` : ""}${next}`;
   const title = `End the window of ${account} now`;
   return html`<${Act} title=${title} text=${text} label="End now" danger=${true} fields=${html`<${Reason} />`} act=${act} onClose=${onClose} onDone=${done} />`;
 }
@@ -376,8 +376,8 @@ function MarkAsDisabled({ window, onClose, onDone }) {
   const { say } = useApp();
   const account = accountOf(window);
   const act = ({ reason }) => post(pathOf(window, "close"), { reason });
-  const done = () => (say(`The window of ${account} is closed. Nothing verified that the account is disabled, so this is a finding.`), onDone());
-  const text = `You say that ${account} is disabled. The window is closed with your name and your reason. The directory is not asked, and a finding records that nothing verified it.`;
+  const done = () => (say(`The window of ${account} is closed. It was not verified that the account is disabled, so this is a finding.`), onDone());
+  const text = `You confirm that ${account} is disabled. The window is closed with your name and your reason. The service does not check the directory, and a finding records that.`;
   const title = `Mark ${account} as disabled`;
   return html`<${Act} title=${title} text=${text} label="Mark as disabled" danger=${true} fields=${html`<${Reason} />`} act=${act} onClose=${onClose} onDone=${done} />`;
 }
@@ -391,14 +391,14 @@ function EndAll({ onClose, onDone }) {
   const done = ({ names, id, count }) => {
     const who = names[0].value;
     const windows = count === null ? "all windows" : count === 1 ? "one window" : `${count} windows`;
-    say(count === 0 ? `No window that goes on was asked for by or for ${who}.` : `The service ends ${windows} for ${who}.`);
+    say(count === 0 ? `There is no open window that was requested by or for ${who}.` : `The service ends ${windows} for ${who}.`);
     if (count === 0) onDone();
     else go(address(["windows", "orders", id]));
   };
-  const text = `What was asked for by or for this person ends now, in all windows, by every address that the tenant's records have of them.
-    Where somebody else asked for the same account, it stays enabled for them.`;
+  const text = `All requests by or for this person end now, in all windows and for every address in the person's record.
+    If another person requested the same account, it stays enabled for that person.`;
   const fields = html`<${PersonPicker} label="Person" name="person" required=${true} /><${Reason} />`;
-  return html`<${Act} title="End all of a person" text=${text} label="End all" danger=${true} fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
+  return html`<${Act} title="End all windows of a person" text=${text} label="End all" danger=${true} fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
 }
 
 /** What a filter may hold. */
@@ -438,7 +438,7 @@ function OneOrder({ id }) {
   useEffect(() => setOver(["done", "failed"].includes(answer.data?.state)), [answer.data?.state]);
   return html`<p class="way-back"><a href="#/windows">Windows</a></p>
     <h1>Order to end windows</h1>
-    <${Answer} of=${answer} what="Asking for the order">${(order) => html`<${Order} order=${order} />`}<//>`;
+    <${Answer} of=${answer} what="Loading the order">${(order) => html`<${Order} order=${order} />`}<//>`;
 }
 
 function Order({ order }) {
@@ -447,7 +447,7 @@ function Order({ order }) {
   const { windows, ended, count, next } = order;
   const facts = [
     ["State", html`<${Badge} of=${order.state}>${ORDER_STATES[order.state] ?? order.state}<//> <span role="status">${ended} ${ended === 1 ? "window" : "windows"} ended${count === null ? "" : `, ${count} when the order was given`}</span>`],
-    order.failure && ["What stands in the way", html`<span class="beyond">${order.failure}</span>`],
+    order.failure && ["Problem", html`<span class="beyond">${order.failure}</span>`],
     ["Of", html`<code>${order.filter ?? `the application ${order.application}`}</code>`],
     ["Reason", order.reason],
     ["Given by", shownParty(order.actor)],
@@ -465,7 +465,7 @@ function Order({ order }) {
       ${facts.filter(Boolean).map(([name, value]) => html`<${Fragment} key=${name}><dt>${name}</dt><dd>${value}</dd><//>`)}
     </dl>
     <h2>Windows that it ended</h2>
-    <p class="quiet">Where nobody else asked for an account, it is disabled next: by this service, or by its portal. A window is closed when the directory or the portal says that the account is disabled.</p>
+    <p class="quiet">If no other person requested an account, this service or its portal now disables it. A window is closed when the directory or the portal reports that the account is disabled.</p>
     <${Table} caption="Windows that the order ended" columns=${columns} pages=${allOf(windows)} empty="None so far." />
     ${next && html`<p class="quiet">The first ${windows.length} are shown. Each has an event “Window ended” in the trail.</p>`}`;
 }
@@ -476,7 +476,7 @@ function OneWindow({ id }) {
   const answer = useAnswer(`v1/windows/${encodeURIComponent(id)}`, {}, { every: EVERY });
   return html`<p class="way-back"><a href="#/windows">Windows</a></p>
     ${answer.data ? null : html`<h1>Window</h1>`}
-    <${Answer} of=${answer} what="Asking for the window">${(window) => html`<${Whole} window=${window} again=${answer.again} />`}<//>`;
+    <${Answer} of=${answer} what="Loading the window">${(window) => html`<${Whole} window=${window} again=${answer.again} />`}<//>`;
 }
 
 function Whole({ window, again }) {
@@ -495,8 +495,8 @@ function Whole({ window, again }) {
       </div>
       ${window.state === "overdue" &&
       html`<p>
-          The account may still be enabled though its time is over.
-          ${window.failing ? " What stands in the way is below." : " Nobody has said yet that it is disabled."}
+          The account may still be enabled, although its window has ended.
+          ${window.failing ? " See the problem below." : " Nobody has said yet that it is disabled."}
         </p>
         <${WhatToDo} window=${window} />`}
       ${window.state !== "closed" &&
@@ -504,11 +504,11 @@ function Whole({ window, again }) {
       can("operate") &&
       html`<p><button type="button" onClick=${() => setDoing({ what: "close", window })}>Mark as disabled</button></p>`}
       ${window.merged_into && html`<p>Its requests moved to <${To} path=${["windows", window.merged_into]}>the older window of the same account<//>.</p>`}
-      ${window.closed_by_hand && html`<p>A person closed it. Nothing verified that the account is disabled.</p>`}
+      ${window.closed_by_hand && html`<p>A person closed it. It was not verified that the account is disabled.</p>`}
     </div>
     <h2>Facts</h2>
     <${WindowFacts} window=${window} />
-    <p><${To} path=${["activity", "trail"]} params=${{ filter }}>What the trail tells of this account<//></p>
+    <p><${To} path=${["activity", "trail"]} params=${{ filter }}>All events about this account<//></p>
     <h2>${window.state === "closed" ? "Who held it" : "Who holds it"}</h2>
     <${Claims} window=${window} />
     <h2>Findings</h2>
@@ -525,9 +525,9 @@ function WhatToDo({ window }) {
     <ol>
       <li>Disable <b>${accountOf(window)}</b>${applicationsOf(window) && ` in ${applicationsOf(window)}`} by hand, and end its sessions there. <${Copy} text=${accountOf(window)} label="Copy the account" /></li>
       ${isExternal
-        ? html`<li>Have the portal send <code>entra.account.disabled</code> for it: the window closes with that, and the trail says who did it.</li>`
-        : html`<li>Mend what stands in the way. The directory is asked again every minute at least: the window closes as soon as it says that the account is off.</li>`}
-      ${owners.length > 0 && html`<li>Tell the application's owners: ${owners.join(", ")}.</li>`}
+        ? html`<li>Have the portal send <code>entra.account.disabled</code> for it. The window then closes, and the trail records who disabled the account.</li>`
+        : html`<li>Solve the problem above. The service checks the directory at least every minute and closes the window when the account is disabled.</li>`}
+      ${owners.length > 0 && html`<li>Inform the application's owners: ${owners.join(", ")}.</li>`}
     </ol>`;
 }
 
@@ -542,8 +542,8 @@ function WindowFacts({ window }) {
     moment("Planned end", window.ends_at),
     window.ended_at && moment("Actual end", window.ended_at),
     window.lateness_ms != null && ["Lateness", html`<${Lateness} of=${window} />`],
-    window.attempts > 0 && ["Tries to disable it", String(window.attempts)],
-    window.failing && ["What stands in the way", html`<span class="beyond">${window.failing}</span>`],
+    window.attempts > 0 && ["Attempts to disable it", String(window.attempts)],
+    window.failing && ["Problem", html`<span class="beyond">${window.failing}</span>`],
     ["Window", html`<code>${window.id}</code>`],
   ];
   return html`<dl class="facts panel">
@@ -566,8 +566,8 @@ function Claims({ window }) {
   ];
   return html`${over.length > 0 &&
     over.length < claims.length &&
-    html`<p>Some of what was asked for is over. The account stays enabled for the others until the last end.</p>`}
-    <${Table} caption="Requests that hold the account" columns=${columns} pages=${allOf(claims)} rowKey=${(claim) => claim.event} />`;
+    html`<p>Some of the requests have ended. The account stays enabled for the others until the last end.</p>`}
+    <${Table} caption="Requests for the account" columns=${columns} pages=${allOf(claims)} rowKey=${(claim) => claim.event} />`;
 }
 
 function AskedIn({ claim }) {
@@ -583,10 +583,10 @@ function standing(claim, window) {
 
 function Findings({ window }) {
   const answer = useAnswer("v1/findings", { window: window.id, limit: 100 });
-  return html`<${Answer} of=${answer} what="Asking for findings">
+  return html`<${Answer} of=${answer} what="Loading findings">
     ${({ findings }) =>
       findings.length === 0
-        ? html`<${Empty}>Nothing about this window was found to be wrong.<//>`
+        ? html`<${Empty}>There are no findings about this window.<//>`
         : html`<ul class="lines panel">
             ${findings.map(
               (finding) => html`<li key=${finding.id}>

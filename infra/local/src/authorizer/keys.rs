@@ -67,7 +67,7 @@ impl Keys {
     }
 
     pub(crate) async fn find(&self, kid: &str) -> Result<DecodingKey, &'static str> {
-        const UNKNOWN: &str = "the token's kid matches no key of the issuer";
+        const UNKNOWN: &str = "the token's kid does not match any key of the issuer";
         match self {
             Self::Own(keys) => keys.get(kid).cloned().ok_or(UNKNOWN),
             Self::Fetched(fetched) => fetched.find(kid).await?.ok_or(UNKNOWN),
@@ -110,7 +110,7 @@ impl Fetched {
         let named = document["issuer"].as_str().unwrap_or_default();
         if named != self.issuer {
             return Err(format!(
-                "{discovery} is of the issuer {named:?}; give --issuer exactly as it says"
+                "{discovery} belongs to the issuer {named:?}; pass exactly this value to --issuer"
             ));
         }
         let keys =
@@ -136,7 +136,7 @@ impl Fetched {
         };
         tokio::time::timeout(PATIENCE, fetch)
             .await
-            .unwrap_or_else(|_| Err(failed(&"no answer in time")))
+            .unwrap_or_else(|_| Err(failed(&"no response in time")))
     }
 }
 

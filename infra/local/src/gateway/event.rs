@@ -168,7 +168,7 @@ pub(crate) fn response(mut answer: Value) -> Result<Response<Full<Bytes>>, Strin
         .filter(|status| (200..600).contains(status));
     let status = status
         .and_then(|status| StatusCode::from_u16(status).ok())
-        .ok_or("statusCode is no HTTP status")?;
+        .ok_or("statusCode is not an HTTP status")?;
     let body = match answer["body"].take() {
         Value::Null => String::new(),
         Value::String(body) => body,
@@ -187,11 +187,11 @@ pub(crate) fn response(mut answer: Value) -> Result<Response<Full<Bytes>>, Strin
     // `multiValueHeaders` belongs to format 1.0 and is ignored in 2.0.
     let headers = &answer["headers"];
     if !headers.is_null() && !headers.is_object() {
-        return Err("headers is no object".into());
+        return Err("headers is not an object".into());
     }
     for (name, value) in headers.as_object().into_iter().flatten() {
         let name = HeaderName::try_from(name.as_str())
-            .map_err(|_| format!("{name:?} is no header name"))?;
+            .map_err(|_| format!("{name:?} is not a valid header name"))?;
         if matches!(
             name,
             header::CONNECTION
@@ -227,8 +227,8 @@ fn header_value(value: &Value) -> Result<HeaderValue, String> {
         Value::String(text) => text.clone(),
         Value::Number(_) | Value::Bool(_) => value.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            return Err("a header is no text".into());
+            return Err("a header is not a string".into());
         }
     };
-    HeaderValue::try_from(text).map_err(|_| "a header holds control characters".into())
+    HeaderValue::try_from(text).map_err(|_| "a header contains control characters".into())
 }

@@ -72,7 +72,8 @@ impl Issuer {
     /// Redirects the chosen user to the audit page with a code.
     pub(super) fn chosen(&self, form: &[u8]) -> Response<Full<Bytes>> {
         let fields = Fields::read(form);
-        let asked = fields.get("request").ok_or_else(|| "request is missing".to_owned());
+        let asked =
+            fields.get("request").ok_or_else(|| "the sign-in request is missing".to_owned());
         let asked = asked.and_then(|query| self.asked(query.as_bytes()));
         match asked.and_then(|asked| Ok((asked, person(&fields)?))) {
             Ok((asked, person)) => self.send_back(asked, person),
@@ -101,7 +102,7 @@ impl Issuer {
     pub(super) fn redeem(&self, form: &[u8]) -> Response<Full<Bytes>> {
         let fields = Fields::read(form);
         if fields.get("grant_type") != Some("authorization_code") {
-            return refuse("unsupported_grant_type", "grant_type has to be authorization_code");
+            return refuse("unsupported_grant_type", "grant_type must be authorization_code");
         }
         let code = self
             .codes
@@ -110,7 +111,7 @@ impl Issuer {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(fields.get("code").unwrap_or_default());
         let Some(code) = code.filter(|code| code.given_at.elapsed() < CODE_LASTS) else {
-            return refuse("invalid_grant", "the code is unknown, used or too old");
+            return refuse("invalid_grant", "the code is unknown, already used or expired");
         };
         let verifier = digest::digest(
             &digest::SHA256,
@@ -122,7 +123,7 @@ impl Issuer {
         if !is_same {
             return refuse(
                 "invalid_grant",
-                "the code was given for another client, redirect_uri or code_challenge",
+                "the code belongs to another client, redirect_uri or code_challenge",
             );
         }
         match self.tokens(&code) {
@@ -153,7 +154,7 @@ impl Issuer {
             fields.get(name).map(str::to_owned).ok_or_else(|| format!("{name} is missing"))
         };
         if need("response_type")? != "code" || need("code_challenge_method")? != "S256" {
-            return Err("response_type has to be code, and code_challenge_method S256".into());
+            return Err("response_type must be code, and code_challenge_method must be S256".into());
         }
         let redirect = need("redirect_uri")?;
         let own = self.url.trim_end_matches("/dev");
@@ -161,7 +162,7 @@ impl Issuer {
             .iter()
             .any(|own| redirect == format!("{own}/"))
         {
-            return Err(format!("redirect_uri has to be {own}/"));
+            return Err(format!("redirect_uri must be {own}/"));
         }
         let [state, nonce] = ["state", "nonce"].map(|name| fields.get(name).map(str::to_owned));
         Ok(Asked {
@@ -185,7 +186,7 @@ fn person(fields: &Fields) -> Result<TokenRequest, String> {
             let offered = PEOPLE
                 .iter()
                 .find(|offered| offered.0 == email)
-                .ok_or("nobody of that address is offered")?;
+                .ok_or("there is no person with this address to sign in as")?;
             let (email, name, tenants, roles, scope, _) = *offered;
             TokenRequest {
                 tenants: Some(tenants.iter().map(|&tenant| tenant.to_owned()).collect()),
@@ -197,8 +198,8 @@ fn person(fields: &Fields) -> Result<TokenRequest, String> {
             }
         }
         None => TokenRequest {
-            tenants: Some(list(filled("tenants").ok_or("name at least one tenant")?)),
-            email: Some(filled("email").ok_or("give an e-mail address")?.to_owned()),
+            tenants: Some(list(filled("tenants").ok_or("enter at least one tenant")?)),
+            email: Some(filled("email").ok_or("enter an e-mail address")?.to_owned()),
             roles: filled("roles").map(list),
             scope: Some(fields.all("scope").join(" ")).filter(|scope| !scope.is_empty()),
             ..TokenRequest::default()
@@ -210,7 +211,7 @@ fn person(fields: &Fields) -> Result<TokenRequest, String> {
     }
     if let Some(seconds) = filled("expires_in") {
         person.expires_in =
-            Some(seconds.parse().map_err(|_| "expires_in has to be whole seconds")?);
+            Some(seconds.parse().map_err(|_| "expires_in must be a whole number of seconds")?);
     }
     Ok(person)
 }
@@ -255,10 +256,10 @@ fn page(query: &str) -> String {
 </style>
 <main>
 <h1>Who do you want to be?</h1>
-<p>This issuer exists on one machine only, and asks for no password.</p>
+<p>This issuer works only on this machine and does not ask for a password.</p>
 <form method="post" action="authorize"><input type="hidden" name="request" value="{request}">
 {people}</form>
-<details><summary>Somebody else</summary>
+<details><summary>Another person</summary>
 <form method="post" action="authorize"><input type="hidden" name="request" value="{request}">
 <label>E-mail address <input name="email" required></label>
 <label>Tenants, separated by commas <input name="tenants" required value="{tenant}"></label>
@@ -266,7 +267,7 @@ fn page(query: &str) -> String {
 <label><input type="checkbox" name="scope" value="audit:read" checked> read</label><label><input type="checkbox" name="scope" value="audit:operate"> operate</label>
 <label><input type="checkbox" name="scope" value="audit:admin"> admin</label></fieldset>
 <label>Roles, separated by commas <input name="roles"></label>
-<label>Seconds that the sign-in lasts <input name="expires_in" value="3600"></label>
+<label>Duration of the sign-in in seconds <input name="expires_in" value="3600"></label>
 <p><button>Sign in</button></p></form></details>
 </main>
 </html>"#,

@@ -67,9 +67,8 @@ pub(super) fn api(scope: &Scope, resource: &At) -> Result<Api, TemplateError> {
         authorizer.entries_of(&["IdentitySource", "JwtConfiguration"])?;
         let source = authorizer.need("IdentitySource")?;
         if source.text()? != "$request.header.Authorization" {
-            return Err(
-                source.error("the runner reads tokens from $request.header.Authorization only")
-            );
+            return Err(source
+                .error("the local runner reads tokens only from $request.header.Authorization"));
         }
         let jwt = authorizer.need("JwtConfiguration")?;
         jwt.entries_of(&["audience", "issuer"])?;
@@ -105,7 +104,7 @@ pub(super) fn route(
     match properties.get("ApiId") {
         None => {
             return Err(part.error(
-                "ApiId is missing: name the HTTP API, as the runner makes no implicit one",
+                "ApiId is missing: set it to the HTTP API, because the local runner does not create an implicit one",
             ));
         }
         Some(id) if id.text()? != api.id => return Err(id.error("is not the template's HTTP API")),
@@ -114,7 +113,7 @@ pub(super) fn route(
     if let Some(version) = properties.get("PayloadFormatVersion")
         && version.text()? != "2.0"
     {
-        return Err(version.error("the runner speaks payload format 2.0 only"));
+        return Err(version.error("the local runner supports only payload format 2.0"));
     }
     let (method, path) = match (text("Method")?, text("Path")?) {
         (None, None) => (String::new(), "$default".to_owned()),

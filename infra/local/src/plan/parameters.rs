@@ -19,7 +19,7 @@ pub(super) fn read(
     {
         let known = declared.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         let at = parameters.as_ref().unwrap_or(template);
-        return Err(at.error(format!("there is no parameter {name} to set; there are {known}")));
+        return Err(at.error(format!("there is no parameter {name}; the parameters are {known}")));
     }
     for (name, parameter) in &declared {
         let known = [
@@ -69,22 +69,18 @@ fn value(name: &str, parameter: &At, machine: &Machine<'_>) -> Result<String, Te
     }
     match parameter.get("Default") {
         Some(default) => Ok(default.text()?.to_owned()),
-        None => {
-            Err(parameter.error(format!("has no default: give it a value with --set {name}=…")))
-        }
+        None => Err(parameter.error(format!("has no default value: set it with --set {name}=…"))),
     }
 }
 
 fn check(parameter: &At, text: &str) -> Result<(), TemplateError> {
     if parameter.need("Type")?.text()? == "Number" && text.parse::<f64>().is_err() {
-        return Err(parameter.error(format!("{text:?} has to be a number")));
+        return Err(parameter.error(format!("{text:?} must be a number")));
     }
     if let Some(allowed) = parameter.get("AllowedValues") {
         let allowed = allowed.texts()?;
         if !allowed.iter().any(|value| value == text) {
-            return Err(
-                parameter.error(format!("{text:?} has to be one of {}", allowed.join(", ")))
-            );
+            return Err(parameter.error(format!("{text:?} must be one of {}", allowed.join(", "))));
         }
     }
     let limit = |name: &str| parameter.get(name).map(|at| at.parsed::<f64>("a number")).transpose();
@@ -96,10 +92,10 @@ fn check(parameter: &At, text: &str) -> Result<(), TemplateError> {
         ("MinLength", "MaxLength", length, "have a length"),
     ] {
         if let Some(least) = limit(least)?.filter(|least| size < *least) {
-            return Err(parameter.error(format!("{text:?} has to {what} at least {least}")));
+            return Err(parameter.error(format!("{text:?} must {what} at least {least}")));
         }
         if let Some(most) = limit(most)?.filter(|most| size > *most) {
-            return Err(parameter.error(format!("{text:?} has to {what} at most {most}")));
+            return Err(parameter.error(format!("{text:?} must {what} at most {most}")));
         }
     }
     Ok(())

@@ -45,9 +45,9 @@ pub(super) fn schedule_v2(
     if let Some(at) = properties.get("Input")
         && at.text()?.contains("<aws.scheduler.")
     {
-        return Err(
-            at.error("the runner does not fill in <aws.scheduler.…> in an Input; leave it out")
-        );
+        return Err(at.error(
+            "the local runner does not fill in <aws.scheduler.…> in an Input; leave it out",
+        ));
     }
     let input = match given_input(properties)? {
         Some(value) => ScheduleInput::Given(value),
@@ -78,7 +78,7 @@ fn enabled_schedule(
         (None, Some(at)) => match at.text()? {
             "ENABLED" => true,
             "DISABLED" => false,
-            other => return Err(at.error(format!("{other} has to be ENABLED or DISABLED"))),
+            other => return Err(at.error(format!("{other} must be ENABLED or DISABLED"))),
         },
         (None, None) => true,
     };

@@ -19,12 +19,13 @@ pub(crate) struct Secret {
 pub(super) fn secret(scope: &Scope, logical: &str, resource: &At) -> Result<Secret, TemplateError> {
     let properties = resource_properties(scope, resource, known::SECRET)?;
     let generated = properties.get("GenerateSecretString").ok_or_else(|| {
-        resource.error("GenerateSecretString is missing: the runner has no other secrets")
+        resource
+            .error("GenerateSecretString is missing: the local runner supports no other secrets")
     })?;
     generated.entries_of(&["ExcludePunctuation", "PasswordLength"])?;
     let plain = generated.need("ExcludePunctuation")?;
     if !plain.boolean()? {
-        return Err(plain.error("the runner generates letters and digits only"));
+        return Err(plain.error("the local runner generates only letters and digits"));
     }
     let length = generated.need("PasswordLength")?.parsed("a whole number")?;
     Ok(Secret {

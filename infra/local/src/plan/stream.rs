@@ -38,7 +38,7 @@ pub(super) fn stream(
     let from_start = match position.text()? {
         "TRIM_HORIZON" => true,
         "LATEST" => false,
-        other => return Err(position.error(format!("{other} has to be TRIM_HORIZON or LATEST"))),
+        other => return Err(position.error(format!("{other} must be TRIM_HORIZON or LATEST"))),
     };
     let mut reports_failures = false;
     if let Some(types) = found.get("FunctionResponseTypes") {

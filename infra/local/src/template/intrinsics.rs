@@ -85,13 +85,13 @@ impl Scope {
                 let (resource, attribute) = match &argument.node.value {
                     Value::List(_) => match argument.texts()?.as_slice() {
                         [resource, attribute] => (resource.clone(), attribute.clone()),
-                        _ => return Err(argument.error("has to be [resource, attribute]")),
+                        _ => return Err(argument.error("must be [resource, attribute]")),
                     },
                     Value::Null | Value::Text(_) | Value::Map(_) | Value::Call(..) => argument
                         .text()?
                         .split_once('.')
                         .map(|(resource, attribute)| (resource.to_owned(), attribute.to_owned()))
-                        .ok_or_else(|| argument.error("has to be Resource.Attribute"))?,
+                        .ok_or_else(|| argument.error("must be Resource.Attribute"))?,
                 };
                 self.attribute(argument, &resource, &attribute).map(|text| Some(Value::Text(text)))
             }
@@ -103,7 +103,7 @@ impl Scope {
             "If" => {
                 let items = argument.items()?;
                 let [condition, then, otherwise] = items.as_slice() else {
-                    return Err(argument.error("has to be [condition, value if true, value if false]"));
+                    return Err(argument.error("must be [condition, value if true, value if false]"));
                 };
                 let chosen = if self.holds(condition, condition.text()?)? { then } else { otherwise };
                 Ok(self.resolve(chosen)?.map(|at| at.node.value))
@@ -119,7 +119,7 @@ impl Scope {
         let resolved =
             at.items()?.iter().map(|item| self.resolve(item)).collect::<Result<Vec<_>, _>>()?;
         let resolved: Vec<At> = resolved.into_iter().flatten().collect();
-        resolved.try_into().map_err(|_| at.error(format!("has to be {shape}")))
+        resolved.try_into().map_err(|_| at.error(format!("must be {shape}")))
     }
 
     fn reference(&self, at: &At, name: &str) -> Result<Value, TemplateError> {
@@ -132,7 +132,7 @@ impl Scope {
 
     fn attribute(&self, at: &At, resource: &str, attribute: &str) -> Result<String, TemplateError> {
         match self.resources.get(resource) {
-            None => Err(at.error(format!("{resource} is no resource of this template"))),
+            None => Err(at.error(format!("{resource} is not a resource of this template"))),
             Some(Named { attributes: Attributes::Placeholder, reference }) => {
                 Ok(format!("{reference}.{attribute}"))
             }
@@ -140,7 +140,7 @@ impl Scope {
                 known.get(attribute).cloned().ok_or_else(|| {
                     let known = known.keys().copied().collect::<Vec<_>>().join(", ");
                     at.error(format!(
-                        "{resource} has no attribute {attribute} on one machine; it has {known}"
+                        "{resource} has no attribute {attribute} in the local runner; its attributes are {known}"
                     ))
                 })
             }
@@ -174,7 +174,7 @@ impl Scope {
                     Value::Text(text) => result.push_str(&text),
                     Value::Null | Value::List(_) | Value::Map(_) | Value::Call(..) => {
                         return Err(
-                            at.error(format!("{name} is a list, and !Sub takes texts only"))
+                            at.error(format!("{name} is a list, but !Sub accepts only strings"))
                         );
                     }
                 }
@@ -196,7 +196,7 @@ impl Scope {
 
     fn truth(&self, at: &At, depth: usize) -> Result<bool, TemplateError> {
         let Value::Call(name, argument) = &at.node.value else {
-            return Err(at.error("has to be a condition function"));
+            return Err(at.error("must be a condition function"));
         };
         let argument = at.child(name, argument);
         let all = || {
@@ -218,7 +218,7 @@ impl Scope {
                 let other = argument.text()?;
                 let depth = depth
                     .checked_sub(1)
-                    .ok_or_else(|| at.error("the conditions name each other in a circle"))?;
+                    .ok_or_else(|| at.error("the conditions refer to each other in a circle"))?;
                 let other = self
                     .conditions
                     .get(other)

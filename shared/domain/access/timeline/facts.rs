@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     access::{
         access_record::{Access, UnderPolicy},
-        assignment::told_assignment,
+        assignment::stated_assignment,
         event_kind,
         kept_events::{is_afterthought, is_use},
     },
@@ -82,26 +82,27 @@ impl Access {
             self.account = Some(account_names::account_of(event))
                 .filter(|account| *account != Party::default());
         }
-        let told = |name: &str| {
+        let stated = |name: &str| {
             event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
         };
         if event.action == WindowAction::Opened {
-            self.window = self.window.take().or_else(|| told("window").map(str::to_owned));
-            self.is_external = told("directory").map(|directory| directory.starts_with("external"));
+            self.window = self.window.take().or_else(|| stated("window").map(str::to_owned));
+            self.is_external =
+                stated("directory").map(|directory| directory.starts_with("external"));
         }
         if event.action == WindowAction::Merged {
-            self.window = told("merged_into").map(str::to_owned).or(self.window.take());
+            self.window = stated("merged_into").map(str::to_owned).or(self.window.take());
         }
         if let Action::Entitlement(_) = event.action {
             let kept = event.details.as_ref().and_then(|details| details.get("policy"));
             let text =
                 |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);
-            let told = event.policy.clone().map(|policy| (policy.id, Some(policy.version), None));
+            let stated = event.policy.clone().map(|policy| (policy.id, Some(policy.version), None));
             let kept = text("id").map(|id| (id, None, text("name")));
-            if let Some((id, version, name)) = told.or(kept) {
+            if let Some((id, version, name)) = stated.or(kept) {
                 self.policy.get_or_insert(UnderPolicy { id, version, name });
             }
-            self.assignment = self.assignment.take().or_else(|| told_assignment(event));
+            self.assignment = self.assignment.take().or_else(|| stated_assignment(event));
         }
         if let Some(opened) = &recorded.opened {
             self.window.get_or_insert_with(|| opened.id.clone());

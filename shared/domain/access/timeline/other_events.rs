@@ -28,7 +28,7 @@ impl Access {
         if !self.is_account(event) {
             return false;
         }
-        let told = |name: &str| {
+        let stated = |name: &str| {
             event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
         };
         match event.action {
@@ -41,8 +41,9 @@ impl Access {
             }
             // One verification ends every expired request for the account.
             Action::Revocation(RevocationAction::Verified) => {
-                let end = told("actual_end").and_then(|text| text.parse().ok()).unwrap_or(at);
-                let is_its_own = self.window.is_some() && told("window") == self.window.as_deref();
+                let end = stated("actual_end").and_then(|text| text.parse().ok()).unwrap_or(at);
+                let is_its_own =
+                    self.window.is_some() && stated("window") == self.window.as_deref();
                 if is_its_own
                     && self.ended_at.is_none()
                     && self.ends_at.is_some_and(|ends| ends <= end)

@@ -10,7 +10,7 @@ use crate::{
     identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
     trail::{
-        actions::State,
+        actions::RequestState,
         event::{Party, Recorded},
     },
 };
@@ -20,34 +20,37 @@ use super::UnexpectedStep;
 impl Access {
     /// Takes the state from the session, including its roles.
     pub(super) fn follow_story(&mut self, key: &Key, own: &[Recorded]) {
-        let told = own.iter().filter(|it| it.event.session.is_some() && !it.event.id.is_services());
+        let reported =
+            own.iter().filter(|it| it.event.session.is_some() && !it.event.id.is_services());
         let story = Story::of(
             match key {
                 Key::Session(id) | Key::Request(id) => id,
                 Key::Event(id) | Key::LogOn(id) => id.as_str(),
             },
-            told.cloned().collect(),
+            reported.cloned().collect(),
         );
         self.standing = match story.state {
-            None | Some(State::Created) => AccessStatus::Requested,
-            Some(State::Approved) => AccessStatus::Approved,
-            Some(State::Denied) => AccessStatus::Denied,
-            Some(State::TimedOut) => AccessStatus::TimedOut,
-            Some(State::Granted) if self.ended_at.is_some() => AccessStatus::Ended,
-            Some(State::Granted) => AccessStatus::Active,
-            Some(State::Canceled | State::Expired | State::Terminated)
+            None | Some(RequestState::Created) => AccessStatus::Requested,
+            Some(RequestState::Approved) => AccessStatus::Approved,
+            Some(RequestState::Denied) => AccessStatus::Denied,
+            Some(RequestState::TimedOut) => AccessStatus::TimedOut,
+            Some(RequestState::Granted) if self.ended_at.is_some() => AccessStatus::Ended,
+            Some(RequestState::Granted) => AccessStatus::Active,
+            Some(RequestState::Canceled | RequestState::Expired | RequestState::Terminated)
                 if self.granted_at.is_none() =>
             {
                 AccessStatus::Canceled
             }
             // If the account is in a directory of this service, access continues until that
             // directory shows it as disabled.
-            Some(State::Canceled | State::Expired | State::Terminated)
+            Some(RequestState::Canceled | RequestState::Expired | RequestState::Terminated)
                 if self.ended_at.is_none() =>
             {
                 AccessStatus::Active
             }
-            Some(State::Canceled | State::Expired | State::Terminated) => AccessStatus::Ended,
+            Some(RequestState::Canceled | RequestState::Expired | RequestState::Terminated) => {
+                AccessStatus::Ended
+            }
         };
         // Access that was granted without the necessary earlier steps is granted nevertheless.
         if self.standing < AccessStatus::Denied && self.granted_at.is_some() {

@@ -74,8 +74,8 @@ fn alert(account: &str, reason: &str) -> Alert {
 
 #[test]
 fn a_finding_is_one_plain_sentence() {
-    let told = alert("MSP-ALEX", "it was not come to yet");
-    let expected = "Finding revocation.overdue, high, in the trail of acme: it was not come to yet \
+    let told = alert("MSP-ALEX", "the service has not processed it yet");
+    let expected = "Finding revocation.overdue, high, in the trail of acme: the service has not processed it yet \
                     (account MSP-ALEX, for alex@nikpot.com, application app).";
     assert_eq!(told.sentence, expected);
     assert_eq!((told.finding.as_deref(), told.queued_at), (Some("revocation.overdue:w-1"), at(2)));
@@ -185,7 +185,7 @@ fn wrong_channels_are_named() {
         (
             json!([{"id": "a", "kind": "teams", "url": "https://x.example/secret"}]),
             "/alerts/0/url",
-            "never given",
+            "Do not send the secret",
         ),
         (
             json!([{"id": "a", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_X"}]),
@@ -267,7 +267,7 @@ fn what_people_are_called_is_text_to_slack() {
 #[test]
 fn what_people_are_called_is_text_to_teams() {
     for name in HOSTILE {
-        let told = alert(name, "it was not come to yet");
+        let told = alert(name, "the service has not processed it yet");
         let body = for_teams(&told, Some("https://a.example/x"));
         assert_eq!(
             (&body["type"], body["attachments"].as_array().unwrap().len()),
@@ -287,7 +287,8 @@ fn what_people_are_called_is_text_to_teams() {
         assert_eq!(card["msteams"].get("entities"), None);
         assert_eq!(card["body"][1]["inlines"][0]["text"], told.sentence);
         assert!(!told.sentence.contains(char::is_control), "{}", told.sentence);
-        let open = json!([{"type": "Action.OpenUrl", "title": "Look at it", "url": "https://a.example/x"}]);
+        let open =
+            json!([{"type": "Action.OpenUrl", "title": "View", "url": "https://a.example/x"}]);
         assert_eq!(card["actions"], open);
     }
     assert_eq!(for_teams(&alert("x", "y"), None)["attachments"][0]["content"].get("actions"), None);
@@ -297,7 +298,7 @@ fn what_people_are_called_is_text_to_teams() {
 fn a_subject_is_one_short_line_of_ascii() {
     let told = for_sns(
         &tenant(),
-        &alert("MSP-ALEX", "it was not come to yet"),
+        &alert("MSP-ALEX", "the service has not processed it yet"),
         Some("https://a.example/x"),
     );
     assert_eq!(told.subject, "Jit Audit: finding revocation.overdue, high");
@@ -340,7 +341,7 @@ fn a_test_says_that_it_is_one() {
     let channel = &all_kinds()[0];
     let [first, second] = ["first", "second"].map(|id| EventId::new(id).unwrap());
     let told = Alert::test(&tenant(), channel, "it@acme.example\n", &first, at(0));
-    let expected = "Test message of Jit Audit to channel ops of acme, asked for by it@acme.example\\u000A. Nothing is wrong.";
+    let expected = "Test message of Jit Audit to channel ops of acme, requested by it@acme.example\\u000A. No action is needed.";
     assert_eq!((told.sentence.as_str(), told.rule.as_str()), (expected, "alert.test"));
     assert_ne!(
         told.id,
@@ -405,8 +406,8 @@ fn a_report_is_one_plain_sentence_and_a_link() {
     let bus = for_eventbridge(&tenant(), &told, Some(&link));
     assert_eq!((bus.detail_type, &bus.detail["export"]), ("Report ready", &json!("0193-a")));
     assert_eq!(bus.detail.get("finding"), None);
-    let failed = report("All", "export.failed", Some("S3 did not answer."), 0, [None; 2]);
-    assert_eq!(failed.sentence, "Report \"All\" of acme could not be made: S3 did not answer.");
+    let failed = report("All", "export.failed", Some("S3 did not respond."), 0, [None; 2]);
+    assert_eq!(failed.sentence, "Report \"All\" of acme could not be made: S3 did not respond.");
     assert_eq!(
         (failed.rule.as_str(), title(&failed).as_str()),
         ("report.failed", "Jit Audit: a report could not be made")
@@ -436,10 +437,10 @@ fn pauses_grow_and_end_after_a_day() {
     let down = Refusal { error: "503".to_owned(), is_final: false, retry_after: None };
     let none = |_| Duration::ZERO;
     let (mut progress, mut now, mut pauses) =
-        (Progress::waiting(Kind::Slack), told.queued_at, Vec::new());
+        (Progress::waiting(AlertChannelKind::Slack), told.queued_at, Vec::new());
     loop {
         progress = progress.refused(&told, &down, now);
-        if progress.state == State::Failed {
+        if progress.state == AlertState::Failed {
             break;
         }
         let pause = down.pause(progress.attempts, none);
@@ -451,7 +452,7 @@ fn pauses_grow_and_end_after_a_day() {
     assert!(now >= told.queued_at.plus(PATIENCE) && now <= told.queued_at.plus(PATIENCE * 2));
     assert_eq!(
         (progress.state, progress.error.as_deref()),
-        (State::Failed, Some("given up after a day: 503"))
+        (AlertState::Failed, Some("not delivered within a day: 503"))
     );
     // Jitter shortens a pause by at most half. A channel's Retry-After is a lower bound.
     assert_eq!(down.pause(1, |most| most), Duration::from_millis(2500));
@@ -460,8 +461,8 @@ fn pauses_grow_and_end_after_a_day() {
         assert_eq!(asks.pause(1, none), Duration::from_secs(seconds));
     }
     let gone = Refusal { is_final: true, ..down };
-    let progress = Progress::waiting(Kind::Slack).refused(&told, &gone, at(2));
-    assert_eq!((progress.state, progress.attempts), (State::Failed, 1));
+    let progress = Progress::waiting(AlertChannelKind::Slack).refused(&told, &gone, at(2));
+    assert_eq!((progress.state, progress.attempts), (AlertState::Failed, 1));
 }
 
 #[test]
@@ -488,7 +489,11 @@ fn findings_that_wait_together_are_one_message() {
     let goes =
         |kind| (alerts[0].goes_with(&alerts[1], kind), alerts[0].goes_with(&alerts[3], kind));
     assert_eq!(
-        (goes(Kind::Slack), goes(Kind::Sns), goes(Kind::EventBridge)),
+        (
+            goes(AlertChannelKind::Slack),
+            goes(AlertChannelKind::Sns),
+            goes(AlertChannelKind::EventBridge)
+        ),
         ((true, true), (true, false), (false, false))
     );
 }

@@ -19,7 +19,7 @@ pub fn for_teams(alert: &Alert, link: Option<&str>) -> Value {
         ],
     });
     if let Some(link) = link {
-        card["actions"] = json!([{"type": "Action.OpenUrl", "title": "Look at it", "url": link}]);
+        card["actions"] = json!([{"type": "Action.OpenUrl", "title": "View", "url": link}]);
     }
     json!({
         "type": "message",

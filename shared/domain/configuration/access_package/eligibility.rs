@@ -246,8 +246,9 @@ impl Requestors {
             Some(it) => principal.belongs_to(&it.document),
             None => Eligibility::Unknown,
         };
-        let configured =
-            organisations.iter().filter(|it| it.document.state == organisation::State::Configured);
+        let configured = organisations
+            .iter()
+            .filter(|it| it.document.state == organisation::OrganisationState::Configured);
         let mut addresses = principal.addresses().peekable();
         let is_member = match addresses.peek() {
             None => Eligibility::Unknown,

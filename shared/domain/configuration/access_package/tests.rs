@@ -58,7 +58,7 @@ fn wrong_values_are_named() {
         (
             json!({"name": "x", "policies": [{"id": "p", "requestors": {}}, {"id": "p", "requestors": {}}]}),
             "/policies/1/id",
-            "another policy's",
+            "also the id of another policy",
         ),
     ] {
         let errors = Package::read(&json.to_string()).unwrap_err();

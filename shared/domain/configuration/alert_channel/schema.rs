@@ -11,7 +11,7 @@ use crate::{
     json::request_schema::{Object, about, id, list, text, word},
 };
 
-use super::{Channel, Kind, MOST_RULES, WORD_BYTES};
+use super::{AlertChannelKind, Channel, MOST_RULES, WORD_BYTES};
 
 const KINDS: &str = "A webhook of Slack or Microsoft Teams, or the deployment's own topic of Amazon SNS or bus of Amazon EventBridge.";
 
@@ -33,7 +33,7 @@ impl JsonSchema for AlertChannelRequest {
         let address = "For `slack` and `teams` only, which need it: the name of the secret with the address of the webhook.";
         Object::like::<Channel>("A channel and the findings that it is notified of.")
             .required("id", id(WORD_BYTES))
-            .required("kind", about(KINDS, word::<Kind>()))
+            .required("kind", about(KINDS, word::<AlertChannelKind>()))
             .optional("url", about(address, secret_name()))
             .optional("rules", list(rule, 1..=MOST_RULES))
             .optional("severity", word::<Severity>())

@@ -114,7 +114,7 @@ pub fn secret_name() -> Schema {
 /// An address: scheme, host and path.
 pub fn url(longest: usize) -> Schema {
     about(
-        "Scheme, host and path of a public https address. Plain http is accepted for the same machine alone, when the service runs on one machine.",
+        "Scheme, host and path of a public https address. Plain http is accepted only for the same machine, when the service runs on one machine.",
         matching(r"^https?://[^\s\u0000-\u001f\u007f#?@\\]+$", longest),
     )
 }

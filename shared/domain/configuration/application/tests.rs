@@ -41,7 +41,12 @@ fn wrong_values_are_named() {
             "/directory/graph_url",
             "one of https://graph.microsoft.com",
         ),
-        ("/directory/client_secret", json!("hunter2"), "/directory/client_secret", "never given"),
+        (
+            "/directory/client_secret",
+            json!("hunter2"),
+            "/directory/client_secret",
+            "Do not send the secret",
+        ),
         (
             "/directory/client_secret",
             json!("env:JIT_AUDIT_SECRET_X"),

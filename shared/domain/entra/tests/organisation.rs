@@ -19,5 +19,5 @@ fn a_connected_organization_is_told() {
         (after.internal_sponsors, after.domains),
         (organisation.internal_sponsors, organisation.domains)
     );
-    assert_eq!(after.state, crate::configuration::organisation::State::Proposed);
+    assert_eq!(after.state, crate::configuration::organisation::OrganisationState::Proposed);
 }

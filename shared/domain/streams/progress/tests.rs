@@ -1,5 +1,7 @@
 use super::*;
-use crate::{configuration::application::Place, streams::stream::Asked, trail::event::EventId};
+use crate::{
+    configuration::application::Place, streams::stream::RequestedStream, trail::event::EventId,
+};
 
 fn at(seconds: i64) -> Instant {
     Instant::from_millis(1_795_307_167_000 + seconds * 1000)
@@ -7,7 +9,7 @@ fn at(seconds: i64) -> Instant {
 
 fn stream(from: i64) -> Stream {
     let asked = r#"{"target": {"kind": "s3"}}"#;
-    let asked = Asked::read(asked, Place::Deployed, "UTC").unwrap();
+    let asked = RequestedStream::read(asked, Place::Deployed, "UTC").unwrap();
     Stream { from: at(from), ..asked.stream(None, at(0), at(-1000)).unwrap() }
 }
 

@@ -4,8 +4,8 @@ fn at(seconds: i64) -> Instant {
     Instant::from_millis(1_795_307_167_000 + seconds * 1000)
 }
 
-fn asked(json: &str) -> Result<Asked, Vec<FieldError>> {
-    Asked::read(json, Place::Deployed, "UTC")
+fn asked(json: &str) -> Result<RequestedStream, Vec<FieldError>> {
+    RequestedStream::read(json, Place::Deployed, "UTC")
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn wrong_schedules_are_named() {
         (json!({"every": "day", "at": "6:00"}), "/schedule/at", "00:00 to 23:59"),
         (json!({"every": "day", "at": "24:00"}), "/schedule/at", "00:00 to 23:59"),
         (json!({"every": "day", "at": "é:00"}), "/schedule/at", "00:00 to 23:59"),
-        (json!({"every": "day", "on": "monday"}), "/schedule/on", "leave it out"),
+        (json!({"every": "day", "on": "monday"}), "/schedule/on", "remove it"),
         (json!({"every": "week", "on": "mon"}), "/schedule/on", "\"monday\""),
         (json!({"every": "day", "tz": "UTC"}), "/schedule/tz", "no known field"),
     ] {

@@ -107,12 +107,12 @@ fn wrong_values_are_named() {
         ("/id", json!("a b"), "/id", "1 to 128 of"),
         ("/id", json!("x".repeat(129)), "/id", "128 bytes"),
         ("/id", json!(7), "/id", "must be a string"),
-        ("/action", json!("window.opened"), "/action", "this service alone"),
+        ("/action", json!("window.opened"), "/action", "only this service"),
         (
             "/occurred_at",
             json!("2026-11-22T12:05:00.001Z"),
             "/occurred_at",
-            "here it is 2026-11-22T12:00:00.000Z",
+            "the time of this service is 2026-11-22T12:00:00.000Z",
         ),
         ("/occurred_at", json!("2025-10-18T11:59:59.999Z"), "/occurred_at", "400 days"),
         ("/occurred_at", json!(1763771167), "/occurred_at", "must be a string"),
@@ -130,7 +130,7 @@ fn wrong_values_are_named() {
         ("/justification", json!(very_long), "/justification", "2048 bytes"),
         ("/justification", json!(""), "/justification", "is empty"),
         ("/outcome", json!("ok"), "/outcome", "\"success\", \"failure\""),
-        ("/outcome", json!("failure"), "/reason", "is required where the outcome"),
+        ("/outcome", json!("failure"), "/reason", "is required if the outcome"),
         ("/roles", json!(["a"]), "/roles", "roles.assigned"),
         ("/window", json!(false), "/window", "does not"),
         ("/ticket", json!({"id": "1"}), "/ticket/url", "is required"),
@@ -235,7 +235,7 @@ fn the_actor_system_is_taken_for_some_actions_only() {
     assert_eq!(read_value(&added).unwrap().actor.shown(), "System");
     refused(
         with(accessed(), "/actor", json!({"type": "system"})),
-        &[("/actor/type", "not taken from callers")],
+        &[("/actor/type", "because a caller sends it")],
     );
 }
 

@@ -9,7 +9,7 @@ use crate::{
     text::case_folding::fold,
     trail::{
         actions::nearest_of,
-        fields::{Field, Kind},
+        fields::{Field, FieldKind},
         filter::{Filter, FilterError, MAX_BYTES, MAX_DEPTH, MAX_TERMS, Operand, Operator},
     },
 };
@@ -29,10 +29,8 @@ const OPERATORS: [(&str, Operator); 9] = [
 pub fn read(text: &str) -> Result<Filter, FilterError> {
     let mut reader = Reader { text, at: 0, depth: 0, terms: 0 };
     if text.len() > MAX_BYTES {
-        return Err(reader.error(
-            0,
-            format!("the filter is {} bytes long; {MAX_BYTES} are the most", text.len()),
-        ));
+        return Err(reader
+            .error(0, format!("the filter has {} bytes; the maximum is {MAX_BYTES}", text.len())));
     }
     let filter = reader.alternatives()?;
     reader.skip_space();
@@ -41,7 +39,7 @@ pub fn read(text: &str) -> Result<Filter, FilterError> {
         Some(')') => Err(reader.error(reader.at, "a ) without its (")),
         Some(_) => Err(reader.error(
             reader.at,
-            format!("{:?} stands where \"and\", \"or\" or the end should", reader.word()),
+            format!("expected \"and\", \"or\" or the end, not {:?}", reader.word()),
         )),
     }
 }
@@ -118,7 +116,7 @@ impl<'t> Reader<'t> {
         if self.terms > MAX_TERMS {
             return Err(self.error(
                 start,
-                format!("this is comparison {}; {MAX_TERMS} are the most", self.terms),
+                format!("this is comparison {}; the maximum is {MAX_TERMS}", self.terms),
             ));
         }
         self.comparison()
@@ -128,7 +126,9 @@ impl<'t> Reader<'t> {
         let start = self.at;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(self.error(start, format!("parentheses nest deeper than {MAX_DEPTH}")));
+            return Err(
+                self.error(start, format!("parentheses are nested deeper than {MAX_DEPTH}"))
+            );
         }
         self.at += 1;
         let filter = self.alternatives()?;
@@ -147,10 +147,8 @@ impl<'t> Reader<'t> {
         let start = self.at;
         let path = self.word();
         if path.is_empty() {
-            return Err(self.error(
-                start,
-                "an attribute should stand here, as in: actor.email eq \"alex@nikpot.com\"",
-            ));
+            return Err(self
+                .error(start, "expected an attribute, as in: actor.email eq \"alex@nikpot.com\""));
         }
         let attribute = Field::named(path).ok_or_else(|| self.error(start, unknown(path)))?;
         self.at += path.len();
@@ -158,7 +156,7 @@ impl<'t> Reader<'t> {
             return Err(self.error(
                 self.at,
                 format!(
-                    "no attribute has parts to choose from; write the path, like {}",
+                    "brackets are not supported; write the path of the attribute, like {}",
                     attribute.path()
                 ),
             ));
@@ -173,22 +171,27 @@ impl<'t> Reader<'t> {
         else {
             return Err(self.error(
                 start,
-                format!("an operator should stand here: eq, ne, co, sw, ew, gt, ge, lt, le or pr, not {word:?}"),
+                format!(
+                    "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr), not {word:?}"
+                ),
             ));
         };
-        if attribute.kind() == Kind::Object {
+        if attribute.kind() == FieldKind::Object {
             return Err(self.error(
                 start,
-                format!("{} has members; only pr can be asked of it", attribute.path()),
+                format!(
+                    "{} is an object; only the operator pr can be used with it",
+                    attribute.path()
+                ),
             ));
         }
         if matches!(operator, Operator::Co | Operator::Sw | Operator::Ew)
-            && !matches!(attribute.kind(), Kind::Text | Kind::Texts)
+            && !matches!(attribute.kind(), FieldKind::Text | FieldKind::Texts)
         {
             return Err(self.error(
                 start,
                 format!(
-                    "{} is no text, so {name} cannot be asked of it; use eq, ne, gt, ge, lt or le",
+                    "{} is not a text, so the operator {name} cannot be used with it; use eq, ne, gt, ge, lt or le",
                     attribute.path()
                 ),
             ));
@@ -218,25 +221,25 @@ impl<'t> Reader<'t> {
                 Err(self
                     .error(start, format!("null is no value; ask not ({} pr)", attribute.path())))
             }
-            (Kind::Text | Kind::Texts, serde_json::Value::String(text)) => {
+            (FieldKind::Text | FieldKind::Texts, serde_json::Value::String(text)) => {
                 Ok(Operand::Text(fold(&text)))
             }
-            (Kind::Text | Kind::Texts, _) => Err(self.error(
+            (FieldKind::Text | FieldKind::Texts, _) => Err(self.error(
                 start,
                 format!("{} is a text; put its value in double quotes", attribute.path()),
             )),
-            (Kind::Time, serde_json::Value::String(text)) => text
+            (FieldKind::Time, serde_json::Value::String(text)) => text
                 .parse()
                 .map(Operand::Time)
                 .map_err(|error| self.error(start, format!("{text:?} {error}"))),
-            (Kind::Time, _) => Err(self.error(
+            (FieldKind::Time, _) => Err(self.error(
                 start,
                 format!("{} is a time; write \"2026-11-22T00:26:07Z\"", attribute.path()),
             )),
-            (Kind::Number, serde_json::Value::Number(number)) if number.is_i64() => {
+            (FieldKind::Number, serde_json::Value::Number(number)) if number.is_i64() => {
                 Ok(Operand::Number(number.as_i64().unwrap_or_default()))
             }
-            (Kind::Number | Kind::Object, _) => {
+            (FieldKind::Number | FieldKind::Object, _) => {
                 Err(self.error(start, format!("{} is a whole number", attribute.path())))
             }
         }
@@ -248,8 +251,8 @@ fn unknown(path: &str) -> String {
         return "details are searched by free text (q), not by filters".to_owned();
     }
     let hint = nearest_of(path, Field::ALL.iter().map(|field| field.path())).map_or_else(
-        || "; it must be a path of an answered event, like actor.email".to_owned(),
+        || "; use the path of a field of an event, like actor.email".to_owned(),
         |near| format!("; did you mean {near:?}?"),
     );
-    format!("{path:?} is no attribute{hint}")
+    format!("{path:?} is not an attribute{hint}")
 }

@@ -150,7 +150,7 @@ const Clamped = ({ isWhole, children }) => html`<div dir="auto" class=${classes(
 function Text({ cell, value, row, report, values, tz, isWhole }) {
   const { key, type } = cell;
   if (value === "unknown" && key === "can_request") return html`<${Missing} of=${uncertain(NO_RECORD)} isWhole=${isWhole} />`;
-  if (value === "unknown" && key === "team") return html`<${Missing} of=${uncertain("the people's records name no team of who asked")} isWhole=${isWhole} />`;
+  if (value === "unknown" && key === "team") return html`<${Missing} of=${uncertain("the people's records have no team for the requester")} isWhole=${isWhole} />`;
   if (key === "uses" && row.kind === "package" && row.granted_at) return html`<${Missing} of=${uncertain("no source reports the use of packages")} isWhole=${isWhole} />`;
   if (key === "uses" && row.more_uses) return `at least ${value}`;
   switch (type) {

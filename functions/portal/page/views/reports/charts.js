@@ -28,7 +28,7 @@ function Figure({ title, text, ...bars }) {
   return html`<section class="panel chart-panel" aria-label=${title}>
     <h3>${title}</h3>
     <p>${text}</p>
-    <${Bars} label=${`${title}. ${text} The numbers stand in the table below.`} ...${bars} />
+    <${Bars} label=${`${title}. ${text} The numbers are in the table below.`} ...${bars} />
   </section>`;
 }
 
@@ -69,7 +69,7 @@ function ApprovalTimes({ rows, by, hasMore }) {
   const compared = shown.length > 1 && isAll ? ` Fastest is ${name(fastest)}: half within ${lasting(fastest.p50_ms)}.` : "";
   const bars = part(shown.length, rows.length, hasMore, by === "team" ? "teams" : "approvers");
   return html`<${Figure}
-    title=${by === "team" ? "Time to a decision, by team of who asked" : "Time to a decision, by approver"}
+    title=${by === "team" ? "Time to a decision, by team of the requester" : "Time to a decision, by approver"}
     text=${`${shown.length > 1 ? "Slowest is" : "Only"} ${name(slowest)}: ${half(slowest)}.${compared}${bars}`}
     names=${shown.map(name)}
     series=${[{ name: "Median", values: shown.map((row) => row.p50_ms / length) }, { name: "90 % within", values: shown.map((row) => row.p90_ms / length) }]}
@@ -96,7 +96,7 @@ function Lateness({ rows, hasMore }) {
   const over = hasMore ? `Over the ${times(rows.length, "row")} loaded so far` : `Over all ${times(rows.length, "row")}`;
   const late = longest > 0 ? `, the latest of those that are gone ${lasting(longest)} after its end` : "";
   return html`<${Figure}
-    title="How long access outlived its end"
+    title="How long access continued after its end"
     text=${`${over}: ${counts[0]} gone on time${late}; ${still} not known to be gone.`}
     names=${[...BUCKETS.map(([name]) => name), "Still there"]}
     series=${[{ name: "Rows", values: [...counts, still] }]}

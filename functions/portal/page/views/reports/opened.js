@@ -26,7 +26,7 @@ export function Opened({ described, values, row, cells, onClose }) {
     ${row.origins && html`<${Origins} origins=${row.origins} cells=${cells} report=${described.name} name=${name} />`}
     ${row.resource_roles && html`<${ResourceRoles} roles=${row.resource_roles} />`}
     ${(policies || row.resource_roles) && html`<${Policies} policies=${policies} open=${row.policies_open} named=${row.policy?.id} />`}
-    <details><summary>The row as the API answers it</summary><p><${Copy} text=${JSON.stringify(row, null, 2)} /></p><pre>${JSON.stringify(row, null, 2)}</pre></details>
+    <details><summary>The row as the API returns it</summary><p><${Copy} text=${JSON.stringify(row, null, 2)} /></p><pre>${JSON.stringify(row, null, 2)}</pre></details>
   <//>`;
 }
 

@@ -9,14 +9,14 @@ import { Field } from "../../parts/dialog.js";
 import { Empty, Loading, Problem } from "../../parts/states.js";
 import { Badge, To, shownParty } from "../../parts/words.js";
 import { zoneLabel } from "../../time.js";
-import { At, ItemFacts, Offsets, partIn, timesOf, titleOf } from "./told.js";
+import { At, ItemFacts, Offsets, partIn, timesOf, titleOf } from "./facts.js";
 
 /** What can be decided: the API's word, ours, what it means, and how it is coloured. */
 export const DECISIONS = [
-  { word: "appropriate", name: "Appropriate", means: "it is as it should be", tone: "accepted" },
-  { word: "inappropriate", name: "Inappropriate", means: "it should not have been given, or not so", tone: "high" },
-  { word: "revoke", name: "Revoke", means: "it goes on and is to be taken away; the review itself takes nothing away", tone: "critical" },
-  { word: "unclear", name: "Unclear", means: "what is known does not say", tone: "medium" },
+  { word: "appropriate", name: "Appropriate", means: "it is correct", tone: "accepted" },
+  { word: "inappropriate", name: "Inappropriate", means: "it should not have been granted, or not in this form", tone: "high" },
+  { word: "revoke", name: "Revoke", means: "it should be removed; the review itself does not remove it", tone: "critical" },
+  { word: "unclear", name: "Unclear", means: "there is not enough information", tone: "medium" },
 ];
 const known = (word) => DECISIONS.find((decision) => decision.word === word) ?? { name: word };
 
@@ -112,7 +112,7 @@ export function Items({ review, params, mayDecide, again }) {
           <option value="all">all</option>
         </select>
       <//>
-      ${mayDecide && free.length > 1 && html`<button type="button" onClick=${() => setTicked(new Set(free.map((row) => row.item)))}>Tick ${pages.hasMore ? "the" : "all"} ${free.length} shown that are left</button>`}
+      ${mayDecide && free.length > 1 && html`<button type="button" onClick=${() => setTicked(new Set(free.map((row) => row.item)))}>Tick ${pages.hasMore ? "the" : "all"} ${free.length} undecided items</button>`}
       <span class="quiet">Times are in ${label}.</span>
     </div>
     ${mayDecide && html`<${Keys} />`}
@@ -137,23 +137,23 @@ const said = (failure) => [failure.message, ...(failure.errors ?? []).map(({ poi
 function whyNot({ status, detail, errors = [] }) {
   if (detail) return detail;
   if (errors.length > 0) return errors.map(({ pointer, detail }) => `${pointer} ${detail}`).join("; ");
-  return status === "unavailable" ? "the service could not confirm it; decide it once more" : status;
+  return status === "unavailable" ? "the service could not confirm it; decide it again" : status;
 }
 
 const Keys = () => html`<details class="keys"><summary>By keyboard</summary>
   <p>Tab to an item, then <kbd>j</kbd> and <kbd>k</kbd> go to the next and the one before, <kbd>x</kbd> ticks it, and
     ${DECISIONS.map(({ name }, place) => html` <kbd>${place + 1}</kbd> chooses ${name.toLowerCase()}${place < DECISIONS.length - 1 ? "," : ""}`)}. Then type the reason;${" "}
-    <kbd>Enter</kbd> saves and goes to the next item that is left. <kbd>Escape</kbd> leaves the reason. Reasons given before are offered as you type.</p>
+    <kbd>Enter</kbd> saves and goes to the next undecided item. <kbd>Escape</kbd> leaves the field. Earlier reasons are suggested as you type.</p>
 </details>`;
 
 /** What stands below the items: that there are more, none, or that they did not come. */
 function Rest({ pages, decided, review, choose }) {
   if (pages.failure) return html`<${Problem} failure=${pages.failure} again=${pages.rows.length > 0 ? pages.more : pages.again} />`;
-  if (pages.isLoading) return html`<${Loading} what="Items are on their way" />`;
+  if (pages.isLoading) return html`<${Loading} what="Loading items" />`;
   if (pages.hasMore) return html`<p class="more"><button type="button" onClick=${pages.more}>Show more items</button></p>`;
   if (pages.rows.length > 0) return null;
   const all = html`<p><button type="button" onClick=${() => choose("all")}>Show all items</button></p>`;
-  if (review.progress.items === 0) return html`<${Empty}><p>Nothing was found for what was asked, so there is nothing to decide.</p><//>`;
+  if (review.progress.items === 0) return html`<${Empty}><p>The review found no items, so there is nothing to decide.</p><//>`;
   if (decided === "false") return html`<${Empty}><p>Everything is decided.</p>${all}<//>`;
   return html`<${Empty}><p>Nothing is decided yet.</p>${all}<//>`;
 }
@@ -217,7 +217,7 @@ function Item({ row, place, review, asks, mayDecide, reasons, isTicked, onTick, 
       <div>
         ${row.decision && html`<${Decided} decision=${row.decision} />`}
         ${!row.decision && !mayDecide && html`<p class="quiet">Not decided yet.</p>`}
-        ${mayDecide && row.part && html`<p><${Badge} of="medium">for somebody else<//> You cannot judge this one: ${row.part}.</p>`}
+        ${mayDecide && row.part && html`<p><${Badge} of="medium">for another reviewer<//> You cannot decide this item: ${row.part}.</p>`}
         ${may && row.decision && !isChanging && html`<button type="button" aria-label=${`Change the decision: ${title}`} onClick=${() => pick(row.decision.decision)}>Change</button>`}
         ${isForm && html`<${DecisionForm} id=${id} choice=${choice} setChoice=${setChoice} field=${field} reasons=${reasons} submit=${submit}
           cancel=${isChanging && row.decision ? () => (setChanging(false), document.getElementById(id).focus()) : null} />`}
@@ -243,7 +243,7 @@ function DecisionForm({ id, choice, setChoice, field, reasons, submit, cancel })
       )}
     </fieldset>
     <label class="field"><span class="label">Reason</span><input ref=${field} list=${reasons} required maxlength="2048" autocomplete="off" /></label>
-    <div class="row"><button class="primary" disabled=${isBusy}>${isBusy ? "…" : "Save"}</button>${cancel && html`<button type="button" onClick=${cancel}>Leave it as it is</button>`}</div>
+    <div class="row"><button class="primary" disabled=${isBusy}>${isBusy ? "…" : "Save"}</button>${cancel && html`<button type="button" onClick=${cancel}>Cancel</button>`}</div>
   </form>`;
 }
 
@@ -254,7 +254,7 @@ const Decided = ({ decision }) => html`<p class="long"><${Badge} of=${known(deci
 function Late({ arrived = [] }) {
   if (arrived.length === 0) return null;
   return html`<div class="after-sign-off"><h4>Arrived after the sign-off</h4>
-    <p class="quiet">Nobody could know this when it was decided.</p>
+    <p class="quiet">This was not known when the item was decided.</p>
     <ul class="bare">${arrived.map(
       ({ event, action, occurred_at, recorded_at }) => html`<li>
         <${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(event)}`, service: event.startsWith("sys_") ? "1" : "" }}>${action}<//>${" "}

@@ -62,8 +62,8 @@ function Fields() {
   const isSessions = asked.of === "sessions";
   return html`<fieldset class="choices">
       <legend>What is to be reviewed?</legend>
-      <label><input type="radio" name="of" value="sessions" checked=${isSessions} onChange=${() => set({ of: "sessions" })} /><span><b>Accesses</b> <span class="quiet">Every session, package and account that somebody had in the period.</span></span></label>
-      <label><input type="radio" name="of" value="policies" checked=${!isSessions} onChange=${() => set({ of: "policies" })} /><span><b>Approval policies</b> <span class="quiet">Those of access packages, each as it is now.</span></span></label>
+      <label><input type="radio" name="of" value="sessions" checked=${isSessions} onChange=${() => set({ of: "sessions" })} /><span><b>Accesses</b> <span class="quiet">Every session, package and account that a person had in the period.</span></span></label>
+      <label><input type="radio" name="of" value="policies" checked=${!isSessions} onChange=${() => set({ of: "policies" })} /><span><b>Approval policies</b> <span class="quiet">The policies of access packages, as they are now.</span></span></label>
     </fieldset>
     <fieldset class="choices">
       <legend>Period</legend>
@@ -72,13 +72,13 @@ function Fields() {
       <div class="row">
         <${Field} label="First day"><input type="date" name="first" required value=${asked.first} onInput=${(event) => set({ first: event.target.value })} /><//>
         <${Field} label="Last day"><input type="date" name="last" required min=${asked.first} value=${asked.last} onInput=${(event) => set({ last: event.target.value })} /><//>
-        <${Field} label="Days are those of">
+        <${Field} label="Time zone of the days">
           <select name="tz" defaultValue=${zone}>${[...new Set([zone, serviceZone, here, "UTC"])].map((name) => html`<option value=${name}>${name}</option>`)}</select>
         <//>
       </div>
     </fieldset>
     <${Field} label="Name"><input name="name" required maxlength="200" value=${asked.name} onInput=${(event) => set({ name: event.target.value, isOwnName: true })} /><//>
-    <${Field} label="Id" hint="It stands in the review's address and in the trail. Letters, digits, - and _.">
+    <${Field} label="Id" hint="It is part of the review's address and of its events. Letters, digits, - and _.">
       <input name="id" required maxlength=${ID_LENGTH} pattern="[A-Za-z0-9_\\-]+" value=${asked.id} onInput=${(event) => set({ id: event.target.value, isOwnId: true })} /><//>
     <${Field} label=${isSessions ? "Only this target (optional)" : "Only this package (optional)"}><input name="target" maxlength="200" placeholder="its name or id" /><//>
     ${isSessions && html`<${PersonPicker} label="Only this person (optional)" name="person" />
@@ -95,16 +95,16 @@ const named = (asked) => (asked.isOwnId ? asked : { ...asked, id: idFor(asked.na
 
 function Sample({ asked, set }) {
   return html`<fieldset class="choices">
-    <legend>How much of it?</legend>
-    <label><input type="radio" name="how" value="all" checked=${!asked.isSample} onChange=${() => set({ isSample: false })} /><span><b>All</b> <span class="quiet">Somebody decides every one.</span></span></label>
-    <label><input type="radio" name="how" value="sample" checked=${asked.isSample} onChange=${() => set({ isSample: true })} /><span><b>A sample</b> <span class="quiet">So many of them, drawn by chance; all where there are no more.</span></span></label>
+    <legend>How many items?</legend>
+    <label><input type="radio" name="how" value="all" checked=${!asked.isSample} onChange=${() => set({ isSample: false })} /><span><b>All</b> <span class="quiet">Every item is decided.</span></span></label>
+    <label><input type="radio" name="how" value="sample" checked=${asked.isSample} onChange=${() => set({ isSample: true })} /><span><b>A sample</b> <span class="quiet">A random selection of this size, or all items if there are fewer.</span></span></label>
     ${asked.isSample &&
     html`<div class="row">
         <${Field} label="How many"><input type="number" name="size" min="1" max="100000" required defaultValue="25" /><//>
         <${Field} label="Seed"><input name="seed" required maxlength="200" value=${asked.seed} onInput=${(event) => set({ seed: event.target.value })} /><//>
         <button type="button" onClick=${() => set({ seed: freshSeed() })}>Another seed</button>
       </div>
-      <p class="hint">The seed is any text, and decides which are drawn: the same seed always draws the same, so anybody can check that nobody picked them. Take one that nobody could have known before.</p>`}
+      <p class="hint">The seed is any text and determines the selection. The same seed always gives the same items, so anyone can check that they were not chosen by hand. Use a seed that nobody could know before.</p>`}
   </fieldset>`;
 }
 
@@ -129,7 +129,7 @@ function ReviewersField() {
   };
   return html`<div ref=${place} class="reviewers" onKeyDown=${onKeyDown} onChangeCapture=${() => (isLeaving.current = true)} onChange=${() => (isLeaving.current = false)}>
     <input type="hidden" name="reviewers" value=${names.join("\n")} />
-    <${PersonPicker} key=${names.length} label="Reviewers (optional)" name="reviewer" placeholder=${names.length > 0 ? "another one" : "anybody who may operate"} onPick=${(name) => isLeaving.current || add(name)} />
+    <${PersonPicker} key=${names.length} label="Reviewers (optional)" name="reviewer" placeholder=${names.length > 0 ? "another one" : "anyone with the permission to operate"} onPick=${(name) => isLeaving.current || add(name)} />
     <ul class="bare row">${names.map((name) => html`<li><span class="badge plain">${name}</span>
       <button type="button" class="plain" aria-label=${`Remove ${name}`} onClick=${() => setNames(names.filter((one) => one !== name))}>✕</button></li>`)}</ul>
   </div>`;

@@ -27,7 +27,7 @@ export function Runs({ id, onClose }) {
   ];
   return html`<${Dialog} side title=${`Runs of ${saved.data?.name ?? id}`} onClose=${onClose}>
     ${saved.failure && html`<${Problem} failure=${saved.failure} again=${saved.again} />`}
-    ${!saved.failure && html`<${Table} caption="Runs, the newest first" columns=${columns} pages=${{ ...pages, rows }} rowKey=${(run) => run.export.id} empty=${html`<p>It did not run yet.</p>`} />`}
+    ${!saved.failure && html`<${Table} caption="Runs, the newest first" columns=${columns} pages=${{ ...pages, rows }} rowKey=${(run) => run.export.id} empty=${html`<p>It has not run yet.</p>`} />`}
   <//>`;
 }
 

@@ -11,10 +11,10 @@ import { typed } from "../../time.js";
 export const TARGETS = {
   https: { name: "An address on the web", means: "A SIEM or any other service that takes events by HTTPS." },
   s3: { name: "The deployment’s own bucket", means: "Files in S3, as a security data lake reads them." },
-  eventbridge: { name: "The deployment’s own event bus", means: "EventBridge, whose rules lead on from there." },
+  eventbridge: { name: "The deployment’s own event bus", means: "EventBridge, whose rules send the events to their targets." },
 };
 
-const SHAPES = { native: "As they are recorded", ocsf: "OCSF, as many SIEMs have it" };
+const SHAPES = { native: "As they are recorded", ocsf: "OCSF, which many SIEMs read" };
 const MOST_SECRETS = 3;
 
 /** Asks for what is to be sent where; `onDone` gets the stream. */
@@ -72,12 +72,12 @@ function Fields({ stream }) {
     <//>
     <${Field} label="Filter (optional)" hint="The same expression as on the audit trail. Without one all events are sent.">
       <input name="filter" class="code" defaultValue=${stream?.filter ?? ""} spellcheck="false" autocomplete="off" placeholder='action sw "session."' /><//>
-    <label class="check"><input type="checkbox" name="include_service" defaultChecked=${stream?.include_service ?? false} /> Searches, reports and settings too</label>
+    <label class="check"><input type="checkbox" name="include_service" defaultChecked=${stream?.include_service ?? false} /> Also searches, reports and changes of settings</label>
     ${!stream &&
     html`<div class="row">
       <${Field} label="Begins">
         <select name="begin" onChange=${(event) => setBegin(event.target.value)}>
-          ${option("now", "with what is recorded from now on", begin)} ${option("oldest", "with the oldest event that is kept", begin)} ${option("time", "with what was recorded since …", begin)}
+          ${option("now", "with events that are recorded from now on", begin)} ${option("oldest", "with the oldest event that is kept", begin)} ${option("time", "with events that were recorded since …", begin)}
         </select>
       <//>
       ${begin === "time" && html`<${Field} label=${`Recorded since (${zone})`}><input name="from" class="moment" required placeholder="2026-11-22 14:30" autocomplete="off" /><//>`}
@@ -93,7 +93,7 @@ function Https({ target }) {
       ${Array.from({ length: count }, (_, place) => html`<input key=${place} name=${`secret.${place}`} required=${place === 0} defaultValue=${names[place] ?? ""} maxlength="512"
         aria-label=${`Name of secret ${place + 1}`} placeholder="secretsmanager:siem-2026" spellcheck="false" autocomplete="off" />`)}
       ${count < MOST_SECRETS && html`<div><button type="button" onClick=${() => setCount(count + 1)}>Another name</button></div>`}
-      <p class="hint">What is sent is signed, as Standard Webhooks has it, with a secret that the receiver knows too: <code>whsec_</code> and 24 to 64 bytes as base64. Here it is named, never given: the service looks it up under this name. To change to another secret, name both for a while:
+      <p class="hint">Each request is signed according to Standard Webhooks, with a secret that the receiver also has: <code>whsec_</code> and 24 to 64 bytes as base64. Enter only its name, never the secret: the service looks it up under this name. To change to another secret, name both for a while:
         what is sent is signed with each. When the receiver has the new one, take the old name away.</p>
     </fieldset>`;
 }

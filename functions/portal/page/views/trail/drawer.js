@@ -43,7 +43,7 @@ export function EventDrawer({ id, known, zone, onClose, onFilter }) {
         <h3>See also</h3>
         <ul>
           ${beside(event).map(([name, filter]) => html`<li><button type="button" class="link" onClick=${() => onFilter(filter)}>${name}</button></li>`)}
-          ${event.session && html`<li><${To} path=${["activity", "sessions", event.session.id]}>The story of session ${event.session.id}<//></li>`}
+          ${event.session && html`<li><${To} path=${["activity", "sessions", event.session.id]}>History of session ${event.session.id}<//></li>`}
           ${event.window?.id && html`<li><${To} path=${["windows", event.window.id]}>The window it opened<//></li>`}
         </ul>
         <div class="row middle"><h3>As the API answers it</h3><span class="grow"></span><${Copy} text=${raw} /></div>

@@ -43,5 +43,5 @@ export function SessionId({ id, isCurrent }) {
 
 function Facts({ id }) {
   const session = useAnswer(`v1/sessions/${encodeURIComponent(id)}`);
-  return html`<${Answer} of=${session}>${(session) => html`<${SessionFacts} session=${session} /><p><${To} path=${["activity", "sessions", id]}>The whole story<//></p>`}<//>`;
+  return html`<${Answer} of=${session}>${(session) => html`<${SessionFacts} session=${session} /><p><${To} path=${["activity", "sessions", id]}>Full history<//></p>`}<//>`;
 }

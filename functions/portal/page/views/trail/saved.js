@@ -14,7 +14,7 @@ export const SavedMenu = ({ save }) => html`<${Choice} label="Saved">
   ${(close) => html`<div class="saved-searches">
     <button type="button" disabled=${!save} onClick=${() => (close(), save())}>Save this search …</button>
     <${Searches} close=${close} />
-    <p><${To} path=${["settings", "saved"]}>All that is saved, and when it runs<//></p>
+    <p><${To} path=${["settings", "saved"]}>All saved searches, and when they run<//></p>
   </div>`}
 <//>`;
 
@@ -26,7 +26,7 @@ function Searches({ close }) {
   return html`${searches.length > 0 && html`<ul>
       ${searches.map((saved) => html`<li key=${saved.id}><${SavedLink} saved=${saved} onGo=${() => chosen(saved)}><b>${saved.name}</b> <span class="quiet">${rangeWords(saved, zone)}</span><//></li>`)}
     </ul>`}
-    ${searches.length === 0 && !isLoading && !failure && !hasMore && html`<p class="quiet">No search was saved yet.</p>`}
+    ${searches.length === 0 && !isLoading && !failure && !hasMore && html`<p class="quiet">No search is saved yet.</p>`}
     ${isLoading && html`<${Loading} />`} ${failure && html`<${Problem} failure=${failure} again=${hasMore ? more : again} />`}
     ${hasMore && !isLoading && !failure && html`<button type="button" onClick=${more}>More</button>`}`;
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     trail::actions::{Action, FindingAction, RevocationAction},
-    windows::revocation::{Disabled, Failure, MOST_OTHERS_TOLD},
+    windows::revocation::{Disabled, Failure, MOST_OTHERS_RECORDED},
 };
 
 #[test]
@@ -59,5 +59,5 @@ fn an_end_is_told_once_for_each_other_name_and_of_some_names_only() {
     for (number, claim) in claims.iter_mut().enumerate() {
         claim.account = Some(Party { name: Some(format!("msp-{number}")), ..Party::default() });
     }
-    assert_eq!(verified(&mut window(scim(), claims)), 1 + MOST_OTHERS_TOLD);
+    assert_eq!(verified(&mut window(scim(), claims)), 1 + MOST_OTHERS_RECORDED);
 }

@@ -32,17 +32,17 @@ const isOne = (party, email) => Boolean(email) && party?.email?.toLowerCase() ==
 
 /** What somebody plainly had to do with an item, so that another has to judge it. The API knows them by their other names too. */
 export function partIn({ access, opened }, email) {
-  if (opened?.policy.approvers.users?.some((user) => isOne({ email: user }, email))) return "you approve by this policy";
+  if (opened?.policy.approvers.users?.some((user) => isOne({ email: user }, email))) return "you are an approver of this policy";
   if (!access) return null;
   if (access.decisions?.some((decision) => isOne(decision.by, email))) return "you decided the request";
-  if (isOne(access.requester, email)) return "you asked for it";
+  if (isOne(access.requester, email)) return "you requested it";
   return [access.subject, access.account].some((party) => isOne(party, email)) ? "it was for you" : null;
 }
 
 /** An item's facts. `asks(rule)` is what a checkpoint asks. */
 export function ItemFacts({ row, review, asks }) {
   if (row.opened) return html`<${OfPolicy} row=${row} />`;
-  if (!row.access) return html`<p class="quiet">The trail does not keep this access any more.</p>`;
+  if (!row.access) return html`<p class="quiet">The trail no longer contains this access.</p>`;
   const facts = factsOf(row.access, review, asks).filter(Boolean);
   return html`<dl class="facts">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
@@ -60,7 +60,7 @@ function factsOf(access, review, asks) {
     ["Decided by", html`<${Approvals} access=${access} />`],
     ["Given", html`<${Given} access=${access} />`],
     ["Used", html`<${Used} access=${access} />`],
-    access.ended_at && ["Known to be gone", html`<${Gone} verified=${access.verified} />`],
+    access.ended_at && ["Confirmed as removed", html`<${Gone} verified=${access.verified} />`],
     findings.length > 0 && ["Findings", html`<ul class="bare">${findings.map((id) => html`<li><${Badge} of="high">finding<//> <${To} path=${["findings", id]}>${asks(id.split(":")[0])}<//></li>`)}</ul>`],
     others.length > 0 && ["Other reviews", html`<ul class="bare">${others.map((one) => html`<li><${To} path=${["reviews", one.review]}>${one.review}<//>: ${one.decision}, by ${shownParty(one.by)}</li>`)}</ul>`],
     ["More", html`<${Links} access=${access} />`],
@@ -69,7 +69,7 @@ function factsOf(access, review, asks) {
 
 function Asking({ access }) {
   const { requester, asked_at } = access;
-  if (!requester && !asked_at) return html`<span class="quiet">not known: no request was told</span>`;
+  if (!requester && !asked_at) return html`<span class="quiet">unknown: no request was recorded</span>`;
   return html`${requester && `by ${shownParty(requester)} `}<${At} at=${asked_at} />`;
 }
 
@@ -84,11 +84,11 @@ function Approvals({ access }) {
 }
 
 const CAUSES = {
-  expired: "its time ran out",
-  canceled: "ended by whom it was for",
+  expired: "it reached its planned end",
+  canceled: "ended by its holder",
   terminated: "ended by an administrator",
   removed: "taken away",
-  covered: "another request went on with the account",
+  covered: "another request kept the account enabled",
 };
 
 function Given({ access }) {
@@ -96,19 +96,19 @@ function Given({ access }) {
   if (!granted_at) return html`<span class="quiet">never (${state.replaceAll("_", " ")})</span>`;
   const end = ended_at
     ? html`until <${At} at=${ended_at} />${end_cause && `, ${CAUSES[end_cause] ?? end_cause}`}`
-    : html`and goes on${ends_at && html`, planned until <${At} at=${ends_at} />`}`;
+    : html`and continues${ends_at && html`, planned until <${At} at=${ends_at} />`}`;
   const length = ended_at && ` (${lasting(Date.parse(ended_at) - Date.parse(granted_at))})`;
   return html`<${At} at=${granted_at} /> ${end}${length}${lateness_ms > 0 && html` <${Badge} of="high">${lasting(lateness_ms)} too long<//>`}`;
 }
 
 function Used({ access }) {
   const { uses, more_uses, first_used_at, last_used_at } = access;
-  if (!uses) return html`<span class="quiet">no use was told</span>`;
+  if (!uses) return html`<span class="quiet">no use was recorded</span>`;
   const count = `${uses}${more_uses ? " or more" : ""} ${uses === 1 ? "time" : "times"}`;
   return html`${count}, ${first_used_at === last_used_at ? "" : "from "}<${At} at=${first_used_at} />${first_used_at !== last_used_at && html` to <${At} at=${last_used_at} />`}`;
 }
 
-const PROOFS = { read_back: "the directory, asked again", portal: "the portal that disabled the account", source: "the source that keeps it" };
+const PROOFS = { read_back: "the directory, read again", portal: "the portal that disabled the account", source: "its source" };
 
 const Gone = ({ verified }) =>
   verified ? html`since <${At} at=${verified.at} />, from ${PROOFS[verified.by] ?? verified.by}` : html`<${Badge} of="medium">not confirmed<//>`;
@@ -132,7 +132,7 @@ function OfPolicy({ row }) {
   if (!row.changed_since_opened) return html`<${PolicyFacts} policy=${opened.policy} version=${opened.version} />`;
   return html`<div class="two">
     <div><h4>When the review was opened</h4><${PolicyFacts} policy=${opened.policy} version=${opened.version} /></div>
-    <div><h4>Now</h4>${policy ? html`<${PolicyFacts} policy=${policy} version=${ofPackage.version} />` : html`<p>The package does not have this policy any more.</p>`}</div>
+    <div><h4>Now</h4>${policy ? html`<${PolicyFacts} policy=${policy} version=${ofPackage.version} />` : html`<p>The package no longer has this policy.</p>`}</div>
   </div>`;
 }
 
@@ -140,7 +140,7 @@ const PolicyFacts = ({ policy, version }) => html`<dl class="facts">
   <dt>Who may ask</dt><dd>${named(requestorsOf(policy.requestors))}</dd>
   <dt>Approvals needed</dt><dd>${policy.approvals_needed === 0 ? html`<${Badge} of="medium">none<//>` : policy.approvals_needed}</dd>
   <dt>Who approves</dt><dd>${named(approversOf(policy.approvers))}</dd>
-  <dt>How long it lasts</dt><dd>${policy.duration ? inWords(policy.duration) : "until it is taken away"}</dd>
+  <dt>How long it lasts</dt><dd>${policy.duration ? inWords(policy.duration) : "until it is removed"}</dd>
   <dt>Version of the package</dt><dd>${version}</dd>
 </dl>`;
 
@@ -159,11 +159,11 @@ const named = (names) => (names.length > 0 ? names.join(", ") : "nobody");
 const groupsOf = (groups = []) => groups.map((group) => `the group ${group}`);
 
 function requestorsOf({ all, members, users = [], groups, organisations = [], configured_organisations }) {
-  const whole = [all && "everybody", members && "all of the tenant’s own people", configured_organisations && "the people of every connected organisation"];
+  const whole = [all && "everyone", members && "all people of the tenant", configured_organisations && "the people of every connected organisation"];
   return [...whole.filter(Boolean), ...users, ...groupsOf(groups), ...organisations.map((name) => `the organisation ${name}`)];
 }
 
 function approversOf({ users = [], groups, manager, sponsors, others }) {
-  const roles = [manager && "the manager of whoever asks", sponsors && "the sponsors of their organisation", others && "others whom only the directory knows"];
+  const roles = [manager && "the manager of the requester", sponsors && "the sponsors of their organisation", others && "others, whom only the directory can determine"];
   return [...users, ...groupsOf(groups), ...roles.filter(Boolean)];
 }
