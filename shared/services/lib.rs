@@ -10,6 +10,8 @@
 //! | [`id_conflicts`] | which events were refused because another sender's event has their id |
 //! | [`reports`] | the rows of each report |
 //! | [`reviews`] | which reviews there are, what is in them, and who decided what |
+//! | [`store_events`] | what became of a sender's events, and of the windows that they open or end |
+//! | [`entra_import`] | what became of objects of Microsoft Graph |
 //! | [`documents`] | which documents of a kind there are; what an import stores |
 //! | [`access_packages`] | what a package was at a version |
 //! | [`export_jobs`] | which export jobs there are; which is due; which run works on it |
@@ -24,12 +26,14 @@ pub mod alert_outbox;
 mod daily_totals;
 pub mod directories;
 pub mod documents;
+pub mod entra_import;
 pub mod export_jobs;
 pub mod finding_dispositions;
 pub mod id_conflicts;
 pub mod reports;
 pub mod reviews;
 pub mod saved_searches;
+pub mod store_events;
 pub mod streams;
 pub mod window_orders;
 pub mod windows;
