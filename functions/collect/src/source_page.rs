@@ -141,13 +141,13 @@ impl Collecting<'_> {
         let is_new = |object: &str| !self.function.seen.has(&owner, object);
         let mut texts: Vec<String> = Vec::new();
         let mut approvals = Vec::new();
-        for object in objects.iter().map(|object| object.get()) {
-            let is_new = is_new(object);
+        for object in objects.iter().map(|object| typed(source, object.get())) {
+            let is_new = is_new(&object);
             if source == Source::Requests && (is_new || list == PENDING) {
-                approvals.extend(approval_of(object));
+                approvals.extend(approval_of(&object));
             }
             if is_new {
-                texts.push(object.to_owned());
+                texts.push(object);
             }
         }
         let graph = self.graph();
@@ -266,6 +266,20 @@ fn read_all<T>(
     (objects.iter().filter_map(read).collect(), counts)
 }
 
+/// An object with its type, where it does not say what it is.
+fn typed(source: Source, object: &str) -> String {
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "@odata.type")]
+        kind: Option<String>,
+    }
+    let is_typed = serde_json::from_str::<Typed>(object).is_ok_and(|it| it.kind.is_some());
+    match (source.object_type().filter(|_| !is_typed), object.trim_start().strip_prefix('{')) {
+        (Some(kind), Some(members)) => format!("{{\"@odata.type\": {kind:?}, {members}"),
+        _ => object.to_owned(),
+    }
+}
+
 /// The path of the approval of a request, if it may need one: a person asked for access.
 fn approval_of(object: &str) -> Option<String> {
     #[derive(Deserialize)]
@@ -284,6 +298,17 @@ fn approval_of(object: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_gets_the_type_that_its_list_has() {
+        let object = r##"{"id": "1", "principal": {"@odata.type": "#microsoft.graph.user"}}"##;
+        let typed_object = typed(Source::RoleRequests, object);
+        let read: serde_json::Value = serde_json::from_str(&typed_object).unwrap_or_default();
+        assert_eq!(read["@odata.type"], "#microsoft.graph.unifiedRoleAssignmentScheduleRequest");
+        assert_eq!(read["id"], "1");
+        assert_eq!(typed(Source::RoleRequests, &typed_object), typed_object);
+        assert_eq!(typed(Source::Requests, object), object);
+    }
 
     #[test]
     fn only_what_a_person_asked_for_may_have_an_approval() {

@@ -94,6 +94,22 @@ impl Source {
         }
     }
 
+    /// The type of the objects, where Graph gives it with the list alone and objects of other lists
+    /// have the same members.
+    pub fn object_type(self) -> Option<&'static str> {
+        match self {
+            Self::RoleRequests => Some("#microsoft.graph.unifiedRoleAssignmentScheduleRequest"),
+            Self::RoleInstances => Some("#microsoft.graph.unifiedRoleAssignmentScheduleInstance"),
+            Self::Packages
+            | Self::Organisations
+            | Self::Groups
+            | Self::Users
+            | Self::Requests
+            | Self::Assignments
+            | Self::DirectoryAudits => None,
+        }
+    }
+
     /// The pause after a complete reading.
     pub fn pause(self, pace: Duration) -> Duration {
         match self.method() {
