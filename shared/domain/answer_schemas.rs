@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     access::{access_answer::AccessAnswer, access_record::Access, session::Story},
     alerts::alert::AlertAnswer,
+    collect::connection_answer::ConnectionAnswer,
     configuration::{directory::Directory, document::Configured},
     exports::{
         export_answer::{ExportAnswer, ExportLinksAnswer},
@@ -58,6 +59,7 @@ fn each_answer_has_a_schema_and_no_two_share_a_name() {
     describe!(
         AccessAnswer,
         AlertAnswer,
+        ConnectionAnswer,
         Configured<Saved>,
         EndOrderAnswer,
         ExportAnswer,

@@ -67,11 +67,19 @@ pub mod configuration {
     pub mod address_policy;
     pub mod alert_channel;
     pub mod application;
+    pub mod connection;
     pub mod directory;
     pub mod document;
     pub mod document_kind;
     pub mod organisation;
     pub mod settings;
+}
+/// Records that the service collects from directories by itself.
+pub mod collect {
+    pub mod connection_answer;
+    pub mod directory_user;
+    pub mod progress;
+    pub mod source;
 }
 /// The rules that raise findings.
 pub mod findings {

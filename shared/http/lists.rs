@@ -2,6 +2,7 @@
 
 use shared_domain::{
     alerts::alert::AlertAnswer,
+    collect::connection_answer::ConnectionAnswer,
     configuration::document::{Configured, Document},
     exports::{export_answer::ExportAnswer, saved_search::RunAnswer},
     findings::finding::Finding,
@@ -14,6 +15,10 @@ use crate::output::Listed;
 
 impl Listed for AlertAnswer {
     const LIST: &'static str = "alerts";
+}
+
+impl Listed for ConnectionAnswer {
+    const LIST: &'static str = "connections";
 }
 
 impl Listed for ExportAnswer {

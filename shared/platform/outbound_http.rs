@@ -18,7 +18,7 @@ use aws_smithy_types::body::SdkBody;
 use chrono::{DateTime, Utc};
 use http_body_util::{BodyExt, Limited};
 
-/// Most bytes of a response that are read.
+/// Most bytes of a response that are read, unless the client says otherwise.
 const LARGEST_ANSWER: usize = 1024 * 1024;
 /// Timeout for opening a connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -48,6 +48,7 @@ impl ResolveDns for Resolver {
 pub struct Outbound {
     reach: Reach,
     connector: SharedHttpConnector,
+    largest_answer: usize,
 }
 
 /// A response with its whole body.
@@ -97,7 +98,13 @@ impl Outbound {
 
     /// A client with another connector, for tests and simulations.
     pub fn through(reach: Reach, connector: SharedHttpConnector) -> Self {
-        Self { reach, connector }
+        Self { reach, connector, largest_answer: LARGEST_ANSWER }
+    }
+
+    /// The same client, which reads at most so many bytes of a response.
+    #[must_use]
+    pub fn reading(self, largest_answer: usize) -> Self {
+        Self { largest_answer, ..self }
     }
 
     /// Sends a request and reads the response, with `time` as the timeout of both.
@@ -126,7 +133,7 @@ impl Outbound {
             let answer =
                 answer.try_into_http1x().map_err(|error| NoAnswer::Broken(causes(&error)))?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+            let body = Limited::new(body, self.largest_answer).collect().await;
             let body = body
                 .map_err(|error| NoAnswer::Broken(format!("the response ended early: {error}")))?;
             Ok(Answer {

@@ -32,6 +32,8 @@ pub enum Purpose {
     Webhook,
     /// The signing key of a stream.
     Stream,
+    /// Credentials for a directory whose records are collected.
+    Connection,
 }
 
 /// A secret, and the host that it may be sent to.

@@ -24,7 +24,7 @@ use shared_platform::{
 use shared_storage::Database;
 
 /// Time limit of one request to a directory.
-const TIME: Duration = Duration::from_secs(10);
+pub(crate) const TIME: Duration = Duration::from_secs(10);
 /// Upper limit of a directory's Retry-After, because access stays open meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The longest error text of a directory that is repeated.
@@ -184,11 +184,22 @@ impl Connection<'_> {
 const CODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Percent-encodes a text for an address.
-fn coded(text: &str) -> String {
+pub(crate) fn coded(text: &str) -> String {
     utf8_percent_encode(text, CODED).to_string()
 }
 
 async fn send(
+    outbound: &Outbound,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: String,
+) -> Result<Answer, Failure> {
+    send_within(TIME, outbound, method, url, headers, body).await
+}
+
+pub(crate) async fn send_within(
+    time: Duration,
     outbound: &Outbound,
     method: &str,
     url: &str,
@@ -204,14 +215,14 @@ async fn send(
     let request = request
         .body(body)
         .map_err(|error| refusal("configuration", format!("no request can be made: {error}")))?;
-    outbound.send(request, TIME).await.map_err(|error| match error {
+    outbound.send(request, time).await.map_err(|error| match error {
         NoAnswer::Forbidden(detail) => refusal("address", detail),
         NoAnswer::Broken(detail) => passing("unavailable", detail),
     })
 }
 
 /// The failure for an unexpected response.
-fn failure(answer: &Answer) -> Failure {
+pub(crate) fn failure(answer: &Answer) -> Failure {
     let said = said(answer);
     match answer.status {
         401 => refusal(
@@ -232,18 +243,18 @@ fn failure(answer: &Answer) -> Failure {
 }
 
 /// A failure that needs a change by a person.
-fn refusal(kind: &'static str, detail: String) -> Failure {
+pub(crate) fn refusal(kind: &'static str, detail: String) -> Failure {
     Failure { kind, detail, is_refusal: true, retry_after: None }
 }
 
 /// A failure that a retry may resolve.
-fn passing(kind: &'static str, detail: String) -> Failure {
+pub(crate) fn passing(kind: &'static str, detail: String) -> Failure {
     Failure { kind, detail, is_refusal: false, retry_after: None }
 }
 
 /// The error that a directory reports: the status and its message (`error` in Graph and OAuth,
 /// `detail` in SCIM).
-fn said(answer: &Answer) -> String {
+pub fn said(answer: &Answer) -> String {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
     let words =
@@ -260,6 +271,12 @@ fn said(answer: &Answer) -> String {
     } else {
         format!("status {}: {words}", answer.status)
     }
+}
+
+/// The JSON of a response.
+pub(crate) fn json_of(answer: &Answer) -> Result<Value, Failure> {
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
 }
 
 /// The directory's Retry-After.

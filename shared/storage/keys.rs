@@ -7,8 +7,10 @@
 //! | | | | `by_actor`, `by_subject`: `<field>_key` `tenant#e:value#0` (e-mail, else `i:` id, else `n:` name) / `at` |
 //! | | | | `by_account`, `by_target`: `<field>_key` `tenant#n:value#0` (name, else `i:` id, else `e:` e-mail) / `at` |
 //! | | | | `by_session`: `session_key` `tenant#i:session#0`, of an event that names none `tenant#r:request_id#0` / `at` |
-//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while it has work to do (streams, saved searches with a schedule); `stream_rests#0` for a stream that rests or is being processed |
+//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while it has work to do (streams, connections, saved searches with a schedule); `stream_rests#0` for a stream that rests or is being processed |
 //! | alias of a document | `kind_alias#tenant` | `e:value` | |
+//! | user of a connection's directory | `collected_user#tenant#connection` | its id there | |
+//! | group of a connection's directory | `collected_group#tenant#connection` | its id there | |
 //! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while it has work to do |
 //! | open window of an account | `window_open#tenant` | `account#directory`; `id#directory#id` for the directory's own id; `account#directory#window` for a name that windows may share | |
 //! | open window of a session | `window_session#tenant` | `session#window` | |
@@ -186,6 +188,17 @@ pub fn stream_rests(tenant: &Tenant, id: &str) -> String {
 /// One of the partitions of that queue.
 pub fn stream_rests_in(shard: u64) -> String {
     format!("stream_rests#{shard}")
+}
+
+/// The partition of the users that a connection has collected. A tenant contains no `#`, so a key
+/// identifies one tenant and one connection.
+pub fn collected_users(tenant: &Tenant, connection: &str) -> String {
+    format!("collected_user#{tenant}#{connection}")
+}
+
+/// The partition of the groups that a connection has collected.
+pub fn collected_groups(tenant: &Tenant, connection: &str) -> String {
+    format!("collected_group#{tenant}#{connection}")
 }
 
 /// The partition of the aliases of documents.

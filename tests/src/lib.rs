@@ -7,6 +7,7 @@ mod answers;
 pub mod between;
 pub mod directory;
 mod dynamodb_local;
+pub mod graph;
 pub mod signing;
 pub mod simulation;
 pub mod webhook;

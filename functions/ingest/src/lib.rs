@@ -1,34 +1,24 @@
 //! `POST /v1/events`: validates events and stores them in the trail. In reading order: [`api`], [`routes`],
-//! [`request_body`] (parsing), [`outcome`] (responses), [`entra`] (import from Microsoft Graph).
+//! [`request_body`] (parsing), [`outcome`] (responses).
 //!
 //! An event is acknowledged only after it is stored. An invalid event does not stop the others.
 
-pub mod entra;
 pub mod outcome;
 pub mod request_body;
 pub mod routes;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use aws_types::SdkConfig;
-use futures::{StreamExt, stream};
 use shared::{
     domain::{
-        configuration::application::{Application, Place},
-        identity::{
-            caller::{Caller, Permission},
-            matching,
-        },
+        identity::caller::{Caller, Permission},
         json::strict_json::FieldError,
         trail::{
             actions::definitions,
-            event::{Event, EventId, RecordedBy, Tenant},
+            event::{Event, EventId, Tenant},
             event_validation::{self, Intake},
             key::Key,
-        },
-        windows::{
-            account_names,
-            effect::{self, Effect},
         },
     },
     http::{
@@ -42,33 +32,28 @@ use shared::{
     platform::{
         clock,
         deployment_key::DeploymentKey,
-        disable_trigger::Sweep,
-        environment::{self, ConfigError, Variables},
+        environment::{ConfigError, Variables},
         random,
     },
     services::{
-        documents, id_conflicts,
-        windows::{self, Recording},
+        entra_import::{self, Imported},
+        store_events::{Recorder, Sender, StoreOutcome},
     },
-    storage::{Database, ReadError, TenantScope, insert_events::Insertion},
+    storage::{Database, ReadError, TenantScope},
 };
 
 use crate::{
-    outcome::{EventsAnswer, IngestOutcome},
+    outcome::EventsAnswer,
     request_body::{Body, EventsInput, Format},
     routes::{Call, IngestRoute, ROUTES},
 };
-
-/// Sequences of events that are stored in parallel.
-const AT_ONCE: usize = 8;
 
 /// What the function keeps between invocations: its configuration and clients.
 #[derive(Debug)]
 pub struct Ingest {
     access: Access,
     database: Database,
-    place: Place,
-    sweep: Sweep,
+    recorder: Recorder,
     key: DeploymentKey,
 }
 
@@ -77,8 +62,7 @@ impl Ingest {
         Ok(Self {
             access: Access::from_variables(variables)?,
             database: Database::new(variables, aws)?,
-            place: environment::place(variables)?,
-            sweep: Sweep::new(variables, aws)?,
+            recorder: Recorder::new(variables, aws)?,
             key: DeploymentKey::new(variables, aws)?,
         })
     }
@@ -117,13 +101,15 @@ pub(crate) async fn post_events(
         authorization::require(caller, Permission::Write)?;
         let objects = request_body::objects(request::media_type(request).as_deref(), bytes)?;
         let scope = function.database.scope(tenant, clock::now(), deadline).await?;
-        let imported = entra::import(function, &scope, caller, &objects).await;
-        if let Err(problem) = &imported
-            && problem.status == 403
-        {
-            refusals::record(&scope, request, caller, problem).await?;
+        let imported = entra_import::import(&function.recorder, &scope, caller, &objects).await?;
+        // A request with a single object is answered for that object.
+        if let [Imported { is_reserved: true, errors, .. }] = &*imported {
+            let why = errors.first().map(|error| error.detail.clone()).unwrap_or_default();
+            let problem = Problem::forbidden(why);
+            refusals::record(&scope, request, caller, &problem).await?;
+            return Err(problem);
         }
-        return imported.map(EventsAnswer::Imported);
+        return Ok(EventsAnswer::Imported(outcome::answer_import(imported)));
     }
     let body = Body::read(request::media_type(request).as_deref(), bytes)?;
 
@@ -144,7 +130,7 @@ pub(crate) async fn post_events(
     };
 
     // An event that could not be read keeps its place among the outcomes; the others are stored.
-    let mut outcomes: Vec<Option<IngestOutcome>> = Vec::with_capacity(read.len());
+    let mut outcomes: Vec<Option<StoreOutcome>> = Vec::with_capacity(read.len());
     let mut events = Vec::with_capacity(read.len());
     for event in read {
         match event {
@@ -152,15 +138,16 @@ pub(crate) async fn post_events(
                 events.push(event);
                 outcomes.push(None);
             }
-            Err(errors) => outcomes.push(Some(IngestOutcome::Invalid(errors))),
+            Err(errors) => outcomes.push(Some(StoreOutcome::Invalid(errors))),
         }
     }
     let differs = |_: &Event, _: &Event| false;
-    let stored = store(function, &scope, events, &caller.recorded_by(), sender, differs).await?;
+    let stored =
+        function.recorder.store(&scope, events, &caller.recorded_by(), sender, differs).await?;
     let mut stored = stored.into_iter();
     let outcomes = outcomes
         .into_iter()
-        .map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(IngestOutcome::lost()))
+        .map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(StoreOutcome::lost()))
         .collect();
     Ok(match body {
         Body::One(_) => outcome::answer_one(outcomes)?,
@@ -192,152 +179,6 @@ fn read_events(
         .enumerate()
         .map(|(index, text)| event_validation::read(text, &intake, || default_id(index)))
         .collect()
-}
-
-/// Stores events and returns one outcome for each, in the order of the request.
-///
-/// An event that opens or ends windows is stored in one transaction with that change; events about
-/// the same account or session are stored one after the other. All other events are stored in
-/// batches. `is_same` decides whether two events with one id, whose fields differ, mean the same.
-///
-/// An id that another sender has used raises a finding. If the finding cannot be raised, the event
-/// is reported as unavailable, so that the sender retries.
-async fn store(
-    function: &Ingest,
-    scope: &TenantScope<'_>,
-    events: Vec<Event>,
-    by: &RecordedBy,
-    sender: Sender,
-    is_same: impl Fn(&Event, &Event) -> bool,
-) -> Result<Vec<IngestOutcome>, Problem> {
-    // Logging off ends windows of some applications only, and is as frequent as logging on. So the
-    // applications are read first, and without such an application these events go in batches.
-    let is_logged_off = events.iter().any(|event| effect::effect(event) == Some(Effect::LogsOff));
-    let ends_on_log_off = is_logged_off
-        && documents::all::<Application>(scope)
-            .await?
-            .iter()
-            .any(|application| application.document.end_on_log_off);
-    let has_effect = |event: &Event| match effect::effect(event) {
-        None => false,
-        Some(Effect::LogsOff) => ends_on_log_off,
-        Some(_) => true,
-    };
-    // If an id occurs twice, the first event is stored. All events with that id take the same path,
-    // so that their order is kept.
-    let alone: HashSet<EventId> =
-        events.iter().filter(|event| has_effect(event)).map(|it| it.id.clone()).collect();
-    let (mut places, mut batch, mut outcomes) =
-        (Vec::new(), Vec::new(), Vec::with_capacity(events.len()));
-    let mut sequence = Vec::new();
-    for (place, event) in events.into_iter().enumerate() {
-        outcomes.push(IngestOutcome::lost());
-        if alone.contains(&event.id) {
-            sequence.push((place, event));
-        } else {
-            places.push((place, event.id.clone()));
-            batch.push(event);
-        }
-    }
-    let mut taken = Vec::new();
-    let mut note_taken = |place: usize, insertion: &Insertion| {
-        if let Insertion::Conflict(sent, there) = insertion
-            && there.recorded_by.sub != by.sub
-            && !is_same(sent, &there.event)
-        {
-            taken.push((place, (**sent).clone(), there.clone()));
-        }
-    };
-    for (insertion, (place, id)) in scope.insert(batch, by).await.into_iter().zip(places) {
-        note_taken(place, &insertion);
-        outcomes[place] = IngestOutcome::of(insertion, id, &is_same);
-    }
-    let mut changed = Vec::new();
-    let recordings: Vec<_> = in_sequences(sequence)
-        .into_iter()
-        .map(|sequence| async move {
-            let mut recordings = Vec::with_capacity(sequence.len());
-            for (place, event) in sequence {
-                let id = event.id.clone();
-                recordings.push((
-                    place,
-                    id,
-                    windows::record(scope, event, by, function.place, sender == Sender::Device)
-                        .await,
-                ));
-            }
-            recordings
-        })
-        .collect();
-    let recordings: Vec<_> = stream::iter(recordings).buffer_unordered(AT_ONCE).collect().await;
-    for (place, id, (recording, windows)) in recordings.into_iter().flatten() {
-        if let Recording::Judged(insertion) = &recording {
-            note_taken(place, insertion);
-        }
-        outcomes[place] = IngestOutcome::of_recording(recording, id, &is_same);
-        changed.extend(windows);
-    }
-    function.sweep.wake_for(&changed, scope.now).await;
-    if !taken.is_empty() {
-        let (places, refused): (Vec<_>, Vec<_>) =
-            taken.into_iter().map(|(place, sent, there)| (place, (sent, there))).unzip();
-        let ids: Vec<_> = refused.iter().map(|(sent, _)| sent.id.clone()).collect();
-        let raised = id_conflicts::raise_taken_ids(scope, refused, by).await;
-        for ((place, id), _) in
-            places.into_iter().zip(ids).zip(raised).filter(|(_, is_raised)| !is_raised)
-        {
-            outcomes[place] = IngestOutcome::Unavailable(Some(id));
-        }
-    }
-    Ok(outcomes)
-}
-
-/// An event with its index in the request.
-type Placed = (usize, Event);
-
-/// Groups events into sequences that can be stored in parallel. Events that share an id, an account
-/// or a session are in one sequence, in the order of the request.
-fn in_sequences(events: Vec<Placed>) -> Vec<Vec<Placed>> {
-    let mut sequences: Vec<(HashSet<String>, Vec<Placed>)> = Vec::new();
-    for (place, event) in events {
-        let session = event.session.iter().map(|session| format!("session {}", session.id));
-        let parties =
-            [Some(account_names::account_of(&event)), event.account.clone(), event.subject.clone()];
-        let accounts = parties
-            .iter()
-            .flatten()
-            .flat_map(matching::names)
-            .map(|name| format!("account {name}"));
-        let mut keys: HashSet<String> =
-            session.chain(accounts).chain([format!("id {}", event.id)]).collect();
-        let mut together = Vec::new();
-        let (related, others): (Vec<_>, Vec<_>) =
-            sequences.into_iter().partition(|(known, _)| !known.is_disjoint(&keys));
-        sequences = others;
-        for (known, events) in related {
-            keys.extend(known);
-            together.extend(events);
-        }
-        together.push((place, event));
-        together.sort_by_key(|(place, _)| *place);
-        sequences.push((keys, together));
-    }
-    sequences.into_iter().map(|(_, events)| events).collect()
-}
-
-/// The kind of sender, which decides what it may write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sender {
-    /// May write any action of the catalogue, about any user.
-    Machine,
-    /// May write the actions of devices only, about its own user only.
-    Device,
-}
-
-impl Sender {
-    fn of(caller: &Caller) -> Self {
-        if caller.may(Permission::Write) { Self::Machine } else { Self::Device }
-    }
 }
 
 /// Moves the events of a device into the id namespace of its user. One event that a device may not

@@ -5,11 +5,10 @@ use std::borrow::Cow;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 use shared::{
     domain::{
         json::strict_json::FieldError,
-        trail::event::{Event, EventId, EventWindow, Recorded},
+        trail::event::{EventId, EventWindow, Recorded},
     },
     http::{
         description::Operation,
@@ -17,138 +16,27 @@ use shared::{
         problem::Problem,
         request::{self, Request},
     },
-    services::windows::Recording,
-    storage::insert_events::Insertion,
+    services::{
+        entra_import::{Imported, Status},
+        store_events::StoreOutcome,
+    },
 };
-use strum::IntoStaticStr;
-
-use crate::entra::ImportResults;
-
-/// The outcome of one event.
-#[derive(Debug, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum IngestOutcome {
-    /// The event is stored now.
-    Created(Box<Recorded>),
-    /// The event was stored before.
-    Duplicate(Box<Recorded>),
-    /// Another event has this id. Holds the fields that differ.
-    Conflict(EventId, Vec<FieldError>),
-    /// The event is not valid.
-    Invalid(Vec<FieldError>),
-    /// The storage did not confirm the write. The client can safely send the event again.
-    Unavailable(Option<EventId>),
-}
-
-impl IngestOutcome {
-    /// The outcome of an insertion. `is_same` decides whether two events with one id mean the same.
-    pub fn of(insertion: Insertion, id: EventId, is_same: impl Fn(&Event, &Event) -> bool) -> Self {
-        match insertion {
-            Insertion::Created(recorded) => Self::Created(Box::new(recorded)),
-            Insertion::Duplicate(recorded) => Self::Duplicate(Box::new(recorded)),
-            Insertion::Conflict(sent, there) if is_same(&sent, &there.event) => {
-                Self::Duplicate(Box::new(there))
-            }
-            Insertion::Conflict(sent, there) => {
-                Self::Conflict(id, differences(&sent, &there.event))
-            }
-            Insertion::TooLarge(why) => Self::Invalid(vec![FieldError::new("", why)]),
-            Insertion::Unavailable => Self::Unavailable(Some(id)),
-        }
-    }
-
-    /// The outcome of an event that may open or end windows.
-    pub fn of_recording(
-        recording: Recording,
-        id: EventId,
-        is_same: impl Fn(&Event, &Event) -> bool,
-    ) -> Self {
-        match recording {
-            Recording::Judged(insertion) => Self::of(*insertion, id, is_same),
-            Recording::Refused(errors) => Self::Invalid(errors),
-        }
-    }
-
-    /// The outcome of an event for which there is no result.
-    pub fn lost() -> Self {
-        Self::Unavailable(None)
-    }
-
-    fn word(&self) -> &'static str {
-        self.into()
-    }
-
-    fn id(&self) -> Option<&EventId> {
-        match self {
-            Self::Created(recorded) | Self::Duplicate(recorded) => Some(&recorded.event.id),
-            Self::Conflict(id, _) => Some(id),
-            Self::Unavailable(id) => id.as_ref(),
-            Self::Invalid(_) => None,
-        }
-    }
-
-    fn window(&self) -> Option<EventWindow> {
-        match self {
-            Self::Created(recorded) | Self::Duplicate(recorded) => recorded.window(),
-            Self::Conflict(..) | Self::Invalid(_) | Self::Unavailable(_) => None,
-        }
-    }
-
-    pub fn errors(&self) -> &[FieldError] {
-        match self {
-            Self::Conflict(_, errors) | Self::Invalid(errors) => errors,
-            Self::Created(_) | Self::Duplicate(_) | Self::Unavailable(_) => &[],
-        }
-    }
-}
-
-/// The fields in which two events with one id differ. Only JSON pointers, no values: the sender may
-/// not be allowed to read the stored event.
-fn differences(sent: &Event, stored: &Event) -> Vec<FieldError> {
-    let facts = |event: &Event| serde_json::to_value(event.facts()).unwrap_or_default();
-    let mut pointers = Vec::new();
-    compare("", &facts(sent), &facts(stored), &mut pointers);
-    pointers
-        .into_iter()
-        .map(|pointer| FieldError::new(pointer, "differs from the stored event with this id"))
-        .collect()
-}
-
-fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            let only_b = b.keys().filter(|key| !a.contains_key(*key));
-            for key in a.keys().chain(only_b) {
-                let (a, b) =
-                    (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
-                compare(
-                    &shared::domain::json::strict_json::pointer_to(pointer, key),
-                    a,
-                    b,
-                    pointers,
-                );
-            }
-        }
-        (a, b) if a != b => pointers.push(pointer.to_owned()),
-        _ => {}
-    }
-}
 
 /// The response to a request with a single event.
 ///
 /// # Errors
 /// 409, 422 or 503, depending on the outcome.
-pub fn answer_one(outcomes: Vec<IngestOutcome>) -> Result<EventsAnswer, Problem> {
-    match outcomes.into_iter().next().unwrap_or(IngestOutcome::lost()) {
-        IngestOutcome::Created(recorded) => Ok(EventsAnswer::Created(recorded)),
-        IngestOutcome::Duplicate(recorded) => Ok(EventsAnswer::Duplicate(recorded)),
-        IngestOutcome::Conflict(id, errors) => {
+pub fn answer_one(outcomes: Vec<StoreOutcome>) -> Result<EventsAnswer, Problem> {
+    match outcomes.into_iter().next().unwrap_or(StoreOutcome::lost()) {
+        StoreOutcome::Created(recorded) => Ok(EventsAnswer::Created(recorded)),
+        StoreOutcome::Duplicate(recorded) => Ok(EventsAnswer::Duplicate(recorded)),
+        StoreOutcome::Conflict(id, errors) => {
             let detail = format!(
                 "another event already has the id {id}, and that event is kept. Send a new event with a new id"
             );
             Err(Problem::conflict(detail, errors))
         }
-        IngestOutcome::Invalid(errors) => {
+        StoreOutcome::Invalid(errors) => {
             let places = if errors.len() == 1 {
                 "1 place".to_owned()
             } else {
@@ -159,7 +47,7 @@ pub fn answer_one(outcomes: Vec<IngestOutcome>) -> Result<EventsAnswer, Problem>
                 errors,
             ))
         }
-        IngestOutcome::Unavailable(_) => Err(Problem::unavailable(
+        StoreOutcome::Unavailable(_) => Err(Problem::unavailable(
             "the storage did not confirm the event; send it again with the same id or Idempotency-Key. It is then stored only once",
         )),
     }
@@ -170,13 +58,13 @@ const MAX_ERROR_BYTES: usize = 3 * 1024 * 1024;
 
 /// Counts the bytes of errors in a response. Errors beyond [`MAX_ERROR_BYTES`] are left out.
 #[derive(Debug, Default)]
-pub struct Space {
+struct Space {
     taken: usize,
 }
 
 impl Space {
     /// The errors of one event, as many as there is space for.
-    pub fn for_errors<'e>(&mut self, errors: &'e [FieldError]) -> Cow<'e, [FieldError]> {
+    fn for_errors<'e>(&mut self, errors: &'e [FieldError]) -> Cow<'e, [FieldError]> {
         let size = |error: &FieldError| {
             40 + request::escaped_len(&error.pointer) + request::escaped_len(&error.detail)
         };
@@ -225,21 +113,47 @@ pub struct EventResult {
 }
 
 /// The response to a list. Errors beyond the size limit are left out; outcomes never are.
-pub fn answer_many(outcomes: Vec<IngestOutcome>) -> EventResults {
+pub fn answer_many(outcomes: Vec<StoreOutcome>) -> EventResults {
     let count = |word| outcomes.iter().filter(|outcome| outcome.word() == word).count();
     let (created, duplicate, conflict) = (count("created"), count("duplicate"), count("conflict"));
     let (invalid, unavailable) = (count("invalid"), count("unavailable"));
     let mut space = Space::default();
-    let result = |(index, outcome): (usize, &IngestOutcome)| EventResult {
+    let result = |(index, outcome): (usize, &StoreOutcome)| EventResult {
         index,
         id: outcome.id().cloned(),
         status: outcome.word(),
         window: outcome.window(),
-        retryable: matches!(outcome, IngestOutcome::Unavailable(_)).then_some(true),
+        retryable: matches!(outcome, StoreOutcome::Unavailable(_)).then_some(true),
         errors: space.for_errors(outcome.errors()).into_owned(),
     };
     let results = outcomes.iter().enumerate().map(result).collect();
     EventResults { created, duplicate, conflict, invalid, unavailable, results }
+}
+
+/// What became of imported objects.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ImportResults {
+    pub created: usize,
+    pub duplicate: usize,
+    pub conflict: usize,
+    pub invalid: usize,
+    pub unavailable: usize,
+    /// The outcome of each object, in the order of the request.
+    pub results: Vec<Imported>,
+}
+
+/// The response to an import. Errors beyond the size limit are left out; outcomes never are.
+pub fn answer_import(mut imported: Vec<Imported>) -> ImportResults {
+    let mut space = Space::default();
+    for entry in &mut imported {
+        entry.retryable = (entry.status == Status::Unavailable).then_some(true);
+        entry.errors = space.for_errors(&entry.errors).into_owned();
+    }
+    let count = |status| imported.iter().filter(|entry| entry.status == status).count();
+    let (created, duplicate, conflict) =
+        (count(Status::Created), count(Status::Duplicate), count(Status::Conflict));
+    let (invalid, unavailable) = (count(Status::Invalid), count(Status::Unavailable));
+    ImportResults { created, duplicate, conflict, invalid, unavailable, results: imported }
 }
 
 /// The answer to `POST /v1/events`.

@@ -1,7 +1,7 @@
-//! The API for changes of settings, people, applications, packages, organisations, streams,
-//! windows, findings, reviews and saved searches. In reading order: [`api`], [`routes`],
-//! [`configured`] (documents of any kind), [`configured_list`] (many of them), [`settings`], [`applications`], [`streams`],
-//! [`windows`], [`findings`], [`reviews`], [`saved`], [`alerts`] (test alerts).
+//! The API for changes of settings, people, applications, packages, organisations,
+//! connections, streams, windows, findings, reviews and saved searches. In reading order: [`api`], [`routes`],
+//! [`configured`] (documents of any kind), [`configured_list`] (many of them), [`settings`], [`applications`], [`connections`],
+//! [`streams`], [`windows`], [`findings`], [`reviews`], [`saved`], [`alerts`] (test alerts).
 //!
 //! Every change is stored in one transaction with an event that contains the old and the new
 //! content.
@@ -10,6 +10,7 @@ pub mod alerts;
 pub mod applications;
 pub mod configured;
 pub mod configured_list;
+pub mod connections;
 pub mod findings;
 pub mod reviews;
 pub mod routes;
@@ -57,6 +58,8 @@ pub struct Manage {
     watch: String,
     /// The function that sends streams.
     forward: String,
+    /// The function that collects from connections.
+    collect: String,
 }
 
 impl Manage {
@@ -74,6 +77,7 @@ impl Manage {
             aws: Aws::new(aws),
             watch: variables.text("WATCH_FUNCTION")?.to_owned(),
             forward: variables.text("FORWARD_FUNCTION")?.to_owned(),
+            collect: variables.text("COLLECT_FUNCTION")?.to_owned(),
         })
     }
 }

@@ -3,10 +3,12 @@
 use shared::{
     domain::{
         alerts::alert::AlertAnswer,
+        collect::connection_answer::ConnectionAnswer,
         configuration::{
             access_package::{Package, PackageRequest},
             alert_channel::TestAlertRequest,
             application::{Application, ApplicationRequest},
+            connection::ConnectionRequest,
             document::Configured,
             organisation::{Organisation, OrganisationRequest},
             settings::{SettingsAnswer, SettingsRequest},
@@ -43,7 +45,7 @@ use shared::{
 use crate::{
     Manage, alerts, applications, configured,
     configured_list::{self, DocumentResults, DocumentsRequest},
-    findings, reviews, saved, settings, streams, windows,
+    connections, findings, reviews, saved, settings, streams, windows,
 };
 
 /// A call whose caller has the permission.
@@ -102,6 +104,17 @@ pub const ROUTES: &[ManageRoute] = routes! {
     /// Deletes a connected organisation.
     delete_organisation: DELETE "/v1/organisations/{id}" (ADMIN)
         configured::delete::<Organisation> as fn(Id) -> NoContent;
+    /// Creates or replaces a connection to Microsoft Entra, from which the service then collects. Two
+    /// connections cannot have the same name, and a tenant has at most 10 (409).
+    put_connection: PUT "/v1/connections/{id}" (ADMIN)
+        connections::put as fn((Id, Body<ConnectionRequest>)) -> Stored<ConnectionAnswer>;
+    /// Deletes a connection. What was collected stays.
+    delete_connection: DELETE "/v1/connections/{id}" (ADMIN)
+        connections::delete as fn(Id) -> NoContent;
+    /// Tests a connection: signs in and reads a page of each source. `GET /v1/connections/{id}` shows
+    /// for each source whether it works, which permission is missing, or what Microsoft Graph said.
+    test_connection: POST "/v1/connections/{id}/test" (ADMIN)
+        connections::test as fn((Id, EmptyBody)) -> Accepted<ConnectionAnswer>;
     /// Creates or replaces a stream. An existing stream keeps its position. A tenant has at most 25
     /// streams, one caller 5 (409).
     put_stream: PUT "/v1/streams/{id}" (ADMIN)

@@ -8,6 +8,7 @@ pub mod about;
 pub mod alerts;
 pub mod calendar;
 pub mod configured;
+pub mod connections;
 pub mod counts;
 pub mod events;
 pub mod feed;

@@ -6,6 +6,7 @@
 use shared::{
     domain::{
         alerts::alert::AlertAnswer,
+        collect::connection_answer::ConnectionAnswer,
         configuration::{
             access_package::Package, application::Application, document::Configured,
             organisation::Organisation, settings::SettingsAnswer,
@@ -33,8 +34,8 @@ use shared::{
 };
 
 use crate::{
-    about, alerts, calendar, configured, counts, events, feed, findings, reports, reviews, runs,
-    sessions, streams, windows,
+    about, alerts, calendar, configured, connections, counts, events, feed, findings, reports,
+    reviews, runs, sessions, streams, windows,
 };
 
 /// A request about the service itself, whichever tenant the caller names.
@@ -173,6 +174,12 @@ pub const TENANT_ROUTES: &[TenantRoute] = routes! {
     /// One connected organisation.
     get_organisation: GET "/v1/organisations/{id}" (READ)
         configured::one::<Organisation> as fn(Id) -> Versioned<Configured<Organisation>>;
+    /// Lists connections, with the progress of each source.
+    list_connections: GET "/v1/connections" (READ)
+        connections::list as fn(Query<PageQuery>) -> List<ConnectionAnswer>;
+    /// One connection, with the progress of each source.
+    get_connection: GET "/v1/connections/{id}" (READ)
+        connections::one as fn(Id) -> Versioned<ConnectionAnswer>;
     /// Lists streams, with their progress. A target's path can contain a token, so only
     /// administrators see it.
     list_streams: GET "/v1/streams" (READ)

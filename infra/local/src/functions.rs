@@ -28,6 +28,7 @@ impl Functions {
     /// Every function of the project. A new one adds a line here.
     pub fn all() -> Self {
         let mut functions = Self::default();
+        functions = functions.add("collect", collect::Collect::new, collect::handle);
         functions = functions.add("disable", disable::Disable::new, disable::handle);
         functions = functions.add(
             "export",

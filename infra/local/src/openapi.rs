@@ -31,6 +31,7 @@ const TAGS: &[(&str, &str)] = &[
     ("applications", "Applications whose accounts the service disables, and their directories."),
     ("packages", "Access packages and their policies."),
     ("organisations", "Connected organisations."),
+    ("connections", "Directories from which the service collects records."),
     ("streams", "Forwarding of events to other systems."),
     ("exports", "Files of events and reports."),
     ("saved", "Saved searches and reports, and their schedules."),

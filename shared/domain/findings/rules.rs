@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
-use crate::{configuration::settings, reviews::review, streams::stream};
+use crate::{collect::progress, configuration::settings, reviews::review, streams::stream};
 
 /// The rule for an event that was rejected because an event of another sender has its id.
 pub const ID_TAKEN: &str = "event.id_taken";
@@ -106,6 +106,7 @@ pub const RULES: &[Rule] = {
         rule(WINDOW_CUT, Medium, "Is access given for no longer than its application allows?"),
         rule(review::OVERDUE, Medium, "Are reviews signed off in time?"),
         rule(stream::PAUSED, High, "Does each stream reach its target?"),
+        rule(progress::GAP, High, "Did each connection get every record of its directory?"),
         rule(settings::RETENTION_SHORTENED, High, "Is the trail kept as long as before?"),
         rule(settings::HOLD_LIFTED, High, "Is the legal hold still in place?"),
         rule(settings::THRESHOLDS_LOOSENED, High, "Do the checkpoints find as much as before?"),

@@ -21,11 +21,12 @@ use crate::{
         request_schema::{Object, text, texts},
         strict_json::FieldError,
     },
+    time::timestamp::Instant,
     trail::actions::ConfigurationAction,
 };
 
 /// Maximum number of entries in each list.
-const MOST: usize = 10;
+pub const MOST: usize = 10;
 const MOST_GROUPS: usize = 50;
 
 /// The record of a person. Its id is chosen by the administrator of the records.
@@ -57,6 +58,12 @@ pub struct Person {
     /// The groups, by names that packages and policies use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// The connection that collected the person. Absent for a person who was configured by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// When the connection found that the directory does not have the person any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<Instant>,
 }
 
 impl Document for Person {
@@ -156,6 +163,8 @@ impl Person {
                 team: fields.text("team", NAME_BYTES),
                 manager: fields.text("manager", NAME_BYTES),
                 groups: fields.texts("groups", MOST_GROUPS),
+                source: None,
+                left_at: None,
             };
             fields.refuse_others();
             if person.aliases().next().is_none() && fields.is_sound() {

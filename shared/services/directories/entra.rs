@@ -1,11 +1,10 @@
-//! Microsoft Entra ID by Microsoft Graph v1.0: client credentials, `PATCH /users/{id}`, `revokeSignInSessions`, read back.
+//! Microsoft Entra ID by Microsoft Graph v1.0: `PATCH /users/{id}`, `revokeSignInSessions`, read back.
 //!
-//! Sources: "Update user", "user: revokeSignInSessions", "Get a user" and "Throttling limits" of the Microsoft Graph reference; "The OAuth
-//! 2.0 client credentials flow" of the Microsoft identity platform.
+//! Sources: "Update user", "user: revokeSignInSessions", "Get a user" and "Throttling limits" of the Microsoft Graph reference.
 
 mod write_budget;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared_domain::{
@@ -13,41 +12,27 @@ use shared_domain::{
 };
 use shared_platform::outbound_http::Answer;
 use shared_storage::Database;
-use tokio::{sync::Mutex, time::Instant};
 
 use self::write_budget::WriteBudget;
-use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
+use super::{Account, Directories, Name, TIME, coded, failure, json_of, only, refusal};
+use crate::graph;
 
 const SELECT: &str = "$select=id,userPrincipalName,mail,mailNickname,accountEnabled,userType";
-/// How long before its expiry a token is no longer used.
-const SHORTLY: Duration = Duration::from_secs(300);
 
 /// What all requests to Microsoft Graph share.
 #[derive(Debug)]
 pub(super) struct Graph {
-    /// Access tokens, each cached until shortly before its expiry.
-    tokens: Mutex<BTreeMap<String, Arc<Mutex<Option<Token>>>>>,
+    tokens: graph::Tokens,
     budget: WriteBudget,
 }
 
 impl Graph {
     pub(super) fn new(database: Database) -> Self {
-        Self { tokens: Mutex::default(), budget: WriteBudget::new(database) }
+        Self { tokens: graph::Tokens::default(), budget: WriteBudget::new(database) }
     }
 
     pub(super) async fn begin_run(&self) {
         self.budget.begin_run().await;
-    }
-}
-
-struct Token {
-    text: String,
-    until: Instant,
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a token")
     }
 }
 
@@ -65,82 +50,24 @@ impl<'d> Connection<'d> {
 
     pub(super) async fn admit(&self) -> Result<Result<(), Duration>, Failure> {
         // The token is fetched first: only a successful sign-in uses the app's rate limit.
-        self.token().await?;
+        self.graph().token().await?;
         // Disabling is one write, revoking sessions another.
         self.directories.graph.budget.take(&self.entra.client_id, &self.entra.tenant_id, 2).await
     }
 
-    /// The owner and scope of a token. Another tenant of this service with the same app
-    /// registration has to know its secret itself.
-    fn token_key(&self) -> String {
-        let Entra { tenant_id, client_id, login_url, graph_url, client_secret } = self.entra;
-        [
-            self.tenant.as_str(),
-            login_url,
-            graph_url,
-            tenant_id,
-            client_id,
-            &client_secret.to_string(),
-        ]
-        .join(" ")
-    }
-
-    async fn token(&self) -> Result<String, Failure> {
-        // Concurrent callers of the same token wait for one request; other callers do not wait.
-        let slot =
-            self.directories.graph.tokens.lock().await.entry(self.token_key()).or_default().clone();
-        let mut slot = slot.lock().await;
-        if let Some(token) = slot.as_ref().filter(|token| Instant::now() < token.until) {
-            return Ok(token.text.clone());
-        }
-        let Directories { outbound, secrets, .. } = self.directories;
-        let Entra { tenant_id, client_id, client_secret, graph_url, login_url } = self.entra;
-        let secret = secrets.read(self.tenant, client_secret).await?;
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", client_id)
-            .append_pair("client_secret", secret.for_url(login_url)?.trim())
-            .append_pair("scope", &format!("{graph_url}/.default"))
-            .finish();
-        let url = format!("{login_url}/{}/oauth2/v2.0/token", coded(tenant_id));
-        let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let answer = send(outbound, "POST", &url, &headers, form).await?;
-        if answer.status != 200 {
-            secrets.forget(self.tenant, client_secret);
-            let failure = failure(&answer);
-            return Err(if failure.is_refusal {
-                refusal("credentials", format!("no token for {client_id}: {}", failure.detail))
-            } else {
-                failure
-            });
-        }
-        let answer = json_of(&answer)?;
-        let (Some(text), Some(seconds)) =
-            (answer["access_token"].as_str(), answer["expires_in"].as_u64())
-        else {
-            return Err(passing("unreadable", "the token endpoint returned no token".to_owned()));
-        };
-        let lasts = Duration::from_secs(seconds.min(86_400));
-        let until = Instant::now() + lasts.checked_sub(SHORTLY).unwrap_or(lasts / 2);
-        *slot = Some(Token { text: text.to_owned(), until });
-        Ok(text.to_owned())
-    }
-
     /// Sends a request. After a rejected token, it fetches a new one and tries once more.
     async fn ask(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Answer, Failure> {
-        let mut is_second = false;
-        loop {
-            let authorization = format!("Bearer {}", self.token().await?);
-            let headers =
-                [("authorization", authorization.as_str()), ("content-type", "application/json")];
-            let text = body.map(Value::to_string).unwrap_or_default();
-            let answer = send(&self.directories.outbound, method, url, &headers, text).await?;
-            if answer.status != 401 || is_second {
-                return Ok(answer);
-            }
-            self.directories.graph.tokens.lock().await.remove(&self.token_key());
-            self.directories.secrets.forget(self.tenant, &self.entra.client_secret);
-            is_second = true;
+        self.graph().ask(method, url, body, TIME).await
+    }
+
+    fn graph(&self) -> graph::Graph<'_> {
+        let Directories { outbound, secrets, graph, .. } = self.directories;
+        graph::Graph {
+            outbound,
+            secrets,
+            tokens: &graph.tokens,
+            tenant: self.tenant,
+            entra: self.entra,
         }
     }
 
@@ -259,11 +186,6 @@ impl<'d> Connection<'d> {
 fn is_of_graph(answer: &Answer) -> bool {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     matches!(body["error"]["code"].as_str(), Some("Request_ResourceNotFound" | "ResourceNotFound"))
-}
-
-fn json_of(answer: &Answer) -> Result<Value, Failure> {
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| passing("unreadable", format!("the response is not JSON: {error}")))
 }
 
 fn account(user: &Value) -> Result<Account, Failure> {

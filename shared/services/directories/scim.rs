@@ -10,7 +10,7 @@ use shared_domain::{
 };
 use shared_platform::outbound_http::Answer;
 
-use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
+use super::{Account, Directories, Name, coded, failure, json_of, only, passing, refusal, send};
 
 const SCIM_JSON: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
@@ -201,11 +201,6 @@ fn is_of_provider(answer: &Answer) -> bool {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     body["schemas"].as_array().is_some_and(|schemas| schemas.iter().any(|it| it == ERROR))
         || body.get("detail").is_some()
-}
-
-fn json_of(answer: &Answer) -> Result<Value, Failure> {
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| passing("unreadable", format!("the response is not JSON: {error}")))
 }
 
 fn emails(user: &Value) -> impl Iterator<Item = &str> {

@@ -6,6 +6,7 @@ mod access;
 mod alerts;
 mod api;
 mod checkpoints;
+mod collect;
 mod documents;
 mod entra;
 mod exports;

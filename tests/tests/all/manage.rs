@@ -300,7 +300,8 @@ async fn many_documents_are_stored_in_one_request_and_a_wrong_one_sinks_no_other
         "{}",
         answer.text
     );
-    let organisations = json!({"organisations": [{"id": "contoso", "name": "Contoso", "state": "configured"}]});
+    let organisations =
+        json!({"organisations": [{"id": "contoso", "name": "Contoso", "state": "configured"}]});
     let answer = stack.put(&admin, "/v1/organisations", &organisations).await;
     assert_eq!(answer.body["created"], 1, "{}", answer.text);
 

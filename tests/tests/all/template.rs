@@ -135,8 +135,12 @@ fn each_function_reads_secrets_of_its_own_purpose_only() {
             }
         }
     }
-    let expected =
-        [("DisableRole", "directory"), ("ForwardRole", "stream"), ("WatchRole", "webhook")];
+    let expected = [
+        ("CollectRole", "connection"),
+        ("DisableRole", "directory"),
+        ("ForwardRole", "stream"),
+        ("WatchRole", "webhook"),
+    ];
     let expected = expected.map(|(role, purpose)| (role.to_owned(), format!("/*/{purpose}/*")));
     assert_eq!(tenants, expected.into());
 }

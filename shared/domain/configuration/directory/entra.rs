@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, VariantNames};
 
 use crate::{
     configuration::application::{Place, SecretName},
@@ -25,6 +26,28 @@ const LOGIN_URLS: [&str; 3] = [
     "https://login.chinacloudapi.cn",
 ];
 
+/// One of Microsoft's clouds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Cloud {
+    Global,
+    UsGov,
+    UsGovDod,
+    China,
+}
+
+impl Cloud {
+    /// Where Microsoft Graph is, and what issues tokens for it.
+    fn urls(self) -> [&'static str; 2] {
+        match self {
+            Self::Global => [GRAPH_URLS[0], LOGIN_URLS[0]],
+            Self::UsGov => [GRAPH_URLS[1], LOGIN_URLS[1]],
+            Self::UsGovDod => [GRAPH_URLS[2], LOGIN_URLS[1]],
+            Self::China => [GRAPH_URLS[3], LOGIN_URLS[2]],
+        }
+    }
+}
+
 /// A tenant of Microsoft Entra ID, and the app registration that may disable its users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "EntraDirectory")]
@@ -41,8 +64,9 @@ pub struct Entra {
     pub login_url: String,
 }
 
-impl Settings for Entra {
-    fn read(fields: &mut Fields<'_>, place: Place) -> Option<Self> {
+impl Entra {
+    /// Reads its members, which may stand beside others.
+    pub(crate) fn read_members(fields: &mut Fields<'_>, place: Place) -> Option<Self> {
         let (tenant_id, client_id) = (read_id(fields, "tenant_id"), read_id(fields, "client_id"));
         let client_secret = read_secret(fields, "client_secret", place);
         let graph_url = read_url(fields, "graph_url", &GRAPH_URLS, place);
@@ -54,6 +78,19 @@ impl Settings for Entra {
             graph_url: graph_url?,
             login_url: login_url?,
         })
+    }
+
+    /// The same with the addresses of a cloud.
+    #[must_use]
+    pub(crate) fn in_cloud(self, cloud: Cloud) -> Self {
+        let [graph_url, login_url] = cloud.urls().map(str::to_owned);
+        Self { graph_url, login_url, ..self }
+    }
+}
+
+impl Settings for Entra {
+    fn read(fields: &mut Fields<'_>, place: Place) -> Option<Self> {
+        Self::read_members(fields, place)
     }
 
     fn secret(&self) -> (&'static str, &SecretName, &str) {

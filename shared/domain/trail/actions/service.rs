@@ -92,6 +92,8 @@ actions! {
         PackageConfigured = service("package.configured", ocsf_class::UPDATED, "Access package configured", "{actor} configured access package {target}."),
         PersonConfigured = service("person.configured", ocsf_class::UPDATED, "Person configured", "{actor} configured person {target}."),
         OrganisationConfigured = service("organisation.configured", ocsf_class::UPDATED, "Organisation configured", "{actor} configured organisation {target}."),
+        ConnectionConfigured = service("connection.configured", ocsf_class::UPDATED, "Connection configured", "{actor} configured connection {target}."),
+        ConnectionGap = service("connection.gap", ocsf_class::UPDATED, "Records missed", "Connection {target} did not get all records.[ Reason: {reason}]"),
         SavedConfigured = service("saved.configured", ocsf_class::UPDATED, "Saved search configured", "{actor} configured saved search {target}."),
         StreamConfigured = service("stream.configured", ocsf_class::UPDATED, "Stream configured", "{actor} configured stream {target}."),
         StreamPaused = service("stream.paused", ocsf_class::UPDATED, "Stream paused", "Stream {target} was paused.[ Reason: {reason}]"),

@@ -1,29 +1,25 @@
-//! `POST /v1/events?format=entra`: imports objects that were exported from Microsoft Graph. One
-//! object becomes one or more events, or an access package or organisation of the tenant.
+//! Imports objects of Microsoft Graph. One object becomes one or more events, or an access package
+//! or organisation of the tenant.
 
 use std::collections::HashMap;
 
 use futures::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::Serialize;
-use shared::{
-    domain::{
-        entra::{self, Told},
-        identity::caller::{Caller, Permission},
-        json::strict_json::FieldError,
-        trail::{
-            event::{Event, EventId},
-            event_validation::Intake,
-        },
+use shared_domain::{
+    entra::{self, Told},
+    identity::caller::{Caller, Permission},
+    json::strict_json::FieldError,
+    trail::{
+        event::{Event, EventId},
+        event_validation::Intake,
     },
-    http::problem::Problem,
-    services::documents,
-    storage::{ReadError, TenantScope, documents::DocumentOutcome},
 };
+use shared_storage::{ReadError, TenantScope, documents::DocumentOutcome};
 
 use crate::{
-    AT_ONCE, Ingest, Sender,
-    outcome::{IngestOutcome, Space},
+    documents,
+    store_events::{AT_ONCE, Recorder, Sender, StoreOutcome},
 };
 
 /// The outcome of one object. If an object becomes several events, the last variant in this order
@@ -64,6 +60,10 @@ pub struct Imported {
     pub retryable: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Whether it would change a document that was configured by hand, which only an administrator
+    /// may do.
+    #[serde(skip)]
+    pub is_reserved: bool,
 }
 
 impl Imported {
@@ -76,6 +76,7 @@ impl Imported {
             version: None,
             retryable: None,
             errors: Vec::new(),
+            is_reserved: false,
         }
     }
 
@@ -89,15 +90,13 @@ impl Imported {
 /// does not stop the import of the others.
 ///
 /// # Errors
-/// 403 if the request has a single object, that object would change a document that was configured
-/// by hand, and the caller is not an administrator. In a longer request such an object is
-/// `invalid`. 503 if the import could not start.
+/// The import could not start.
 pub async fn import(
-    function: &Ingest,
+    recorder: &Recorder,
     scope: &TenantScope<'_>,
     caller: &Caller,
     objects: &[&str],
-) -> Result<ImportResults, Problem> {
+) -> Result<Vec<Imported>, ReadError> {
     let intake = Intake {
         tenant: &scope.tenant,
         now: scope.now,
@@ -122,15 +121,14 @@ pub async fn import(
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     let is_same = |sent: &Event, stored: &Event| !entra::contradicts(sent, stored);
     let outcomes =
-        crate::store(function, scope, events, &caller.recorded_by(), Sender::Machine, is_same)
-            .await?;
+        recorder.store(scope, events, &caller.recorded_by(), Sender::Machine, is_same).await?;
     for ((index, id), outcome) in places.into_iter().zip(ids).zip(outcomes) {
         let status = match outcome {
-            IngestOutcome::Created(_) => Status::Created,
-            IngestOutcome::Duplicate(_) => Status::Duplicate,
-            IngestOutcome::Conflict(..) => Status::Conflict,
-            IngestOutcome::Invalid(_) => Status::Invalid,
-            IngestOutcome::Unavailable(_) => Status::Unavailable,
+            StoreOutcome::Created(_) => Status::Created,
+            StoreOutcome::Duplicate(_) => Status::Duplicate,
+            StoreOutcome::Conflict(..) => Status::Conflict,
+            StoreOutcome::Invalid(_) => Status::Invalid,
+            StoreOutcome::Unavailable(_) => Status::Unavailable,
         };
         let entry = &mut imported[index];
         // An event has no single place in the object that it was made from, so its pointer is "".
@@ -163,11 +161,9 @@ pub async fn import(
                 );
                 entry.end(Status::Conflict, [FieldError::new("/displayName", detail)]);
             }
-            Err(NotConfigured::Reserved) if objects.len() == 1 => {
-                return Err(Problem::forbidden(reserved(&id)));
-            }
             Err(NotConfigured::Reserved) => {
-                entry.end(Status::Invalid, [FieldError::new("", reserved(&id))])
+                entry.is_reserved = true;
+                entry.end(Status::Invalid, [FieldError::new("", reserved(&id))]);
             }
             Err(NotConfigured::Read(ReadError::TooLarge(why))) => {
                 entry.end(Status::Invalid, [FieldError::new("", why.to_string())]);
@@ -179,7 +175,7 @@ pub async fn import(
         }
         entry.id = Some(id);
     }
-    Ok(answer(imported))
+    Ok(imported)
 }
 
 enum NotConfigured {
@@ -259,29 +255,4 @@ fn allowed<T: Clone + PartialEq>(
         return Err(NotConfigured::Reserved);
     }
     Ok(after)
-}
-
-fn answer(mut imported: Vec<Imported>) -> ImportResults {
-    let mut space = Space::default();
-    for entry in &mut imported {
-        entry.retryable = (entry.status == Status::Unavailable).then_some(true);
-        entry.errors = space.for_errors(&entry.errors).into_owned();
-    }
-    let count = |status| imported.iter().filter(|entry| entry.status == status).count();
-    let (created, duplicate, conflict) =
-        (count(Status::Created), count(Status::Duplicate), count(Status::Conflict));
-    let (invalid, unavailable) = (count(Status::Invalid), count(Status::Unavailable));
-    ImportResults { created, duplicate, conflict, invalid, unavailable, results: imported }
-}
-
-/// What became of imported objects.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ImportResults {
-    pub created: usize,
-    pub duplicate: usize,
-    pub conflict: usize,
-    pub invalid: usize,
-    pub unavailable: usize,
-    /// The outcome of each object, in the order of the request.
-    pub results: Vec<Imported>,
 }

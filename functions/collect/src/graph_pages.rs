@@ -1,0 +1,117 @@
+//! Asks Microsoft Graph for a page of a collection.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::{
+    domain::{collect::source::Source, windows::revocation::Failure},
+    platform::outbound_http::Answer,
+    services::{directories, graph::Graph},
+};
+
+/// Time limit of one page.
+const TIME: Duration = Duration::from_secs(30);
+/// The version of Graph.
+const VERSION: &str = "/v1.0";
+
+/// A page of a collection.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) objects: Vec<Box<RawValue>>,
+    pub(crate) next_link: Option<String>,
+    pub(crate) delta_link: Option<String>,
+}
+
+/// Why there is no page.
+#[derive(Clone, Debug)]
+pub(crate) enum NoPage {
+    /// Graph no longer knows the link.
+    LinkRefused(String),
+    /// The app registration lacks a permission.
+    Forbidden(String),
+    /// A retry may succeed, or somebody has to change something first.
+    Failed { error: String, retry_after: Option<Duration> },
+}
+
+impl From<Failure> for NoPage {
+    fn from(failure: Failure) -> Self {
+        Self::Failed { error: failure.detail, retry_after: failure.retry_after }
+    }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    value: Vec<Box<RawValue>>,
+    #[serde(rename = "@odata.nextLink")]
+    next_link: Option<String>,
+    #[serde(rename = "@odata.deltaLink")]
+    delta_link: Option<String>,
+}
+
+/// The page at an address, which is a path of the first page or a link that Graph gave.
+pub(crate) async fn page(graph: &Graph<'_>, source: Source, address: &str) -> Result<Page, NoPage> {
+    let is_link = !address.starts_with('/');
+    let answer = ask(graph, address).await?;
+    if answer.status != 200 {
+        return Err(refused(&answer, source, is_link));
+    }
+    let body: Body = serde_json::from_slice(&answer.body).map_err(|error| {
+        failed(format!("Microsoft Graph's answer is no page of a collection: {error}"))
+    })?;
+    let Body { value: objects, next_link, delta_link } = body;
+    // The token is sent to the address of the next page, so this has to be Graph's.
+    let own = format!("{}/", graph.entra.graph_url);
+    for link in next_link.iter().chain(&delta_link) {
+        if !link.starts_with(&own) {
+            let host = link.split('/').nth(2).unwrap_or_default();
+            return Err(failed(format!(
+                "Microsoft Graph's answer names a next page at {host:?}, which is not {own}; it is not followed"
+            )));
+        }
+    }
+    Ok(Page { objects, next_link, delta_link })
+}
+
+/// The object at a path; none if there is no such object.
+pub(crate) async fn object(
+    graph: &Graph<'_>,
+    source: Source,
+    path: &str,
+) -> Result<Option<String>, NoPage> {
+    let answer = ask(graph, path).await?;
+    match answer.status {
+        200 => Ok(Some(String::from_utf8_lossy(&answer.body).into_owned())),
+        404 => Ok(None),
+        _ => Err(refused(&answer, source, false)),
+    }
+}
+
+async fn ask(graph: &Graph<'_>, address: &str) -> Result<Answer, NoPage> {
+    let url = match address.strip_prefix('/') {
+        Some(path) => format!("{}{VERSION}/{path}", graph.entra.graph_url),
+        None => address.to_owned(),
+    };
+    Ok(graph.ask("GET", &url, None, TIME).await?)
+}
+
+fn failed(error: String) -> NoPage {
+    NoPage::Failed { error, retry_after: None }
+}
+
+fn refused(answer: &Answer, source: Source, is_link: bool) -> NoPage {
+    let said = directories::said(answer);
+    match answer.status {
+        // An expired link is 410; some services answer 400 or 404 to one.
+        410 => NoPage::LinkRefused(said),
+        400 | 404 if is_link => NoPage::LinkRefused(said),
+        403 => NoPage::Forbidden(format!(
+            "the app registration may lack the application permission {} or its admin consent: {said}",
+            source.permissions()
+        )),
+        _ => NoPage::Failed {
+            error: format!("Microsoft Graph refused it: {said}"),
+            retry_after: answer.retry_after(),
+        },
+    }
+}
