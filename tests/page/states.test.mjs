@@ -29,7 +29,7 @@ test("who is not signed in is led to the issuer, and back to where they wanted t
 test("a code that nobody here asked for is not taken", async () => {
   const page = await open(null);
   await page.goto(`${url}/?code=stolen&state=made-up`);
-  await page.getByRole("alert").getByText(/No sign-in was begun in this tab/).waitFor();
+  await page.getByRole("alert").getByText(/No sign-in was started in this tab/).waitFor();
   await page.getByRole("button", { name: "Sign in" }).waitFor();
 });
 
@@ -139,7 +139,7 @@ test("a stream that is paused is said so at home, and nothing is where streams m
   await goTo(page, "#/");
   await page.getByRole("link", { name: /^Paused streams\s+1\s+One stream is paused/ }).click();
   await page.getByRole("row").filter({ hasText: "siem" }).getByText("<b>it said no</b>").waitFor();
-  await page.getByText(/keeps its position/).waitFor();
+  await page.getByRole("row").filter({ hasText: "siem" }).getByText(/keeps its position/).waitFor();
   await page.unrouteAll();
   await answer(page, "/v1/streams", 403, { title: "Forbidden", status: 403, detail: "not for you" });
   await goTo(page, "#/");

@@ -556,7 +556,7 @@ test("a report that is saved with a schedule stands in the settings with its nex
   await page.getByRole("link", { name: "Saved and scheduled" }).click();
   const row = page.getByRole("row").filter({ has: page.getByRole("button", { name: "Delete: Access, weekly" }) });
   const shown = saved.next_run_at.slice(0, 19).replace("T", " ");
-  for (const text of ["Report: Who accessed what, when, and why?", "This month", "Every Friday at 06:30, UTC", "nobody is told", shown, "auditor@acme.example"]) await row.getByText(text).waitFor();
+  for (const text of ["Report: Who accessed what, when, and why?", "This month", "Every Friday at 06:30, UTC", "no recipients", shown, "auditor@acme.example"]) await row.getByText(text).waitFor();
   await page.getByRole("region", { name: "What is due" }).getByRole("row").filter({ hasText: shown }).getByRole("link", { name: "Access, weekly" }).waitFor();
 
   await row.getByRole("button", { name: /^Run now/ }).click();

@@ -93,7 +93,7 @@ function Change({ saved, described, onClose, onDone }) {
 }
 
 function Delete({ saved, onClose, onDone }) {
-  const text = `${saved.schedule ? "It runs no more, and nobody can come back to it." : "Nobody can come back to it."} Files that it made stay under Downloads for as long as they are kept.`;
+  const text = `${saved.schedule ? "Its schedule stops, and it cannot be restored." : "It cannot be restored."} Its files stay under Downloads until they expire.`;
   return html`<${Act} title=${`Delete ${saved.name}`} text=${text} label="Delete" danger act=${() => call("DELETE", pathOf(saved.id))} onClose=${onClose} onDone=${onDone} />`;
 }
 
