@@ -62,6 +62,7 @@ pub struct Imported {
     /// True if the object may be sent again as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
+    /// What is wrong with the object, by JSON Pointers into it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
@@ -277,10 +278,15 @@ fn answer(mut imported: Vec<Imported>) -> ImportResults {
 /// What became of imported objects.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ImportResults {
+    /// How many objects had something new, which is stored now.
     pub created: usize,
+    /// How many were stored before.
     pub duplicate: usize,
+    /// How many contradict what is stored.
     pub conflict: usize,
+    /// How many have errors, or may not be imported.
     pub invalid: usize,
+    /// How many the storage did not confirm. Send them again.
     pub unavailable: usize,
     /// The outcome of each object, in the order of the request.
     pub results: Vec<Imported>,
