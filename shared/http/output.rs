@@ -127,10 +127,15 @@ impl<T: Listed> JsonSchema for List<T> {
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let items = generator.subschema_for::<T>();
         schemars::json_schema!({
+            "description": "One page of a list.",
             "type": "object",
             "required": [T::LIST, "next"],
             "properties": {
-                T::LIST: {"type": "array", "items": items},
+                T::LIST: {
+                    "type": "array",
+                    "items": items,
+                    "description": "The entries of this page. Before the last page there can be fewer than `limit`, or none.",
+                },
                 "next": {
                     "type": ["string", "null"],
                     "description": "The cursor of the next page; null on the last one.",

@@ -14,7 +14,9 @@ use shared_domain::json::strict_json::FieldError;
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, thiserror::Error)]
 #[error("{status}: {detail}")]
 pub struct Problem {
+    /// The name of the status, such as `Not Found`.
     pub title: &'static str,
+    /// The HTTP status of the response.
     pub status: u16,
     /// What is wrong and how to fix it, for a person.
     pub detail: String,

@@ -58,6 +58,7 @@ pub struct Imported {
     /// True if the object may be sent again as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
+    /// What is wrong with the object, by JSON Pointers into it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     /// Whether it would change a document that was configured by hand, which only an administrator

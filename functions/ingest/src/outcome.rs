@@ -86,6 +86,7 @@ pub struct EventResults {
     pub duplicate: usize,
     /// How many have the id of another event.
     pub conflict: usize,
+    /// How many have errors, which their results list.
     pub invalid: usize,
     /// How many the storage did not confirm. Send them again.
     pub unavailable: usize,
@@ -100,6 +101,8 @@ pub struct EventResult {
     pub index: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<EventId>,
+    /// `created`: stored now. `duplicate`: stored before. `conflict`: another event has the id.
+    /// `invalid`: it has errors. `unavailable`: the storage did not confirm it; send it again.
     #[schemars(extend("enum" = ["created", "duplicate", "conflict", "invalid", "unavailable"]))]
     pub status: &'static str,
     /// The window that the event opened or asked for.
@@ -108,6 +111,8 @@ pub struct EventResult {
     /// True if the event may be sent again as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
+    /// What is wrong with the event, or differs from the stored one with its id, by JSON Pointers
+    /// into the event.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
@@ -133,10 +138,15 @@ pub fn answer_many(outcomes: Vec<StoreOutcome>) -> EventResults {
 /// What became of imported objects.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ImportResults {
+    /// How many objects had something new, which is stored now.
     pub created: usize,
+    /// How many were stored before.
     pub duplicate: usize,
+    /// How many contradict what is stored.
     pub conflict: usize,
+    /// How many have errors, or may not be imported.
     pub invalid: usize,
+    /// How many the storage did not confirm. Send them again.
     pub unavailable: usize,
     /// The outcome of each object, in the order of the request.
     pub results: Vec<Imported>,

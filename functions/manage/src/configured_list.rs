@@ -236,6 +236,7 @@ pub struct DocumentResult {
     /// The id of the document, if it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What became of it.
     pub status: DocumentStatus,
     /// The version that is stored now.
     #[serde(skip_serializing_if = "Option::is_none")]

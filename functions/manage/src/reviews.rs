@@ -163,17 +163,24 @@ pub enum DecisionsAnswer {
 pub struct DecisionAnswer {
     /// The id of the item.
     pub item: String,
+    /// The decision with who made it, and when.
     pub decision: Option<Decided>,
 }
 
 /// The outcomes of several decisions: how many had each, and each in the order of the request.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct DecisionResults {
+    /// How many decisions are stored now.
     pub decided: u64,
+    /// How many were stored before.
     pub unchanged: u64,
+    /// How many the caller may not make, as `detail` of their results says.
     pub refused: u64,
+    /// How many have errors, which their results list.
     pub invalid: u64,
+    /// How many the storage did not confirm. Send them again.
     pub unavailable: u64,
+    /// The outcome of each decision, in the order of the request.
     pub results: Vec<DecisionResult>,
 }
 
@@ -192,17 +199,22 @@ pub struct DecisionResult {
     /// Why the decision was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What is wrong with the decision, by JSON Pointers into it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
 
+/// What became of a decision.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionStatus {
+    /// It is stored now.
     Decided,
     /// The same decision was stored before.
     Unchanged,
+    /// The caller may not make it.
     Refused,
+    /// It has errors.
     Invalid,
     /// The storage did not confirm the decision. Send it again.
     Unavailable,

@@ -21,17 +21,22 @@ use crate::{Query, routes::Call};
 /// The catalogue of actions.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Actions {
+    /// Every action that an event can have, also those that only the service writes.
     pub actions: Vec<ActionAnswer>,
 }
 
 /// One action of the catalogue.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ActionAnswer {
+    /// The name, as in the member `action` of events.
     pub action: &'static str,
+    /// The text of the Action column. Like a sentence, it may contain fields.
     pub label: &'static str,
     pub category: Category,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<RequestState>,
+    /// The status that a request enters, in the words of Microsoft Entra's entitlement management.
+    /// Absent if the action does not change it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_status: Option<&'static str>,
     /// The message templates of the action. The last one is the default.
@@ -44,6 +49,7 @@ pub struct ActionAnswer {
     pub written_by: Writer,
     /// Whether a device (`audit:self`) may write this action about its own user.
     pub by_devices: bool,
+    /// Whether such an event opens a window, at whose end the account is disabled.
     pub opens_window: bool,
     pub source: Source,
 }
@@ -87,14 +93,19 @@ pub async fn actions(_: &Call<'_>, (): ()) -> Result<Json<Actions>, Problem> {
 pub struct Me {
     /// The tenant of this call; null if the token has several and the call names none.
     pub tenant: Option<Tenant>,
+    /// Every tenant that the token names.
     pub tenants: Vec<Tenant>,
     /// The token's subject.
     pub sub: String,
+    /// The e-mail address of the token. Null for a program, or if the address is not verified.
     pub email: Option<String>,
+    /// The program that the token was issued to. Null if the token does not say.
     pub client_id: Option<String>,
+    /// What the scopes and roles of the token allow.
     pub permissions: Vec<Permission>,
     /// The tenant's time zone.
     pub zone: String,
+    /// How many days the tenant's events are stored.
     pub retention_days: u32,
     /// The service's clock.
     pub now: Instant,

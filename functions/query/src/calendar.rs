@@ -45,6 +45,7 @@ pub struct Calendar {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CalendarEntry")]
 pub struct Entry {
+    /// When the review is due, or the run starts.
     pub at: Instant,
     pub kind: CalendarEntryKind,
     /// The id of the review or the saved search.
@@ -56,6 +57,7 @@ pub struct Entry {
     pub overdue: bool,
 }
 
+/// What is due.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CalendarEntryKind {

@@ -77,6 +77,7 @@ pub struct CountsAnswer {
 pub struct Count {
     /// The start of the interval.
     pub from: Instant,
+    /// The number of events that match the search.
     pub events: u64,
 }
 

@@ -54,6 +54,8 @@ pub struct EventsQuery {
 #[derive(JsonSchema)]
 #[allow(dead_code, reason = "the page is written as text; this is its schema")]
 pub struct EventList {
+    /// The events of this page, in the requested order. Before the last page there can be fewer
+    /// than `limit`, or none.
     pub events: Vec<Recorded>,
     /// The cursor of the next page; null on the last one.
     pub next: Option<String>,

@@ -55,6 +55,7 @@ pub struct FeedQuery {
 #[derive(JsonSchema)]
 #[allow(dead_code, reason = "the page is written as text; this is its schema")]
 pub struct FeedList {
+    /// What was recorded after `after`, the earliest first. Empty if there is nothing new.
     pub events: Vec<FeedEvent>,
     /// `after` of the next call. There always is one: the feed goes on.
     pub next: String,

@@ -36,6 +36,7 @@ const AT_A_TIME: usize = 100;
 /// The rules that raise findings.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CheckpointsAnswer {
+    /// Every checkpoint, with the severity of its findings.
     pub checkpoints: &'static [Rule],
     /// The tenant's thresholds, which some rules use.
     pub thresholds: Thresholds,

@@ -135,6 +135,7 @@ pub struct OrderPage {
     pub order: EndOrderAnswer,
     /// How many windows it has ended so far.
     pub ended: u64,
+    /// A page of the windows that the order has ended, in their current state.
     pub windows: Vec<WindowAnswer>,
     /// The cursor of the next page; null on the last one.
     pub next: Option<String>,

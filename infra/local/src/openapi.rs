@@ -1,6 +1,7 @@
-//! The description of the API (OpenAPI 3.1), from the tables of routes of all functions.
-//! [`reference`] makes the tables of its guide.
+//! The description of the API (OpenAPI 3.1), from the tables of routes of all functions, with the
+//! [`examples`] of answers. [`reference`] makes the tables of its guide.
 
+mod examples;
 pub mod reference;
 
 use std::collections::BTreeMap;
@@ -109,6 +110,8 @@ pub fn document() -> Value {
     schemas.values_mut().for_each(without_null);
     let renamed = merge(&mut schemas, requests.take_definitions(true));
     let mut paths = json!(paths);
+    without_booleans(&mut paths);
+    let examples = examples::by_name();
     for operation in paths.as_object_mut().into_iter().flat_map(Map::values_mut) {
         for operation in operation.as_object_mut().into_iter().flat_map(Map::values_mut) {
             for part in ["parameters", "requestBody"] {
@@ -116,12 +119,13 @@ pub fn document() -> Value {
                     rename(part, &renamed);
                 }
             }
+            examples::add_to(operation, &examples);
         }
     }
     schemas.insert("GatewayError".to_owned(), gateway_error());
     let mut schemas = Value::Object(schemas);
     without_booleans(&mut schemas);
-    without_booleans(&mut paths);
+    describe_variants(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -335,7 +339,9 @@ fn gateway_error() -> Value {
     json!({
         "type": "object",
         "description": "A refusal of API Gateway, before the request came to the service.",
-        "properties": {"message": {"type": "string"}},
+        "properties": {
+            "message": {"type": "string", "description": "The reason, such as `Unauthorized`."},
+        },
         "required": ["message"],
         "additionalProperties": false,
     })
@@ -378,6 +384,39 @@ fn without_null(schema: &mut Value) {
             members.values_mut().for_each(without_null);
         }
         Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Describes the members of enums that have no doc comment in Rust: the tag, and the only member of a
+/// variant without one, which the variant's own comment is about.
+fn describe_variants(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            let about = members.get("description").and_then(Value::as_str).map(str::to_owned);
+            if let Some(Value::Object(properties)) = members.get_mut("properties") {
+                let is_only = properties.len() == 1;
+                for property in properties.values_mut().filter_map(Value::as_object_mut) {
+                    if property.contains_key("description") || property.contains_key("$ref") {
+                        continue;
+                    }
+                    let words = property.get("enum").and_then(Value::as_array);
+                    let tag = match words.map(Vec::as_slice) {
+                        Some([only]) => Some(only),
+                        Some(_) | None => property.get("const"),
+                    };
+                    let about = match tag.and_then(Value::as_str) {
+                        Some(tag) => Some(format!(
+                            "Always `{tag}`. It tells this form of the object from the others."
+                        )),
+                        None => about.clone().filter(|_| is_only),
+                    };
+                    property.extend(about.map(|about| ("description".to_owned(), about.into())));
+                }
+            }
+            members.values_mut().for_each(describe_variants);
+        }
+        Value::Array(items) => items.iter_mut().for_each(describe_variants),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -17,6 +17,8 @@ use crate::{
 /// An access record: one grant to one person, from the request to the verified revocation.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AccessAnswer {
+    /// The id of the record: `s:` and the id of the session, `r:` and the id of the request, `e:`
+    /// and the id of the event that requested access, or `c:` and the id of the log-on's event.
     pub id: String,
     pub kind: AccessKind,
     pub state: AccessStatus,
@@ -44,6 +46,7 @@ pub struct AccessAnswer {
     /// The requested roles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
+    /// Why the access is needed, in the words of the requester.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,8 +71,10 @@ pub struct AccessAnswer {
     /// When the access started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted_at: Option<Instant>,
+    /// When an event first reported a use. Absent if no use is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_used_at: Option<Instant>,
+    /// When an event last reported a use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Instant>,
     /// The number of uses.

@@ -64,10 +64,12 @@ pub enum AccessStatus {
 /// The policy under which access was requested or approved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UnderPolicy {
+    /// The id in the directory or portal that has the policy.
     pub id: String,
     /// The version of the package or policy, if the source states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The display name, if the source states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -81,6 +83,7 @@ pub struct Reviewed {
     #[schemars(with = "crate::reviews::review_item::Decision")]
     pub decision: String,
     pub by: Actor,
+    /// When the reviewer decided.
     pub at: Instant,
 }
 

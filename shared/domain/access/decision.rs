@@ -29,6 +29,7 @@ pub enum Verdict {
 pub struct Decision {
     pub verdict: Verdict,
     pub by: Actor,
+    /// When the approver decided, by the source's clock.
     pub at: Instant,
     /// The reason, if stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]

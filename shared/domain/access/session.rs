@@ -30,6 +30,7 @@ pub struct Story {
     /// What is accessed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
+    /// Why the session is needed, in the words of the requester.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
     /// The user name that is generated for it; `TBD` until it is granted.
@@ -60,6 +61,7 @@ pub struct Role {
     pub role: String,
     /// `CREATED`, `APPROVED` or `DENIED`.
     pub state: RequestState,
+    /// The approvals and denials, in the order in which they occurred. Empty if nobody has decided.
     pub decisions: Vec<Decision>,
 }
 
@@ -71,6 +73,7 @@ pub struct Decision {
     pub state: RequestState,
     /// The approver's name, as in sentences.
     pub by: String,
+    /// When the approver decided, by the source's clock.
     pub at: Instant,
     /// The reason, if stated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +87,9 @@ pub struct Decision {
 pub struct SessionStep {
     /// The id of the event.
     pub event: EventId,
+    /// When it happened, by the source's clock.
     pub occurred_at: Instant,
+    /// When the trail stored the event.
     pub recorded_at: Instant,
     /// The name of the step on the page.
     pub label: String,

@@ -258,6 +258,7 @@ fn coded(text: &str) -> String {
 /// An alert: a message to one channel about one finding or report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AlertAnswer {
+    /// The id: a time in milliseconds, by which alerts sort, and a hash.
     pub id: String,
     /// The id of the channel.
     pub channel: String,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     configuration::{address_policy::Place, document_kind::DocumentKind},
-    json::strict_json::FieldError,
+    json::{request_schema, strict_json::FieldError},
     text::case_folding::fold_identity,
     time::timestamp::Instant,
     trail::event::Party,
@@ -154,7 +154,9 @@ impl<T: Document> JsonSchema for Configured<T> {
             required.push(json!("version"));
         }
         if T::IS_SCHEDULED {
-            properties["next_run_at"] = generator.subschema_for::<Instant>().to_value();
+            let about = "When the schedule starts the next run. Absent without a schedule.";
+            let time = request_schema::about(about, generator.subschema_for::<Instant>());
+            properties["next_run_at"] = time.to_value();
         }
         if let Some(Value::Array(own)) = schema.remove("required") {
             required.extend(own);

@@ -32,7 +32,9 @@ pub const MOST_SOURCES: usize = 50;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(description = "An organisation whose people may request access packages.")]
 pub struct Organisation {
+    /// The display name.
     pub name: String,
+    /// A text for readers, such as what the organisation does for the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Whether an administrator added it.

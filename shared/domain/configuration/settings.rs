@@ -69,6 +69,7 @@ pub struct Settings {
     pub hold_placed_at: Option<Instant>,
     /// The IANA time zone of times without an offset, and of exports.
     pub zone: String,
+    /// The limits that some checkpoints use.
     #[serde(default)]
     pub thresholds: Thresholds,
     /// The channels that are notified of findings.
@@ -79,6 +80,7 @@ pub struct Settings {
 /// An earlier retention that was longer than the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EarlierRetention {
+    /// How many days such an event is stored.
     pub days: u32,
     /// It applies to events recorded until this time.
     pub until: Instant,

@@ -18,6 +18,7 @@ use crate::{
 /// An export: the request, and how far it is.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ExportAnswer {
+    /// The id in the address of the export.
     pub id: String,
     pub state: ExportState,
     /// The number of rows in the files so far.
@@ -93,6 +94,7 @@ pub struct ExportRequestAnswer {
 /// A complete file of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ExportFileAnswer {
+    /// The name under which the file is downloaded, unique in the export.
     pub name: String,
     pub format: Form,
     /// The number of rows.
@@ -106,6 +108,7 @@ pub struct ExportFileAnswer {
 /// Links to the files of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ExportLinksAnswer {
+    /// All files but the manifest, each with a link.
     pub files: Vec<FileLinkAnswer>,
     pub manifest: ManifestLinkAnswer,
 }

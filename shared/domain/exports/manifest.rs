@@ -50,6 +50,7 @@ pub struct ManifestAnswer {
     pub range: ManifestRange,
     /// The number of rows in all files of one format.
     pub rows: u64,
+    /// The files with their hashes, by which a reader checks what was downloaded.
     pub files: Vec<ExportFileAnswer>,
     /// The order of the rows: the newest first.
     #[schemars(extend("const" = ORDER))]

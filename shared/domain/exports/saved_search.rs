@@ -59,6 +59,7 @@ struct SavedParameters {
     /// End of the range, exclusive: a time, or a day in the time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
+    /// The filter of events, in the syntax of `GET /v1/events`.
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<String>,
     /// The search text.

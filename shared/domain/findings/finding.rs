@@ -65,7 +65,9 @@ pub enum Verdict {
 pub struct Disposition {
     pub disposition: Verdict,
     pub by: Actor,
+    /// When the operator made the statement.
     pub at: Instant,
+    /// Why the finding is resolved so, in the words of the operator.
     pub reason: String,
     /// The e-mail address or name of the finding's owner from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +79,8 @@ pub struct Disposition {
 /// A finding: a violation of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
+    /// The id: the name of the checkpoint, and the id or a hash of what it is about. A finding that
+    /// is raised again has the same id.
     pub id: String,
     /// The name of the checkpoint that raised it.
     pub rule: String,

@@ -50,6 +50,7 @@ pub struct Person {
     /// The user names in source-code managers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scm_names: Vec<String>,
+    /// The name of the team, by which the report `approval-times` can group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
     /// The manager: an id or e-mail address.

@@ -65,7 +65,10 @@ pub struct EventRow {
 /// An access package as an event names it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PackageName {
+    /// The id of the package. Null if the event names it without one.
     pub id: Option<String>,
+    /// The name of the package, or its id if the event has no name. Null if the event names no
+    /// package.
     pub name: Option<String>,
 }
 

@@ -122,7 +122,9 @@ const fn of_packages(report: PackageReport) -> Described {
 /// An access package in its current version.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PackageVersion {
+    /// The id of the package. Null if it is not configured and the events have no id.
     pub id: Option<String>,
+    /// The display name; of a package that is not configured the name in events.
     pub name: Option<String>,
     /// The current version. Null if the package is not configured.
     pub version: Option<u64>,

@@ -127,6 +127,7 @@ impl By {
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ReportParameter")]
 pub struct Parameter {
+    /// The name of the parameter in a request.
     pub name: &'static str,
     /// The name on the page.
     pub label: &'static str,

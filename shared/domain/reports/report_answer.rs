@@ -17,12 +17,14 @@ use crate::{
 /// All reports, with their parameters and columns.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ReportsAnswer {
+    /// Every report of the service, whether or not it has rows.
     pub reports: Vec<ReportDescriptionAnswer>,
 }
 
 /// All that is needed to ask for a report and to draw its answer.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ReportDescriptionAnswer {
+    /// The name in the address of the report.
     pub name: &'static str,
     pub group: Group,
     /// The question that the report answers.
@@ -108,7 +110,8 @@ impl ReportAnswer {
         let mut schema = Self::json_schema(generator);
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
             properties["rows"]["items"] = rows.to_value();
-            properties["report"] = json!({"const": report.described().name});
+            properties["report"] =
+                json!({"const": report.described().name, "description": "The name of the report."});
             if report != Report::Access(AccessReport::Revocation) {
                 properties.remove("summary");
             }

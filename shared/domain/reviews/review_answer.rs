@@ -23,6 +23,7 @@ use crate::{
 /// An access review: the request, and how far it is.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ReviewAnswer {
+    /// The id in the address of the review: the requested one, or a generated one.
     pub id: String,
     /// The display name.
     pub name: String,
@@ -51,6 +52,7 @@ pub struct ReviewAnswer {
     pub reviewers: Vec<String>,
     pub state: ReviewState,
     pub opened_by: Actor,
+    /// When the review was requested.
     pub opened_at: Instant,
     pub progress: ReviewProgressAnswer,
     /// The number of items that were found, of which a sample may be in the review.
@@ -100,7 +102,9 @@ pub struct ReviewProgressAnswer {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SignOffAnswer {
     pub by: Actor,
+    /// When the reviewer signed off.
     pub at: Instant,
+    /// The remark of the reviewer, if one was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// SHA-256 of all decisions, in lower-case hex.
@@ -149,7 +153,9 @@ pub enum ReviewSubjectAnswer {
 /// The access package of a reviewed policy, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReviewedPackageAnswer {
+    /// The id in the address of the package.
     pub id: String,
+    /// The display name; of a deleted package the last one.
     pub name: String,
     /// The package's version. Null if the package is deleted.
     pub version: Option<u64>,
@@ -169,7 +175,9 @@ pub struct LateEventAnswer {
     /// The id of the event.
     pub event: EventId,
     pub action: Action,
+    /// When it happened, by the source's clock.
     pub occurred_at: Instant,
+    /// When the trail stored the event: after the sign-off.
     pub recorded_at: Instant,
 }
 

@@ -78,8 +78,10 @@ pub enum What {
 #[schemars(rename = "ReviewDecision")]
 pub struct Decided {
     pub decision: Decision,
+    /// Why the reviewer decided so.
     pub reason: String,
     pub by: Actor,
+    /// When the reviewer decided.
     pub at: Instant,
     /// The id of the event that records the decision.
     pub event: EventId,

@@ -71,6 +71,7 @@ pub struct Test {
     pub state: TestState,
     /// The name of the person or program that requested it.
     pub asked_by: String,
+    /// When the test was requested. The message is sent in the background.
     pub asked_at: Instant,
     /// When the target accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

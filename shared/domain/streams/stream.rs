@@ -221,6 +221,7 @@ struct LateEvent<'r> {
 /// A stream: its configuration, and how far it has been sent.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct StreamAnswer {
+    /// The id in the address of the stream.
     pub id: String,
     #[serde(flatten)]
     pub stream: Stream,

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::{
+    json::request_schema::about,
     time::{duration::Length, timestamp::Instant},
     trail::actions::{Action, Category, Definition, RequestState, message_template},
 };
@@ -180,6 +181,7 @@ impl JsonSchema for AskedWindow {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let end = generator.subschema_for::<Instant>();
         json_schema!({
             "description": "The window that the sender asked for: a duration, an end, or `false` for none.",
             "anyOf": [
@@ -192,7 +194,7 @@ impl JsonSchema for AskedWindow {
                 },
                 {
                     "type": "object",
-                    "properties": {"ends_at": generator.subschema_for::<Instant>()},
+                    "properties": {"ends_at": about("When it is to end.", end)},
                     "required": ["ends_at"],
                     "additionalProperties": false,
                 },
@@ -225,7 +227,9 @@ impl Serialize for AskedWindow {
     description = "The window that the event opened, as it was then."
 )]
 pub struct Opened {
+    /// The id of the window, for `GET /v1/windows/{id}`.
     pub id: String,
+    /// From when on the account may be enabled.
     pub starts_at: Instant,
     /// The end, unless the window is extended, ended, or kept open by another request.
     pub ends_at: Instant,
@@ -315,6 +319,7 @@ impl Event {
 /// The sender of an event, from the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordedBy {
+    /// The subject of the token: a person or a program.
     pub sub: String,
     /// The token's client, if it names one.
     #[serde(skip_serializing_if = "Option::is_none")]

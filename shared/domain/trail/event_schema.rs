@@ -39,7 +39,13 @@ impl JsonSchema for EventsRequest {
         let several = Object::new(
             "Several events. An invalid event does not affect the others: the answer has an outcome for each event.",
         )
-        .required("events", list(event.clone(), 0..=MAX_EVENTS))
+        .required(
+            "events",
+            about(
+                "Each is checked and stored by itself.",
+                list(event.clone(), 0..=MAX_EVENTS),
+            ),
+        )
         .example(json!({"events": examples().take(2).collect::<Vec<_>>()}));
         let several = named("SeveralEventsRequest", several.schema(), generator);
         either("One event, or a list of events. At most 4 MiB.", [event, several])

@@ -15,6 +15,7 @@ use crate::{
 /// An access window: the time for which one account may stay enabled.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct WindowAnswer {
+    /// The id in the address of the window.
     pub id: String,
     /// The directory of the account, or `external` if another system disables the account.
     pub directory: String,
@@ -71,7 +72,9 @@ pub struct ClaimAnswer {
     pub target: Option<Party>,
     /// The id of the session.
     pub session: Option<String>,
+    /// From when on the request keeps the account enabled.
     pub starts_at: Instant,
+    /// Until when the request keeps the account enabled, including extensions and early ends.
     pub ends_at: Instant,
 }
 

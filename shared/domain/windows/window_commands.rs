@@ -227,15 +227,18 @@ impl OrderProgress {
 /// An order to end windows, and how far it is.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct EndOrderAnswer {
+    /// The id in the address of the order.
     pub id: String,
     pub state: OrderState,
     /// The filter for the events of the requests to end.
     pub filter: Option<String>,
     /// The id of the application whose requests end.
     pub application: Option<String>,
+    /// Why the access ends, as the order states it.
     pub reason: String,
     /// Who gave the order.
     pub actor: Actor,
+    /// When the order was given.
     pub created_at: Instant,
     /// The number of matching windows when the order was given, if it could be counted in time.
     pub count: Option<u64>,

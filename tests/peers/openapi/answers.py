@@ -8,8 +8,6 @@ import json
 import re
 import sys
 
-import jsonschema_rs
-
 import description as source
 
 # The gateway's answer to a path or a method that no route has.
@@ -37,9 +35,7 @@ class Operation:
             return NO_BODY
         if kind not in content:
             raise LookupError(f"{status} is described as {', '.join(content)}, not as {kind or 'nothing'}")
-        # The schema's references are into the description, so it is the validated document's root.
-        schema = {**content[kind].get("schema", {}), "components": self.description.get("components", {})}
-        return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+        return source.validator(self.description, content[kind].get("schema", {}))
 
     def problems(self, answer):
         kind = answer["type"].split(";")[0].strip()
@@ -62,7 +58,7 @@ class Operation:
 
 
 def main(location, recorded):
-    description = source.load(location)
+    description = source.exact(source.load(location))
     operations = [Operation(name, operation, description) for name, operation in source.operations(description)]
     # `/v1/events/search` comes before `/v1/events/{id}`.
     operations.sort(key=lambda operation: operation.path.count("{"))

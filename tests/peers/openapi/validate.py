@@ -1,18 +1,16 @@
 """Checks the description of the API: validate.py URL-OR-FILE
 
-It must be valid OpenAPI, its examples must fit its schemas, and it must have what generated clients take names from.
+It must be valid OpenAPI. Every member of a schema has a description, every JSON answer of a successful call an example, all examples
+fit their schemas, and there is what generated clients take names from.
 """
 
+import functools
+import operator
 import sys
 
-from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
 
 import description as source
-
-HERE = "urn:description"
 
 
 def pointer(*steps):
@@ -39,18 +37,41 @@ def examples(value, path=()):
         for place, example in enumerate(value["examples"]):
             yield path, (*path, "examples", place), example
     for name, member in value.items():
-        if name not in ("example", "examples", "default", "const", "enum"):
+        if name not in source.VALUES:
             yield from examples(member, (*path, name))
 
 
 def unfit_examples(description):
-    resource = Resource.from_contents(description, default_specification=DRAFT202012)
-    registry = Registry().with_resource(HERE, resource)
-    for schema, place, example in examples(description):
-        reference = {"$ref": HERE + pointer(*schema)}
-        validator = Draft202012Validator(reference, registry=registry, format_checker=Draft202012Validator.FORMAT_CHECKER)
-        for error in validator.iter_errors(example):
-            yield f"{pointer(*place)}: {error.json_path}: {error.message}"
+    exact = source.exact(description)
+    for path, place, example in examples(description):
+        schema = functools.reduce(operator.getitem, path, exact)
+        for error in source.validator(exact, schema).iter_errors(example):
+            yield f"{pointer(*place)}: {pointer(*error.instance_path)}: {error.message[:300]}"
+
+
+def missing_examples(description):
+    for name, operation in source.operations(description):
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get("application/json")
+            if status.startswith("2") and content is not None and not content.keys() & {"example", "examples"}:
+                yield f"{name}: the answer {status} has no example"
+
+
+def undescribed_members(value, schemas, path=()):
+    """A member is described where it stands, or by its type alone."""
+    if isinstance(value, list):
+        for place, member in enumerate(value):
+            yield from undescribed_members(member, schemas, (*path, place))
+    if not isinstance(value, dict):
+        return
+    members = value.get("properties")
+    for name, member in members.items() if isinstance(members, dict) else ():
+        described = schemas.get(member["$ref"].rsplit("/", 1)[1], {}) if list(member) == ["$ref"] else member
+        if not described.get("description"):
+            yield f"{pointer(*path, 'properties', name)}: has no description"
+    for name, member in value.items():
+        if name not in source.VALUES:
+            yield from undescribed_members(member, schemas, (*path, name))
 
 
 def unfit_for_clients(description):
@@ -83,7 +104,12 @@ def main(location):
     problems = [f"{pointer(*error.path)}: {error.message}" for error in OpenAPIV31SpecValidator(description).iter_errors()]
     # Other checks would fail on a description that is not valid.
     if not problems:
-        problems = [*unfit_examples(description), *unfit_for_clients(description)]
+        problems = [
+            *unfit_examples(description),
+            *missing_examples(description),
+            *undescribed_members(description, description["components"]["schemas"]),
+            *unfit_for_clients(description),
+        ]
     for problem in problems:
         print(problem)
     count = sum(1 for _ in source.operations(description))

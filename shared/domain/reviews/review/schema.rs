@@ -123,7 +123,10 @@ impl JsonSchema for DecisionsRequest {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let decision = generator.subschema_for::<DecisionRequest>();
         let several = Object::new("Several decisions. An invalid entry does not affect the others: the answer has an outcome for each entry.")
-            .required("decisions", list(decision.clone(), 1..=MOST_DECISIONS))
+            .required(
+                "decisions",
+                about("One for each item at most.", list(decision.clone(), 1..=MOST_DECISIONS)),
+            )
             .example(json!({"decisions": [
                 {"item": "s:s-68", "decision": "appropriate", "reason": "The incident needed it"},
                 {"item": "s:s-69", "decision": "revoke", "reason": "The contract has ended"},

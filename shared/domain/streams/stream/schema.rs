@@ -90,7 +90,7 @@ fn target(generator: &mut SchemaGenerator) -> Schema {
         .required("url", url(URL_BYTES))
         .required("secrets", secrets);
     let own = Object::new("The deployment's own bucket or bus for streams.")
-        .required("kind", words(&["s3", "eventbridge"]));
+        .required("kind", about("The bucket, or the bus.", words(&["s3", "eventbridge"])));
     either(
         "Where the events are sent.",
         [

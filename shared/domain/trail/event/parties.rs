@@ -11,6 +11,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
     description = "Who acted: the type, and at least one of id, name and email. An actor of type `system` has none of these."
 )]
 pub struct Actor {
+    /// Whether a person, a program or the system itself acted.
     #[serde(rename = "type")]
     pub kind: ActorType,
     /// The id in its own system.
