@@ -327,7 +327,7 @@ impl<'p> CollectedPeople<'p> {
         }
         let pk = keys::collected_groups(self.tenant(), self.connection);
         let item = self.database().state_item(pk, group, Deadline::now() + STORING).await?;
-        let name = item.map(|item| read_item::<String>(item)).transpose()?;
+        let name = item.map(read_item::<String>).transpose()?;
         let name = name.map(|(_, stored)| stored.content);
         self.names.lock().await.insert(group.to_owned(), name.clone());
         Ok(name)
