@@ -255,7 +255,7 @@ fn read_all<T>(
     read: impl Fn(&str) -> Result<T, String>,
 ) -> (Vec<T>, Counts) {
     let mut counts = Counts::default();
-    let read = |object: &Box<RawValue>| match read(object.get()) {
+    let read = |object: &str| match read(object) {
         Ok(read) => Some(read),
         Err(error) => {
             counts.invalid += 1;
@@ -263,7 +263,8 @@ fn read_all<T>(
             None
         }
     };
-    (objects.iter().filter_map(read).collect(), counts)
+    let read = objects.iter().map(|object| object.get()).filter_map(read).collect();
+    (read, counts)
 }
 
 /// An object with its type, where it does not say what it is.

@@ -151,7 +151,7 @@ pub(crate) const ONE_MACHINE_PARAMETERS: &[(&str, &str)] = &[
     // A run ends with this process, so a short lease is enough.
     ("ExportLease", "5"),
     ("StreamLease", "20"),
-    ("CollectLease", "5"),
+    ("CollectLease", "10"),
     // Records of a directory appear soon, for demonstrations.
     ("CollectPause", "10"),
     // Files of a stream to S3 appear soon, for demonstrations.
