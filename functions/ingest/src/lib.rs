@@ -117,7 +117,8 @@ pub(crate) async fn post_events(
         authorization::require(caller, Permission::Write)?;
         let objects = request_body::objects(request::media_type(request).as_deref(), bytes)?;
         let scope = function.database.scope(tenant, clock::now(), deadline).await?;
-        let imported = entra::import(function, &scope, caller, &objects).await;
+        let context = request_body::context(bytes);
+        let imported = entra::import(function, &scope, caller, &objects, context.as_deref()).await;
         if let Err(problem) = &imported
             && problem.status == 403
         {
