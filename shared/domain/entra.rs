@@ -1,7 +1,7 @@
 //! Import of Microsoft Graph objects from an export of Entra. In reading order: [`read`], `graph`
 //! (members of an object and their places), `draft` (an event before validation), and one file for
 //! each kind of object: `audit` with the table of `activities`, `request`, `assignment`,
-//! `approval`, [`package`], [`organisation`].
+//! `approval`, [`package`], [`organisation`], and those of `pim`.
 //!
 //! A Graph object is a state, and the trail contains events. So each object is split into steps.
 //! Each step becomes an event whose id derives from Graph's ids and whose content no longer
@@ -16,6 +16,7 @@ mod draft;
 mod graph;
 pub mod organisation;
 pub mod package;
+mod pim;
 mod request;
 
 use serde_json::Value;
@@ -48,6 +49,7 @@ enum Kind {
     Stage,
     Package,
     Organisation,
+    Pim(pim::Kind),
 }
 
 /// The names of the types in Graph, v1.0 and beta.
@@ -102,6 +104,19 @@ const SHAPES: [(&[&str], Kind); 7] = [
 /// # Errors
 /// All errors found, each with its place in the object.
 pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
+    read_of_page(json, None, intake)
+}
+
+/// Reads one object of a page. `context` is the page's `@odata.context`: some objects differ in
+/// nothing else.
+///
+/// # Errors
+/// All errors found, each with its place in the object.
+pub fn read_of_page(
+    json: &str,
+    context: Option<&str>,
+    intake: &Intake<'_>,
+) -> Result<Told, Vec<FieldError>> {
     let (value, faults) = strict_json::read(json);
     let members = match value {
         Some(Value::Object(members)) if faults.is_empty() => members,
@@ -112,7 +127,7 @@ pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
     };
     let object = Object::whole(&members);
     let one = |error| vec![error];
-    let drafts = match kind(&object).map_err(one)? {
+    let drafts = match kind(&object, context).map_err(one)? {
         Kind::Audit => audit::read(&object, intake),
         Kind::Request => request::read(&object, intake),
         Kind::Assignment => assignment::read(&object, intake),
@@ -121,6 +136,9 @@ pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
             "",
             "is a stage alone, which does not say of which request; send its approval with $expand=stages",
         )),
+        Kind::Pim(pim::Kind::Request(about)) => pim::request::read(&object, about, intake),
+        Kind::Pim(pim::Kind::Schedule) => pim::schedule::read(&object, intake),
+        Kind::Pim(pim::Kind::Instance) => pim::schedule::instance(&object, intake),
         Kind::Package => {
             return package::Told::read(&object).map(Box::new).map(Told::Package).map_err(one);
         }
@@ -143,17 +161,22 @@ pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
     if errors.is_empty() { Ok(Told::Events(events)) } else { Err(errors) }
 }
 
-fn kind(object: &Object<'_>) -> Result<Kind, FieldError> {
+fn kind(object: &Object<'_>, context: Option<&str>) -> Result<Kind, FieldError> {
     if let Some(name) = object.text(&["@odata.type"])? {
         let bare = name.rsplit('.').next().unwrap_or(name);
-        let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(bare));
-        return known.map(|(_, kind)| *kind).ok_or_else(|| {
-            let taken: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
+        let of_pim = pim::TYPES.iter().map(|(name, kind)| (*name, Kind::Pim(*kind)));
+        let types = || TYPES.into_iter().chain(of_pim.clone());
+        let known = types().find(|(known, _)| known.eq_ignore_ascii_case(bare));
+        return known.map(|(_, kind)| kind).ok_or_else(|| {
+            let taken: Vec<_> = types().map(|(name, _)| name).collect();
             FieldError::new(
                 "/@odata.type",
                 format!("{name:?} is not taken; these are: {}", taken.join(", ")),
             )
         });
+    }
+    if let Some(kind) = pim::Kind::of_shape(object, context)? {
+        return Ok(Kind::Pim(kind));
     }
     let known =
         SHAPES.iter().find(|(members, _)| members.iter().any(|member| object.names(member)));
@@ -170,6 +193,9 @@ fn kind(object: &Object<'_>) -> Result<Kind, FieldError> {
 /// expand different members. People and packages may be renamed, and whether a window is opened
 /// depends on the day of the import. These members are ignored.
 pub fn contradicts(sent: &Event, stored: &Event) -> bool {
+    if sent.id.is_of_pim() {
+        return pim::contradicts(sent, stored);
+    }
     let facts = |event: &Event| serde_json::to_value(event.facts()).unwrap_or_default();
     differ("", &facts(sent), &facts(stored))
 }

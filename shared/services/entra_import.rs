@@ -88,7 +88,7 @@ impl Imported {
 }
 
 /// Imports objects and returns one result for each, in the order of the request. An invalid object
-/// does not stop the import of the others.
+/// does not stop the import of the others. `context` is the `@odata.context` of their page.
 ///
 /// # Errors
 /// The import could not start.
@@ -97,6 +97,7 @@ pub async fn import(
     scope: &TenantScope<'_>,
     caller: &Caller,
     objects: &[&str],
+    context: Option<&str>,
 ) -> Result<Vec<Imported>, ReadError> {
     let intake = Intake {
         tenant: &scope.tenant,
@@ -106,7 +107,7 @@ pub async fn import(
     let mut imported: Vec<_> = (0..objects.len()).map(Imported::new).collect();
     let (mut events, mut documents) = (Vec::new(), Vec::new());
     for (index, object) in objects.iter().enumerate() {
-        match entra::read(object, &intake) {
+        match entra::read_of_page(object, context, &intake) {
             Ok(Told::Events(told)) => events.extend(told.into_iter().map(|event| (index, event))),
             Ok(document @ (Told::Package(_) | Told::Organisation(_))) => {
                 documents.push((index, document))

@@ -176,7 +176,7 @@ pub fn attributes_of(
     out.maybe("reason", event.reason.clone());
     if let Some(ticket) = &event.ticket {
         out.text("ticket_id", ticket.id.clone());
-        out.text("ticket_url", ticket.url.clone());
+        out.maybe("ticket_url", ticket.url.clone());
         out.maybe("ticket_system", ticket.system.clone());
     }
     if let Some(policy) = &event.policy {
@@ -311,14 +311,11 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
             })
         }
     };
-    let ticket = match item.text("ticket_id") {
-        None => None,
-        Some(id) => Some(Ticket {
-            id,
-            url: item.required("ticket_url")?,
-            system: item.text("ticket_system"),
-        }),
-    };
+    let ticket = item.text("ticket_id").map(|id| Ticket {
+        id,
+        url: item.text("ticket_url"),
+        system: item.text("ticket_system"),
+    });
     let policy = match item.text("policy_id") {
         None => None,
         Some(id) => Some(Policy { id, version: item.required("policy_version")? }),

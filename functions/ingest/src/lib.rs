@@ -101,7 +101,11 @@ pub(crate) async fn post_events(
         authorization::require(caller, Permission::Write)?;
         let objects = request_body::objects(request::media_type(request).as_deref(), bytes)?;
         let scope = function.database.scope(tenant, clock::now(), deadline).await?;
-        let imported = entra_import::import(&function.recorder, &scope, caller, &objects).await?;
+        let context = request_body::context(bytes);
+        let recorder = &function.recorder;
+        let context = context.as_deref();
+        let imported =
+            entra_import::import(recorder, &scope, caller, &objects, context).await?;
         // A request with a single object is answered for that object.
         if let [Imported { is_reserved: true, errors, .. }] = &*imported {
             let why = errors.first().map(|error| error.detail.clone()).unwrap_or_default();

@@ -165,6 +165,18 @@ pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b 
     Ok(objects)
 }
 
+/// The `@odata.context` of a page of Microsoft Graph, which says what its objects are.
+pub fn context(bytes: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Page {
+        #[serde(rename = "@odata.context")]
+        context: Option<String>,
+    }
+    // A list would be read as the members of the structure, one after the other.
+    let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+    if is_object { serde_json::from_slice::<Page>(bytes).ok()?.context } else { None }
+}
+
 /// A decoded body within the size limit.
 enum Text<'b> {
     Json(&'b str),
@@ -331,6 +343,13 @@ mod tests {
             (r#"{"value": [], "value": []}"#, 400),
         ] {
             assert_eq!(found(body), Err(status), "{body}");
+        }
+        assert_eq!(
+            context(br#"{"value": [{"@odata.context": "z"}], "@odata.context": "x"}"#),
+            Some("x".to_owned())
+        );
+        for body in [r#"{"value": []}"#, r#"["x"]"#, "5", "{", r#"{"@odata.context": 7}"#] {
+            assert_eq!(context(body.as_bytes()), None, "{body}");
         }
         let many = format!("[{}]", vec!["{}"; MAX_OBJECTS + 1].join(","));
         assert_eq!(objects(Some(JSON), many.as_bytes()).unwrap_err().status, 413);

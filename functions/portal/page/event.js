@@ -9,7 +9,7 @@ const MADE = {
   Actor: (event) => shownParty(event.actor),
   Roles: (event) => (event.session?.roles?.length ? event.session.roles : event.roles ?? []).join(", "),
   Policy: (event) => event.policy && `${event.policy.id} (${event.policy.version})`,
-  Ticket: (event) => event.ticket && `${event.ticket.id} ${event.ticket.url}`,
+  Ticket: (event) => event.ticket && [event.ticket.id, event.ticket.url].filter(Boolean).join(" "),
   "Recorded By": ({ recorded_by: { sub, client_id } }) => (client_id && client_id !== sub ? `${sub} (${client_id})` : sub),
   Details: (event) => event.details && JSON.stringify(event.details),
 };

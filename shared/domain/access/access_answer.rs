@@ -133,6 +133,7 @@ impl From<&Access> for AccessAnswer {
             request_id,
             window,
             is_external: _,
+            is_pim: _,
             requester,
             subject,
             account,

@@ -128,6 +128,10 @@ pub struct Access {
     /// Whether another system disables the account at its end. None if it has no window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_external: Option<bool>,
+    /// Whether it is an activation in Entra's PIM: its account is the person's own, and PIM grants
+    /// and removes the role itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_pim: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requester: Option<Actor>,
     /// The person it is for.
@@ -342,6 +346,12 @@ impl Access {
         // The credentials of an account are read under the account's own name.
         let mut known = asked().chain(&self.account);
         asked().next().is_some() && !known.any(|it| is_same_thing(it, target))
+    }
+
+    /// Whether a use of its account may be a use of this access. The account of a PIM activation is
+    /// the person's own, so only a use of the role or group itself is.
+    pub fn may_be_used_by(&self, event: &Event) -> bool {
+        !(self.is_pim && self.is_elsewhere(event))
     }
 }
 

@@ -123,6 +123,7 @@ impl Access {
             request_id: None,
             window: None,
             is_external: None,
+            is_pim: false,
             requester: None,
             subject: None,
             account: None,

@@ -17,6 +17,7 @@ use crate::entra::{
     activities::{self, Activity, Removal, Says},
     draft::{Draft, event_id},
     graph::{Object, long_text, party},
+    pim,
 };
 
 /// The activity of records that `ACTIVITIES` does not list.
@@ -42,6 +43,11 @@ const REQUEST_KEYS: [&str; 3] =
 
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
     let name = object.required_text(&["activityDisplayName"])?;
+    let unlinked = match pim::audit::read(object, intake)? {
+        pim::audit::Read::Steps(steps) => return Ok(steps),
+        pim::audit::Read::Unlinked(why) => Some(why),
+        pim::audit::Read::NotOfPim => None,
+    };
     let record = Record::read(object)?;
     let activity = activities::find(name).unwrap_or(&ANY);
     let told = record.draft(activity, name, intake)?;
@@ -57,6 +63,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
             draft
         }
     };
+    draft.detail("incomplete", unlinked.map(Value::from));
     // Members that start with `@` come from the export, not from the record.
     let graph = object.members.iter().filter(|(key, _)| !key.starts_with('@'));
     draft.keep(graph.map(|(key, value)| (key.clone(), value.clone())).collect());

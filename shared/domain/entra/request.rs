@@ -358,7 +358,9 @@ pub struct Schedule {
 impl Schedule {
     pub fn read(object: &Object<'_>) -> Result<Self, FieldError> {
         let mut read = Self { starts_at: None, ends_at: None, lasts: None };
-        let Some(schedule) = object.object(&["schedule"])? else { return Ok(read) };
+        let Some(schedule) = object.object(&["schedule", "scheduleInfo"])? else {
+            return Ok(read);
+        };
         let time = |object: &Object<'_>, names: &[&str]| {
             let Some(text) = object.text(names)? else { return Ok(None) };
             let wrong = |error: crate::time::timestamp::NoInstant| {
@@ -379,6 +381,16 @@ impl Schedule {
     pub fn ends_at(&self, given_at: Option<Instant>) -> Option<Instant> {
         let from = self.starts_at.or(given_at);
         self.ends_at.or_else(|| Some(from?.plus(self.lasts.as_ref()?.duration())))
+    }
+
+    /// Whether it ends at a known time or after a known duration.
+    pub fn has_end(&self) -> bool {
+        self.ends_at.is_some() || self.lasts.is_some()
+    }
+
+    /// The end of what started at `at`, whenever it was planned to start.
+    pub fn ends_at_from(&self, at: Option<Instant>) -> Option<Instant> {
+        self.ends_at.or_else(|| Some(at?.plus(self.lasts.as_ref()?.duration())))
     }
 
     /// The schedule in the details of an event.

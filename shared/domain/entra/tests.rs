@@ -14,18 +14,23 @@ mod assignment;
 mod audit;
 mod organisation;
 mod package;
+mod pim;
 mod request;
 
 const NOW: &str = "2026-11-22T12:00:00.000Z";
 
 fn told(object: &Value) -> Result<Told, Vec<FieldError>> {
+    told_of_page(object, None)
+}
+
+fn told_of_page(object: &Value, context: Option<&str>) -> Result<Told, Vec<FieldError>> {
     let tenant = Tenant::new("acme").unwrap();
     let intake = Intake {
         tenant: &tenant,
         now: NOW.parse().unwrap(),
         retention: Duration::from_secs(400 * 86_400),
     };
-    read(&object.to_string(), &intake)
+    read_of_page(&object.to_string(), context, &intake)
 }
 
 fn events(object: &Value) -> Vec<Event> {
@@ -159,6 +164,12 @@ fn whatever_stands_in_a_member_an_object_is_taken_or_its_place_is_named() {
         fixture(include_str!("fixtures/package.json")),
         fixture(include_str!("fixtures/package_beta.json")),
         fixture(include_str!("fixtures/organisation.json")),
+        fixture(include_str!("fixtures/pim_request.json")),
+        fixture(include_str!("fixtures/pim_group_request.json")),
+        fixture(include_str!("fixtures/pim_instance.json")),
+        fixture(include_str!("fixtures/pim_schedule.json")),
+        pim::record(0),
+        pim::record(3),
     ];
     let values = [
         Value::Null,

@@ -45,7 +45,8 @@ impl AccessCheck<'_> {
     pub(super) fn approval(&mut self) {
         let access = self.access;
         let needs = match access.kind {
-            AccessKind::Session => !access.needs_no_approval,
+            // PIM grants only what is approved, and not every import says by whom.
+            AccessKind::Session => !access.needs_no_approval && !access.is_pim,
             // For an assignment whose request is not in the trail, the decision is unknown.
             AccessKind::Package => !access.needs_no_approval && access.asked_at.is_some(),
             // The portal enables an account directly and has no approvers.

@@ -8,6 +8,7 @@ use crate::{
         checkpoints::{AccessCheck, Violation, shortened},
         rules::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
     },
+    windows::due::IMPORTED_OVERDUE_AFTER,
 };
 
 /// How much longer than the function that ends windows this rule waits for an overdue end.
@@ -24,7 +25,11 @@ impl AccessCheck<'_> {
         let limit =
             planned.plus(Duration::from_secs(self.context.thresholds.revocation_seconds.into()));
         // If there is a window, the function that ends it reports first.
-        let patience = if access.window.is_some() { SWEEP_FIRST } else { Duration::ZERO };
+        let patience = match (access.is_pim, access.window.is_some()) {
+            (true, _) => IMPORTED_OVERDUE_AFTER,
+            (false, true) => SWEEP_FIRST,
+            (false, false) => Duration::ZERO,
+        };
         let missing = limit.plus(patience);
         let (rule, why) = match access.ended_at {
             Some(ended) if ended <= limit => return,

@@ -167,9 +167,7 @@ impl Row for AccessRow {
             maybe(&it.access.justification)
         }),
         text("ticket.id", "Ticket", |it| Some(it.access.ticket.as_ref()?.id.as_str().into())),
-        text_of(Type::Url, "ticket.url", "Ticket URL", |it| {
-            Some(it.access.ticket.as_ref()?.url.as_str().into())
-        }),
+        text_of(Type::Url, "ticket.url", "Ticket URL", |it| maybe(&it.access.ticket.as_ref()?.url)),
         text("policy.id", "Policy", |it| Some(it.access.policy.as_ref()?.id.as_str().into())),
         number("approvals_needed", "Approvals Needed", |it| {
             Some(it.access.approvals_needed.into())

@@ -94,13 +94,17 @@ pub const COLUMNS: &[Column] = &[
     column("Justification", &[Field::Justification]),
     column("Approver", &[Field::ApproverName, Field::ApproverId, Field::ApproverEmail]),
     made("Policy", &[Field::PolicyId, Field::PolicyVersion], |it| it.event.policy.as_ref().map(|Policy { id, version }| format!("{id} ({version})"))),
-    made("Ticket", &[Field::TicketId, Field::TicketUrl], |it| it.event.ticket.as_ref().map(|Ticket { id, url, .. }| format!("{id} {url}"))),
+    made("Ticket", &[Field::TicketId, Field::TicketUrl], |it| it.event.ticket.as_ref().map(ticket)),
     column("Source IP", &[Field::SourceIp]),
     made("Recorded By", &[Field::RecordedBySub, Field::RecordedByClientId], |it| Some(recorded_by(&it.recorded_by))),
     column("Message", &[Field::Message]),
     column("Digest", &[Field::Digest]),
     made("Details", &[], |it| serde_json::to_string(it.event.details.as_ref()?).ok()),
 ];
+
+fn ticket(Ticket { id, url, .. }: &Ticket) -> String {
+    url.as_ref().map_or_else(|| id.clone(), |url| format!("{id} {url}"))
+}
 
 fn recorded_by(by: &RecordedBy) -> String {
     match &by.client_id {

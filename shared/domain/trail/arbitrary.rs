@@ -66,7 +66,7 @@ pub fn events() -> impl Strategy<Value = Event> {
         of(text()),
         of(text()),
         of(text()),
-        of((text(), text(), of(text()))),
+        of((text(), of(text()), of(text()))),
         of((text(), text())),
         vec(text(), 0..3),
     );

@@ -133,8 +133,9 @@ pub enum Scope {
 pub struct Ticket {
     /// The id in the ticket system.
     pub id: String,
-    /// The address of the ticket.
-    pub url: String,
+    /// The address of the ticket, if the source knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// The name of the ticket system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,

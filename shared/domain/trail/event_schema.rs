@@ -172,7 +172,7 @@ fn addressable() -> Schema {
 fn ticket() -> Schema {
     Object::like::<Ticket>("The ticket that belongs to the request.")
         .required("id", text(NAME_BYTES))
-        .required("url", text(TEXT_BYTES))
+        .optional("url", text(TEXT_BYTES))
         .optional("system", text(NAME_BYTES))
         .schema()
 }

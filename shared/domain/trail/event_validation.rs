@@ -270,10 +270,10 @@ fn read_session(mut fields: Fields<'_>) -> Option<Session> {
 
 fn read_ticket(mut fields: Fields<'_>) -> Option<Ticket> {
     let id = fields.required_text("id", NAME_BYTES);
-    let url = fields.required_text("url", TEXT_BYTES);
+    let url = fields.text("url", TEXT_BYTES);
     let system = fields.text("system", NAME_BYTES);
     fields.refuse_others();
-    Some(Ticket { id: id?, url: url?, system })
+    Some(Ticket { id: id?, url, system })
 }
 
 fn read_policy(mut fields: Fields<'_>) -> Option<Policy> {

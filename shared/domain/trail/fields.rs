@@ -190,7 +190,7 @@ fields! {
     Reason = searched("reason", Text, |e| text(e.event.reason.as_ref())),
     Ticket = field("ticket", Object, |e| object(&e.event.ticket)),
     TicketId = searched("ticket.id", Text, |e| text(e.event.ticket.as_ref().map(|t| &t.id))),
-    TicketUrl = searched("ticket.url", Text, |e| text(e.event.ticket.as_ref().map(|t| &t.url))),
+    TicketUrl = searched("ticket.url", Text, |e| text(e.event.ticket.as_ref().and_then(|t| t.url.as_ref()))),
     TicketSystem = searched("ticket.system", Text, |e| text(e.event.ticket.as_ref().and_then(|t| t.system.as_ref()))),
     Approver = field("approver", Object, |e| object(&e.event.approver)),
     ApproverType = field("approver.type", Text, |e| party(&e.event.approver, |p| &p.kind)),

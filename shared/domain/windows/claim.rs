@@ -149,7 +149,9 @@ impl Claim {
             others_until: None,
             ends_with_session: !is_account,
             application: id,
-            ends_on_log_off: application.is_some_and(|application| application.end_on_log_off),
+            // A log-off leaves a role in PIM as it is.
+            ends_on_log_off: application.is_some_and(|application| application.end_on_log_off)
+                && !event.id.is_of_pim(),
             subject: event.subject.clone().unwrap_or(actor),
             target: event.target.clone(),
             session: session.map(|session| session.id.clone()),

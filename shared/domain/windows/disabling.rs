@@ -28,6 +28,11 @@ pub enum Disabling {
 impl Disabling {
     /// Who disables the account of an event that opens a window.
     pub fn of(event: &Event, application: Option<&Application>) -> Self {
+        // PIM removes the role, and the account is the person's own, whatever an application of that
+        // name says.
+        if event.id.is_of_pim() {
+            return Self::Elsewhere;
+        }
         let is_request = event.action == JitAction::EntraAccountRequested;
         let Some(application) = application else {
             return if is_request { Self::WithoutApplication } else { Self::Elsewhere };
@@ -55,4 +60,37 @@ fn names_other_account(event: &Event) -> bool {
     let account = account_of(event);
     let actor = matching::party_of(&event.actor);
     !event.subject.iter().chain([&actor]).any(|person| matching::shares_name(person, &account))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{
+        configuration::address_policy::Place,
+        trail::{
+            actions::SessionAction,
+            event::{Actor, EventId, Party, Tenant},
+        },
+    };
+
+    #[test]
+    fn no_application_disables_the_account_of_an_activation_in_pim() {
+        let application = serde_json::json!({
+            "name": "User Administrator", "accounts": ["*"],
+            "directory": {"kind": "scim", "base_url": "https://idp.example", "token": "secretsmanager:idp"}
+        });
+        let application = Application::read(&application.to_string(), Place::Deployed).unwrap();
+        let granted = |id: &str| {
+            let (id, tenant) = (EventId::new(id).unwrap(), Tenant::new("acme").unwrap());
+            let at = crate::time::timestamp::Instant::from_millis(0);
+            let mut event =
+                Event::of_service(id, &tenant, SessionAction::Granted, at, Actor::system());
+            event.account = Some(Party { name: Some("alex".to_owned()), ..Party::default() });
+            event
+        };
+        let of = |id: &str| Disabling::of(&granted(id), Some(&application));
+        assert_eq!(of("portal-1"), Disabling::Here);
+        assert_eq!(of("entra_pim_1_granted"), Disabling::Elsewhere);
+    }
 }

@@ -9,6 +9,9 @@ use crate::{
 
 /// How long after its end a window is overdue.
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
+/// The same for activations in PIM: their end is confirmed by an import, which comes later than a
+/// portal's event.
+pub const IMPORTED_OVERDUE_AFTER: Duration = Duration::from_secs(3600);
 
 /// The work that is due for a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl Window {
         if self.claims.iter().any(|claim| claim.goes_on(now)) {
             return Due::Covered;
         }
-        let overdue_at = next.plus(OVERDUE_AFTER);
+        let overdue_at = next.plus(self.overdue_after());
         if now >= overdue_at && !self.is_next_overdue() {
             return Due::Overdue;
         }
@@ -56,6 +59,17 @@ impl Window {
             (false, _) => Due::Disable,
             (true, _) => Due::Confirmation(overdue_at),
         }
+    }
+
+    /// How long after an end it is overdue.
+    pub(super) fn overdue_after(&self) -> Duration {
+        if self.is_of_pim() { IMPORTED_OVERDUE_AFTER } else { OVERDUE_AFTER }
+    }
+
+    /// Whether all its open requests are activations in PIM.
+    pub(super) fn is_of_pim(&self) -> bool {
+        let mut open = self.claims.iter().filter(|claim| !claim.is_done).peekable();
+        open.peek().is_some() && open.all(|claim| claim.event.is_of_pim())
     }
 
     /// The next end that needs work. An overdue end of an external window needs none: only its
@@ -80,7 +94,8 @@ impl Window {
         let next = self.next_end()?;
         let lease = self.lease.as_ref().map(|lease| lease.until);
         // However long a directory's Retry-After is, an overdue end is recorded in time.
-        let told_by = if self.is_next_overdue() { None } else { Some(next.plus(OVERDUE_AFTER)) };
+        let told_by =
+            if self.is_next_overdue() { None } else { Some(next.plus(self.overdue_after())) };
         let not_before =
             self.not_before.map(|until| told_by.map_or(until, |told_by| until.min(told_by)));
         let end = not_before.map_or(next, |until| until.max(next));

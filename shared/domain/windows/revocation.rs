@@ -6,7 +6,6 @@ use crate::{
     time::timestamp::Instant,
     windows::{
         claim::Claim,
-        due::OVERDUE_AFTER,
         window::Window,
         window_event::{OverdueCause, Revocation, WindowEvent, WindowFact},
         window_finding::WindowFinding,
@@ -71,7 +70,7 @@ impl Window {
     pub fn overdue(&mut self, now: Instant) -> Vec<WindowEvent> {
         // A claim that ended only now is not overdue; it is recorded later if necessary.
         let is_late =
-            |claim: &Claim| claim.is_over(now) && claim.ends_at.plus(OVERDUE_AFTER) <= now;
+            |claim: &Claim| claim.is_over(now) && claim.ends_at.plus(self.overdue_after()) <= now;
         let late = self.claims.iter().enumerate().filter(|(_, claim)| is_late(claim));
         let late = late
             .max_by_key(|(_, claim)| claim.ends_at)
@@ -81,6 +80,7 @@ impl Window {
         self.overdue_end = Some(planned);
         let cause = match (&self.failing, self.is_external()) {
             (Some(failing), _) => OverdueCause::Failing(failing.clone()),
+            (None, true) if self.is_of_pim() => OverdueCause::NotImported,
             (None, true) => OverdueCause::Unconfirmed,
             (None, false) => OverdueCause::NotAttempted,
         };

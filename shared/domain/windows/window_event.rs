@@ -127,6 +127,8 @@ pub enum OverdueCause {
     Failing(String),
     /// The portal disables the account, and has not said that it did.
     Unconfirmed,
+    /// PIM removes the role, and no imported record says that it did.
+    NotImported,
     /// There was no attempt.
     NotAttempted,
 }
@@ -163,6 +165,7 @@ impl OverdueCause {
         match self {
             Self::Failing(failure) => failure,
             Self::Unconfirmed => "the portal has not reported that it disabled the account",
+            Self::NotImported => "no imported record of PIM says that the role was removed",
             Self::NotAttempted => "the service has not processed it yet",
         }
     }

@@ -179,7 +179,11 @@ impl<'t> Follower<'t> {
         let accounts =
             event.account.iter().flat_map(matching::names).map(|name| facet("account", &name));
         let around = self.around(accounts, event.occurred_at).await?;
-        let holds = |it: &Access| it.kind != AccessKind::Package && it.holds(event.occurred_at);
+        let holds = |it: &Access| {
+            it.kind != AccessKind::Package
+                && it.holds(event.occurred_at)
+                && it.may_be_used_by(event)
+        };
         let candidates: Vec<(bool, Access)> = named
             .into_iter()
             .map(|it| (true, it))

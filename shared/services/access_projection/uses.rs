@@ -117,8 +117,11 @@ impl<'t> Follower<'t> {
             }
         };
         // A package does not grant an account for a limited time.
-        let is_it =
-            |access: &Access| access.kind != AccessKind::Package && access.holds(event.occurred_at);
+        let is_it = |access: &Access| {
+            access.kind != AccessKind::Package
+                && access.holds(event.occurred_at)
+                && access.may_be_used_by(event)
+        };
         self.search(&facets, event.occurred_at, is_it).await
     }
 

@@ -117,7 +117,7 @@ fn event(action: &str, shape: &str) -> Recorded {
             event.reason = text("-1 is no \u{202e}reason");
             event.ticket = Some(Ticket {
                 id: "T-1".to_owned(),
-                url: "https://t.example/1".to_owned(),
+                url: text("https://t.example/1"),
                 system: text("Jira"),
             });
             event.policy = Some(Policy { id: "pol".to_owned(), version: "3".to_owned() });
@@ -155,7 +155,7 @@ fn event(action: &str, shape: &str) -> Recorded {
             event.subject = party(None, Some("u-3"), None, None);
             event.account = party(None, None, Some("acc"), None);
             event.session = Some(session(Scope::Session, &[], None));
-            event.ticket = Some(Ticket { id: "T".to_owned(), url: "u".to_owned(), system: None });
+            event.ticket = Some(Ticket { id: "T".to_owned(), url: text("u"), system: None });
             event.window = Some(AskedWindow::None);
             event.details = Some(serde_json::Map::new());
         }

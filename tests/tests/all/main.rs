@@ -21,6 +21,7 @@ mod openapi;
 mod packages;
 mod peers;
 mod permissions;
+mod pim;
 mod portal;
 mod program;
 mod query;

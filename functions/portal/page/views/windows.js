@@ -268,7 +268,7 @@ const TimeLeft = ({ window }) => html`<${Left} window=${window} />
 
 /** Why a window that is due is not over. */
 export const hindrance = ({ failing, state, directory }) =>
-  failing ?? (state === "overdue" && directory === "external" ? "Its portal has not reported that it disabled the account" : null);
+  failing ?? (state === "overdue" && directory === "external" ? "Its source has not confirmed that the access ended" : null);
 
 function Lateness({ of }) {
   const { lateness_ms } = of;

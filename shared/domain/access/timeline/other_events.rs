@@ -53,7 +53,7 @@ impl Access {
                 }
                 false
             }
-            _ => is_use(event) && has_begun && self.holds(at),
+            _ => is_use(event) && has_begun && self.holds(at) && self.may_be_used_by(event),
         }
     }
 

@@ -125,7 +125,7 @@ pub fn value<'e>(field: &str, event: &'e Event) -> Option<Cow<'e, str>> {
             session.and_then(|session| session.starts_at).map(|at| at.to_string().into())
         }
         "ticket.id" => event.ticket.as_ref().map(|ticket| ticket.id.as_str().into()),
-        "ticket.url" => event.ticket.as_ref().map(|ticket| ticket.url.as_str().into()),
+        "ticket.url" => event.ticket.as_ref().and_then(|ticket| borrowed(&ticket.url)),
         _ => match event.details.as_ref()?.get(field.strip_prefix("details.")?)? {
             Value::String(text) => Some(text.as_str().into()),
             Value::Number(number) => Some(number.to_string().into()),

@@ -108,6 +108,12 @@ impl EventId {
         self.0.starts_with("sys_")
     }
 
+    /// Whether it is of an imported step of an activation in Entra's PIM. No caller can send such an
+    /// id.
+    pub fn is_of_pim(&self) -> bool {
+        self.0.starts_with("entra_pim_")
+    }
+
     /// The reserved prefix in any letter case, if the id has one: an id that only looks reserved
     /// would mislead people.
     pub fn reserved_prefix(&self) -> Option<&'static str> {

@@ -77,6 +77,16 @@ fn what_is_missing_is_named() {
         with(accessed(), "/target", json!({"type": "desktop"})),
         &[("/target", "at least one of id, name and email")],
     );
+    // Other events may name a ticket whose address their source does not know.
+    let created = json!({"action": "ticket.created", "ticket": {"id": "4711"}});
+    refused(
+        with(
+            with(accessed(), "/action", created["action"].clone()),
+            "/ticket",
+            created["ticket"].clone(),
+        ),
+        &[("/ticket/url", "is required for ticket.created")],
+    );
 }
 
 #[test]
@@ -133,7 +143,7 @@ fn wrong_values_are_named() {
         ("/outcome", json!("failure"), "/reason", "is required if the outcome"),
         ("/roles", json!(["a"]), "/roles", "roles.assigned"),
         ("/window", json!(false), "/window", "does not"),
-        ("/ticket", json!({"id": "1"}), "/ticket/url", "is required"),
+        ("/ticket", json!({"url": "u"}), "/ticket/id", "is required"),
         ("/policy", json!({"id": "p", "version": 1}), "/policy/version", "must be a string"),
         ("/source", json!({"ip": 1}), "/source/ip", "must be a string"),
         ("/details", json!({"x": "y".repeat(32 * 1024)}), "/details", "32 KiB"),

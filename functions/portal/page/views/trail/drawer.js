@@ -54,7 +54,7 @@ export function EventDrawer({ id, known, zone, onClose, onFilter }) {
 
 function shownCell(column, text, event, zone) {
   if (column.is_time) return html`<time datetime=${text}>${shown(text, zone, { offset: true, millis: true })}</time>`;
-  if (column.name === "Ticket") return html`${event.ticket.id} <${Elsewhere} url=${event.ticket.url} />`;
+  if (column.name === "Ticket") return html`${event.ticket.id} ${event.ticket.url && html`<${Elsewhere} url=${event.ticket.url} />`}`;
   if (["Digest", "Event ID"].includes(column.name)) return html`<code>${text}</code>`;
   return text;
 }

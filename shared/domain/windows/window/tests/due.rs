@@ -133,3 +133,31 @@ fn each_overdue_end_of_an_external_window_is_told_once_and_in_time() {
     assert_eq!((window.due(at(500)), window.ended.is_none()), (Due::Later(at(5000)), true));
     assert_eq!(window.due_at(), Some(at(5000)));
 }
+
+#[test]
+fn an_activation_in_pim_has_until_the_next_import_to_be_confirmed() {
+    let of_pim = |number: u32, from: u64, until: u64| Claim {
+        event: EventId::new(&format!("entra_pim_{number}_granted")).unwrap(),
+        ..claim(number, from, until)
+    };
+    let mut imported = window(Directory::External, vec![of_pim(1, 0, 100), of_pim(2, 0, 200)]);
+    assert_eq!(imported.due(at(100)), Due::Covered);
+    imported.cover(at(100));
+    assert_eq!(imported.due(at(600)), Due::Confirmation(at(3800)));
+    assert_eq!(
+        (imported.due(at(3799)), imported.due(at(3800))),
+        (Due::Confirmation(at(3800)), Due::Overdue)
+    );
+    let told = imported.overdue(at(3800));
+    assert_eq!(actions(&told), ["revocation.overdue", "finding.raised"]);
+    assert_eq!(imported.overdue_end, Some(at(200)));
+    assert_eq!((imported.due_at(), imported.due(at(9000))), (None, Due::Nothing));
+    // The end of a portal's own session is not waited for that long.
+    let mut mixed = window(Directory::External, vec![of_pim(1, 0, 100), claim(2, 0, 100)]);
+    assert_eq!(
+        (mixed.due(at(399)), mixed.due(at(400))),
+        (Due::Confirmation(at(400)), Due::Overdue)
+    );
+    mixed.overdue(at(400));
+    assert_eq!(mixed.due_at(), None);
+}

@@ -1,0 +1,118 @@
+//! Privileged Identity Management (PIM): roles of the directory, and memberships of groups, that are
+//! active for a limited time. In reading order: [`Kind`], `activation` (what all steps of one
+//! activation name), `request`, `schedule` with its instances, and `audit` (PIM's records in the
+//! audit log).
+//!
+//! An activation is a session, and its id is that of its request in PIM. The request, its schedule,
+//! the schedule's instance and the audit records all contain this id, so a step has the same event
+//! id in each of them and is stored once.
+
+mod activation;
+pub mod audit;
+pub mod request;
+pub mod schedule;
+
+use crate::{
+    identity::matching,
+    json::strict_json::FieldError,
+    text::case_folding::fold,
+    trail::event::{Event, Party},
+};
+
+use crate::entra::graph::Object;
+
+/// The objects of PIM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A request for an assignment, or for its end.
+    Request(About),
+    /// When an assignment is active.
+    Schedule,
+    /// An assignment that is active now.
+    Instance,
+}
+
+/// What a request is about. Requests about active and about eligible assignments have the same
+/// members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// An active assignment: it gives access.
+    Active,
+    /// An eligible assignment: the person may activate the role.
+    Eligible,
+    /// The object does not say.
+    Unknown,
+}
+
+/// The names of the types in Graph.
+pub const TYPES: [(&str, Kind); 8] = [
+    ("unifiedRoleAssignmentScheduleRequest", Kind::Request(About::Active)),
+    ("unifiedRoleAssignmentSchedule", Kind::Schedule),
+    ("unifiedRoleAssignmentScheduleInstance", Kind::Instance),
+    ("unifiedRoleEligibilityScheduleRequest", Kind::Request(About::Eligible)),
+    ("privilegedAccessGroupAssignmentScheduleRequest", Kind::Request(About::Active)),
+    ("privilegedAccessGroupAssignmentSchedule", Kind::Schedule),
+    ("privilegedAccessGroupAssignmentScheduleInstance", Kind::Instance),
+    ("privilegedAccessGroupEligibilityScheduleRequest", Kind::Request(About::Eligible)),
+];
+
+impl Kind {
+    /// The kind of an object without a type; none if it is no object of PIM. `context` is the
+    /// `@odata.context` of its page.
+    pub fn of_shape(
+        object: &Object<'_>,
+        context: Option<&str>,
+    ) -> Result<Option<Self>, FieldError> {
+        let context = object.text(&["@odata.context"])?.or(context).map(fold).unwrap_or_default();
+        let is_approval = context.contains("roleassignmentapprovals")
+            || (context.contains("privilegedaccess") && context.contains("approvals"));
+        if is_approval {
+            let detail = "is an approval in PIM, which does not say of what; import the audit log";
+            return Err(FieldError::new("", detail));
+        }
+        let has = |name| object.names(name);
+        let has_principal = has("principalId") || has("principal");
+        Ok(match () {
+            () if has("action") && has_principal => Some(Self::Request(About::of(&context))),
+            () if !has("assignmentType") => None,
+            () if has("roleAssignmentScheduleId") || has("assignmentScheduleId") => {
+                Some(Self::Instance)
+            }
+            () if has("scheduleInfo") => Some(Self::Schedule),
+            () => None,
+        })
+    }
+}
+
+impl About {
+    /// From the folded `@odata.context`, which ends with the address of the list.
+    fn of(context: &str) -> Self {
+        match () {
+            () if context.contains("eligibilityschedule") => Self::Eligible,
+            () if context.contains("assignmentschedule") => Self::Active,
+            () => Self::Unknown,
+        }
+    }
+}
+
+/// Whether an imported step contradicts the stored step with the same id. The request, the schedule
+/// and the audit record of one step give different times and names; what must agree is who got which
+/// role, and why.
+pub fn contradicts(sent: &Event, stored: &Event) -> bool {
+    let person = |event: &Event| -> Party {
+        event.subject.clone().unwrap_or_else(|| matching::party_of(&event.actor))
+    };
+    let roles = |event: &Event| -> Vec<String> {
+        event.session.iter().flat_map(|session| &session.roles).map(|role| fold(role)).collect()
+    };
+    let differ = |a: &Option<String>, b: &Option<String>| {
+        let words = |text: &str| fold(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| words(a) != words(b))
+    };
+    let (own, others) = (roles(sent), roles(stored));
+    sent.action != stored.action
+        || sent.outcome != stored.outcome
+        || matching::compare_people(&person(sent), &person(stored)) == Some(false)
+        || (!own.is_empty() && !others.is_empty() && own != others)
+        || differ(&sent.justification, &stored.justification)
+}
