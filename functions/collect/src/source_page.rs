@@ -164,7 +164,7 @@ impl Collecting<'_> {
             let now = self.function.database.clock().now();
             let scope = self.scope.at(now, Deadline::now() + STORING);
             let recorder = &self.function.recorder;
-            let imported = entra_import::import(recorder, &scope, self.caller, &texts).await;
+            let imported = entra_import::import(recorder, &scope, self.caller, &texts, None).await;
             for (object, imported) in texts.iter().zip(imported.map_err(unavailable)?) {
                 count(&mut counts, &imported)?;
                 // What could not be read now may be readable later, when its time has come.

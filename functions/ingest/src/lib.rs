@@ -104,8 +104,7 @@ pub(crate) async fn post_events(
         let context = request_body::context(bytes);
         let recorder = &function.recorder;
         let context = context.as_deref();
-        let imported =
-            entra_import::import(recorder, &scope, caller, &objects, context).await?;
+        let imported = entra_import::import(recorder, &scope, caller, &objects, context).await?;
         // A request with a single object is answered for that object.
         if let [Imported { is_reserved: true, errors, .. }] = &*imported {
             let why = errors.first().map(|error| error.detail.clone()).unwrap_or_default();

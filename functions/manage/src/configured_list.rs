@@ -22,7 +22,7 @@ use shared::{
     },
     storage::{
         ReadError,
-        documents::{DocumentOutcome, Precondition, StoredDocument, Wanted},
+        documents::{DocumentChange, DocumentOutcome, Precondition, StoredDocument},
     },
 };
 
@@ -145,7 +145,7 @@ async fn store<T: PutDocument>(
     Call { scope, caller, .. }: &Call<'_>,
     (_, id, document): &(usize, String, T),
 ) -> Stored {
-    let want = |_: Option<&StoredDocument>| Wanted::stored(id, document);
+    let want = |_: Option<&StoredDocument>| DocumentChange::stored(id, document);
     match scope.configure::<T, ReadError>(id, caller, want).await {
         Ok((outcome, version)) => {
             let (status, errors) = match outcome {

@@ -16,7 +16,7 @@ use shared::{
     storage::{
         TenantScope,
         capacity::{Full, Places},
-        documents::{DocumentOutcome, Due, StoredDocument, Wanted},
+        documents::{DocumentChange, DocumentOutcome, Due, StoredDocument},
     },
 };
 
@@ -72,14 +72,14 @@ pub async fn put(
     {
         return Err(refused::<Connection>(vec![FieldError::new("/client_secret", detail)]));
     }
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let is_queued =
             there.is_some_and(|there| there.content.is_some() && there.due_at.is_some());
-        Ok(Wanted {
+        Ok(DocumentChange {
             // A connection that is there keeps its due time, or is being processed.
             due: if is_queued { Due::AsBefore } else { Due::At(scope.now) },
             places: Some(PLACES),
-            ..Wanted::stored(id, &connection)?
+            ..DocumentChange::stored(id, &connection)?
         })
     };
     let (outcome, version) = configure::<Connection>(call, id, want).await?;
@@ -98,10 +98,13 @@ pub async fn put(
 pub async fn delete(call: &Call<'_>, id: Id) -> Result<NoContent, Problem> {
     let Call { function, scope, .. } = call;
     let id = id.or(missing::<Connection>)?;
-    let want = |there: Option<&StoredDocument>| -> Result<Wanted, Problem> {
+    let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before: Option<Connection> = there.ok_or_else(missing::<Connection>)?.read()?;
         // The run that finds it deleted takes it out of the queue.
-        Ok(Wanted { due: Due::At(scope.now), ..Wanted::deleted(id, before.as_ref()) })
+        Ok(DocumentChange {
+            due: Due::At(scope.now),
+            ..DocumentChange::deleted(id, before.as_ref())
+        })
     };
     configure::<Connection>(call, id, want).await?;
     call_collector(function, scope, id).await;

@@ -275,7 +275,11 @@ impl Story {
         }
     }
 
-    fn enter(&mut self, state: RequestState, may: impl FnOnce(Option<RequestState>) -> bool) -> bool {
+    fn enter(
+        &mut self,
+        state: RequestState,
+        may: impl FnOnce(Option<RequestState>) -> bool,
+    ) -> bool {
         let fits = may(self.state);
         if fits {
             self.state = Some(state);

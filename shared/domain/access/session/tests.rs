@@ -63,7 +63,11 @@ fn a_session_that_nobody_decided_is_timed_out_whatever_says_so() {
         vec![("expired", "System", whole()), ("timed_out", "System", whole())],
     ] {
         let story = story(&[vec![("created", "Mark", asked(ends_at))], rows.clone()].concat());
-        assert_eq!((story.state, misfits(&story)), (Some(RequestState::TimedOut), Vec::new()), "{rows:?}");
+        assert_eq!(
+            (story.state, misfits(&story)),
+            (Some(RequestState::TimedOut), Vec::new()),
+            "{rows:?}"
+        );
     }
     // It cannot expire before its end, and cannot time out after a decision.
     let early = story(&[("created", "Mark", asked(later)), ("expired", "System", whole())]);
@@ -82,7 +86,10 @@ fn a_session_that_nobody_decided_is_timed_out_whatever_says_so() {
         (at("2026-11-22T10:00:29Z"), at(ends_at)),
         (Some(RequestState::Created), Some(RequestState::TimedOut))
     );
-    assert_eq!(decided.state_at("2026-12-22T10:00:00Z".parse().unwrap()), Some(RequestState::Approved));
+    assert_eq!(
+        decided.state_at("2026-12-22T10:00:00Z".parse().unwrap()),
+        Some(RequestState::Approved)
+    );
 }
 
 #[test]
@@ -151,7 +158,11 @@ fn approvals_are_counted_by_person_and_may_be_none() {
         ("approved", "john", role("a")),
         ("approved", "john", role("a")),
     ]);
-    assert_eq!(twice.state, Some(RequestState::Created), "one person approving twice is one approval");
+    assert_eq!(
+        twice.state,
+        Some(RequestState::Created),
+        "one person approving twice is one approval"
+    );
     let two = story(&[
         ("created", "Mark", needs(2)),
         ("approved", "john", role("a")),
