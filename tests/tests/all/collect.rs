@@ -478,7 +478,7 @@ impl Driven {
         self.collect.lock().unwrap().clone().unwrap()
     }
 
-    async fn work(&self) -> work::Outcome {
+    async fn work(&self) -> work::CollectOutcome {
         let (function, tenant) = (self.function(), Tenant::new("acme").unwrap());
         let end = Deadline::now() + Duration::from_secs(300);
         work::work(&function, &tenant, "entra", false, end).await.unwrap()
@@ -499,7 +499,7 @@ async fn runs_that_are_killed_at_any_point_lose_nothing_and_double_nothing() {
         // The lease of the dropped run lapses.
         driven.pass(10);
     }
-    while driven.work().await != work::Outcome::Nothing {}
+    while driven.work().await != work::CollectOutcome::Nothing {}
     until_collected(&stack, "acme", "entra").await;
     post_all(&stack, "twin", &graph).await;
     assert_eq!(
@@ -582,7 +582,7 @@ async fn throttling_is_honoured_and_a_day_of_outage_loses_nothing() {
     graph.delete_user(&person_id(6));
     graph.down(false);
     driven.pass(1000);
-    while driven.work().await == work::Outcome::Unfinished {}
+    while driven.work().await == work::CollectOutcome::Unfinished {}
     post_all(&stack, "twin", &graph).await;
     assert_eq!(connection(&stack, "acme", "entra").await["state"], "collecting");
     assert_eq!(
