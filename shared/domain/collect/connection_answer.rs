@@ -15,6 +15,7 @@ use crate::{
 /// A connection: its configuration, and how far it has collected.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ConnectionAnswer {
+    /// The id in the address.
     pub id: String,
     #[serde(flatten)]
     pub connection: Connection,

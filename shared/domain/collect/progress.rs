@@ -137,7 +137,9 @@ pub struct Reading {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CollectedGap")]
 pub struct Gap {
+    /// From when on records may be missing.
     pub from: Instant,
+    /// From when on the records are complete again.
     pub until: Instant,
     /// Why they are missing.
     pub reason: String,
@@ -149,7 +151,9 @@ pub struct ConnectionTest {
     pub state: ConnectionTestState,
     /// The name of the person or program that requested it.
     pub asked_by: String,
+    /// When it was requested.
     pub asked_at: Instant,
+    /// When it ended. Absent while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<Instant>,
     /// Why the service could not sign in. Then no source was tried.
@@ -176,6 +180,7 @@ pub enum ConnectionTestState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceTest {
     pub source: Source,
+    /// Whether its first page could be read.
     pub works: bool,
     /// The application permission that is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

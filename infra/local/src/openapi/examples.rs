@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     include_str!("examples/applications.json"),
     include_str!("examples/calendar.json"),
     include_str!("examples/checkpoints.json"),
+    include_str!("examples/connections.json"),
     include_str!("examples/events.json"),
     include_str!("examples/exports.json"),
     include_str!("examples/feed.json"),
