@@ -172,7 +172,7 @@ fn wrong_channels_are_named() {
         (
             json!((0..11).map(|n| sns(&n.to_string())).collect::<Vec<_>>()),
             "/alerts",
-            "10 are the most",
+            "the maximum is 10",
         ),
         (json!(["ops"]), "/alerts/0", "object"),
         (json!([sns("a"), sns("a")]), "/alerts/1/id", "another channel"),

@@ -134,7 +134,7 @@ fn wrong_values_are_named() {
             "/session/id",
             "must not contain \"/\"",
         ),
-        ("/actor/type", json!("system"), "/actor", "leave them out"),
+        ("/actor/type", json!("system"), "/actor", "remove them"),
         ("/actor", json!("alex"), "/actor", "must be a JSON object"),
         ("/actor/role", json!("x"), "/actor/role", "no known field"),
         ("/justification", json!(very_long), "/justification", "2048 bytes"),
