@@ -71,8 +71,7 @@ impl Run<'_> {
         collect::advance(&scope, &stored, next).await
     }
 
-    /// The current state of the connection, unless another run took it. A lease that is over is no
-    /// reason to stop as long as nobody took it: every change is on condition of the step.
+    /// The current state of the connection; none if this run no longer holds it.
     pub(crate) async fn again(
         &self,
         scope: &TenantScope<'_>,

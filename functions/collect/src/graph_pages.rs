@@ -30,7 +30,7 @@ pub(crate) enum NoPage {
     LinkRefused(String),
     /// The app registration lacks a permission.
     Forbidden(String),
-    /// A retry may succeed, or somebody has to change something first.
+    /// A retry may succeed, or an administrator has to change something first.
     Failed { error: String, retry_after: Option<Duration> },
 }
 

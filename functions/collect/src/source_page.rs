@@ -52,7 +52,7 @@ pub(crate) struct Collecting<'c> {
 /// What a page did.
 #[derive(Debug, Default)]
 pub(crate) struct PageDone {
-    /// Records that nobody can get any more. The gap has to be recorded with the progress.
+    /// Records that are lost. The gap has to be recorded with the progress.
     pub(crate) gap: Option<Gap>,
     /// Whether something new was stored, so that the progress is worth a write.
     pub(crate) has_news: bool,
@@ -84,7 +84,7 @@ impl Collecting<'_> {
                 let gap = progress.link_refused(source, now);
                 progress.gap = gap.clone().or(progress.gap.take());
                 let error = format!(
-                    "Microsoft Graph no longer has the next page, and the list is read anew: {error}"
+                    "Microsoft Graph no longer has the next page, and the list is read again: {error}"
                 );
                 progress.failed(&error, None, now, pace, random::up_to);
                 PageDone { gap, has_news: true }
@@ -191,7 +191,7 @@ impl Collecting<'_> {
         Ok(counts)
     }
 
-    /// After a whole collection was read anew: looks for what is not in it any more.
+    /// After a whole collection was read again: looks for what is not in it any more.
     async fn compare(&self, source: Source, progress: &mut SourceProgress) -> Result<bool, NoPage> {
         let Some(reading) = &mut progress.reading else { return Ok(false) };
         let (after, epoch) = (reading.compared.as_deref(), progress.epoch);

@@ -59,7 +59,7 @@ pub async fn work(
     let mut progress = stored.progress.clone();
     loop {
         let Some(connection) = stored.connection.clone() else {
-            // It leaves the queue. A new one with its id begins anew.
+            // It leaves the queue. A new one with its id starts from the beginning.
             progress.directory.clear();
             run.save(&scope, stored, &progress, None, Until::Never).await?;
             return Ok(CollectOutcome::Nothing);

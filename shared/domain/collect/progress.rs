@@ -355,8 +355,8 @@ impl SourceProgress {
         self.next_at = Some(now.plus(backoff.with_jitter(self.attempts, asked, jitter)));
     }
 
-    /// Begins the source again after Graph refused a link. Returns what nobody can know any more: a
-    /// delta query that starts anew returns what is there, and not what happened meanwhile.
+    /// Begins the source again after Graph refused a link. Returns what is unknown: a
+    /// delta query that starts again returns what is there, and not what happened meanwhile.
     pub fn link_refused(&mut self, source: Source, now: Instant) -> Option<Gap> {
         let reading = self.reading.take();
         let is_delta = source.method() == Method::Delta;
@@ -366,7 +366,7 @@ impl SourceProgress {
         Some(Gap {
             from: self.collected_until?,
             until: now,
-            reason: "Microsoft Graph no longer has the changes of this time, and the collection was read anew".to_owned(),
+            reason: "Microsoft Graph no longer has the changes of this time, and the collection was read again".to_owned(),
         })
     }
 }

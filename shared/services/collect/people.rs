@@ -133,7 +133,7 @@ impl<'p> CollectedPeople<'p> {
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        // Leavers first, as somebody else on the page may have got an address of theirs.
+        // Leavers first, because another user on the page may have got their address.
         let (left, there): (Vec<_>, Vec<_>) = users.into_iter().partition(|(_, it)| it.has_left());
         let mut stored = Vec::with_capacity(left.len() + there.len());
         for users in [left, there] {

@@ -645,7 +645,7 @@ async fn what_graph_no_longer_has_is_a_finding_and_an_event() {
         let answer = stack.post(&stack.reader("acme"), "/v1/events/search", &query).await;
         answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
     };
-    // The delta link of the users expires. Meanwhile somebody left, and somebody lost a group.
+    // The delta link of the users expires. Meanwhile one user left, and another lost a group.
     graph.delete_user(&person_id(7));
     graph.member("g-books", &person_id(1), false);
     graph.expire_delta_links();
@@ -653,9 +653,9 @@ async fn what_graph_no_longer_has_is_a_finding_and_an_event() {
         driven.pass(120);
         driven.work().await;
     }
-    let told = gaps().await;
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0]["reason"].as_str().unwrap().contains("read anew"), "{told:?}");
+    let events = gaps().await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events[0]["reason"].as_str().unwrap().contains("read again"), "{events:?}");
     assert!(person(&stack, "acme", 7).await["left_at"].is_string());
     assert_eq!(person(&stack, "acme", 1).await["groups"], Value::Null);
     assert_eq!(person(&stack, "acme", 2).await["groups"], json!(["Bookkeepers", "g-books"]));
@@ -686,9 +686,9 @@ async fn what_graph_no_longer_has_is_a_finding_and_an_event() {
         let action = ConfigurationAction::ConnectionGap;
         EventId::of_service(&tenant, action, &["entra", number]).to_string()
     };
-    let told = recorded(&stack, "acme", &[id("3"), id("4")]).await;
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].event.details.as_ref().unwrap()["source"], "directory_audits");
+    let events = recorded(&stack, "acme", &[id("3"), id("4")]).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].event.details.as_ref().unwrap()["source"], "directory_audits");
     stack.stop().await;
 }
 
@@ -710,7 +710,7 @@ async fn a_person_who_was_configured_by_hand_stays_and_addresses_move_on() {
     assert_eq!(person(&stack, "acme", 1).await["team"], "Own");
     let now = connection(&stack, "acme", "entra").await;
     assert_eq!(source(&now, "users")["reserved"], 2, "{now}");
-    // A leaver's address is given to somebody new.
+    // A new user gets a leaver's address.
     graph.delete_user(&person_id(2));
     graph.user(
         "new-1",
@@ -759,7 +759,7 @@ impl Program {
                 lines.next_line().await.unwrap().expect("the program ended before it was ready");
             if let Some(url) = line.strip_prefix("ready ") {
                 let url = url.to_owned();
-                // The program must not wait for somebody to read what it prints.
+                // The program must not block because its output is not read.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return Self { child, url };
             }

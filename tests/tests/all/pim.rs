@@ -238,9 +238,9 @@ async fn an_activation_is_one_session_whatever_is_imported_first_and_how_often()
         let events = json!({"filter": format!("session.id eq {:?}", OVER.id), "order": "asc"});
         let events =
             world.stack.post(&reader, "/v1/events/search", &events).await.body["events"].clone();
-        let mut told: Vec<_> = events.as_array().unwrap().iter().collect();
-        told.sort_by_key(|event| event["action"].as_str() != Some("session.created"));
-        let told: Vec<_> = told
+        let mut found: Vec<_> = events.as_array().unwrap().iter().collect();
+        found.sort_by_key(|event| event["action"].as_str() != Some("session.created"));
+        let found: Vec<_> = found
             .into_iter()
             .map(|event| {
                 let actor = &event["actor"];
@@ -248,7 +248,7 @@ async fn an_activation_is_one_session_whatever_is_imported_first_and_how_often()
                 (event["action"].as_str().unwrap(), shown.unwrap_or("System"))
             })
             .collect();
-        assert_eq!(told, expected, "{tenant}");
+        assert_eq!(found, expected, "{tenant}");
         let fits = session["timeline"].as_array().unwrap().iter().all(|step| step["fits"] == true);
         assert!(fits, "{tenant}: {session}");
         // The activation is over, so no window is opened.
@@ -562,10 +562,10 @@ async fn what_is_no_access_for_a_limited_time_is_recorded_as_it_is() {
     ] {
         let found =
             events(json!({"filter": format!("request_id eq {id:?}"), "order": "asc"})).await;
-        let mut told: Vec<_> =
+        let mut names: Vec<_> =
             found.iter().map(|event| event["action"].as_str().unwrap()).collect();
-        told.sort_by_key(|action| actions.iter().position(|it| it == action));
-        assert_eq!(told, actions, "{id}");
+        names.sort_by_key(|action| actions.iter().position(|it| it == action));
+        assert_eq!(names, actions, "{id}");
         assert_eq!(found[0]["details"]["incomplete"].is_string(), id == "r-4");
     }
     // A record without the id of the request is linked to no session.

@@ -55,7 +55,7 @@ pub(super) fn add_to(operation: &mut Value, examples: &Map<String, Value>) {
 mod tests {
     use super::*;
 
-    /// A misspelt name, or one that two files have, would be noticed by nobody.
+    /// Nothing else would notice a misspelt name, or one that is in two files.
     #[test]
     fn each_example_is_that_of_an_answer() {
         let document = super::super::document();

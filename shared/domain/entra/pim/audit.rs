@@ -202,7 +202,7 @@ impl<'v> Record<'v> {
         };
         let mut principal = None;
         for kind in ["User", "ServicePrincipal", "Group"] {
-            // The group whose member somebody becomes is the target.
+            // The target is the group that gets a member.
             if principal.is_none() && !(self.is_of_group && kind == "Group") {
                 principal = self.target(kind)?.map_or(Ok(None), Object::party)?;
                 if let Some(principal) = principal.as_mut().filter(|_| kind != "User") {
@@ -277,7 +277,7 @@ impl<'v> Record<'v> {
             self.say(&mut failed)?;
             return Ok(vec![failed]);
         }
-        // On success the log gives the words of whoever acted as the reason of the result.
+        // On success, the reason of the result holds the words of the person who acted.
         let words = self.additional("Justification").or(given).map(|text| json!(long_text(text)));
         let [starts_at, ends_at] = ["StartTime", "ExpirationTime"]
             .map(|key| self.additional(key).and_then(|text| text.parse::<Instant>().ok()));

@@ -199,10 +199,10 @@ fn an_activated_membership_of_a_group_is_a_session_of_the_group() {
 #[test]
 fn the_audit_log_tells_the_whole_activation() {
     let all = audited();
-    let told: Vec<_> =
+    let found: Vec<_> =
         all.iter().map(|event| (event.action.as_str(), event.actor.shown().into_owned())).collect();
     assert_eq!(
-        told,
+        found,
         [
             ("session.created", "Adams@Contoso.com".to_owned()),
             ("directory.activity", "Azure AD PIM".to_owned()),
