@@ -4,11 +4,13 @@ The digest is the SHA-256 of "jit-audit/event/v1", a line feed, and the facts as
 """
 import decimal, hashlib, json, sys
 
-DERIVED = ["digest", "label", "category", "state", "request_status", "message", "recorded_at", "recorded_by", "late"]
+DERIVED = ["digest", "label", "category", "state", "request_status", "message", "sent_username", "recorded_at",
+           "recorded_by", "late"]
 
 
 def facts(event):
     """What the source sent: the event without the fields that the service added."""
+    sent_username = event.get("sent_username")
     event = {key: value for key, value in event.items() if key not in DERIVED}
     if "window" in event:
         window = event.pop("window")
@@ -17,6 +19,8 @@ def facts(event):
     session = event.get("session", {})
     if session.get("username") == "TBD":
         event["session"] = {key: value for key, value in session.items() if key != "username"}
+        if sent_username is not None:
+            event["session"]["username"] = sent_username
     return event
 
 

@@ -139,5 +139,5 @@ fn answers_have_the_members_that_their_schemas_require() {
         "id": "r:1", "kind": "package", "standing": "requested", "approvals_needed": 1,
         "events": [], "recorded_until": at(),
     }));
-    check(&AccessAnswer::from(&access));
+    check(&AccessAnswer::of(&access, at()));
 }

@@ -51,6 +51,8 @@ pub mod access {
     pub mod access_answer;
     pub mod access_key;
     pub mod access_record;
+    #[cfg(test)]
+    mod arbitrary_steps;
     pub mod assignment;
     pub mod decision;
     pub mod event_kind;

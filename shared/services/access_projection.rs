@@ -36,7 +36,7 @@ use shared_domain::{
         finding::{self, Finding},
         out_of_band,
     },
-    identity::person::Person,
+    identity::{people::People, person::Person},
     time::timestamp::Instant,
     trail::{
         actions::{Action, EntitlementAction, JitAction, RevocationAction},
@@ -143,6 +143,14 @@ pub async fn follow_in_a_while(
     events: &[Recorded],
 ) -> Result<(), ReadError> {
     Follower::of(scope).put_down("batch", events, SOON).await
+}
+
+/// The people whose steps of a session are compared, as far as they are known.
+pub async fn people_of_session(
+    scope: &TenantScope<'_>,
+    events: &[Recorded],
+) -> Result<People, ReadError> {
+    Follower::of(scope).people_of_session(events.iter()).await
 }
 
 /// Updates one finding with an event about it, without waiting for the DynamoDB stream.

@@ -93,10 +93,13 @@ pub const TENANT_ROUTES: &[TenantRoute] = routes! {
         feed::feed as fn(Query<feed::FeedQuery>) -> JsonText<feed::FeedList>;
     /// Lists sessions, the most recently requested first. A session is computed from its events:
     /// state, roles with each decision, justification, username and timeline. A page has at most
-    /// 100. Reading is recorded as `audit.searched`, once an hour for each caller and query.
+    /// 100. If the request names a state, a page ends after reading about 500 sessions, with few
+    /// rows or none, and `next` continues. Reading is recorded as `audit.searched`, once an hour
+    /// for each caller and query.
     list_sessions: GET "/v1/sessions" (READ)
         sessions::list as fn(Query<sessions::SessionsQuery>) -> List<sessions::Session>;
-    /// One session with its roles, decisions, timeline and window.
+    /// One session with its roles, decisions, timeline and window. Unlike in the list, the timeline
+    /// has also the uses that name only the request or the account.
     get_session: GET "/v1/sessions/{id}" (READ) sessions::one as fn(Id) -> Json<sessions::Session>;
 
     /// One page of a report.

@@ -1,16 +1,18 @@
 //! Sessions, computed from their events: the list, and one session.
 
+use std::collections::HashSet;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
     domain::{
-        access::{access_key::Key, access_record::Access, session::Story},
+        access::{access_key::Key, access_record::Access, kept_events, session::Story},
         json::object_reader::NAME_BYTES,
         time::timestamp::Instant,
         trail::{
-            actions::SessionAction,
-            event::Scope,
+            actions::{RequestState, SessionAction},
+            event::{EventId, Scope},
             position::Position,
             search::{Order, Range},
         },
@@ -26,7 +28,7 @@ use shared::{
         read_audit::{self, Question},
         search_parameters::range,
     },
-    services::windows,
+    services::{access_projection, windows},
     storage::{
         TenantScope,
         keys::{self, Lane, Part},
@@ -40,6 +42,8 @@ use crate::routes::TenantCall;
 
 /// Most sessions on a page. Each session takes a read of its own.
 const MOST: usize = 100;
+/// Most sessions that are read for a page of those in one state.
+const MOST_READ: usize = 500;
 /// Sessions that are read in parallel.
 const AT_ONCE: usize = 8;
 
@@ -50,7 +54,7 @@ pub async fn one(
 ) -> Result<Json<Session>, Problem> {
     let missing = || Problem::not_found("the tenant has no session with this id");
     let id = Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
-    session(scope, id).await?.map(Json).ok_or_else(missing)
+    session(scope, id, Uses::OfAccount).await?.map(Json).ok_or_else(missing)
 }
 
 /// The parameters of `GET /v1/sessions`.
@@ -61,11 +65,15 @@ pub struct SessionsQuery {
     /// Only sessions requested before this time. A date is its first moment.
     pub until: Option<String>,
     pub tz: Option<ZoneName>,
+    /// Only sessions that are in this state now. A session that nobody decided by its planned end
+    /// is `TIMED_OUT`.
+    pub state: Option<RequestState>,
     pub limit: Option<Limit>,
     pub cursor: Option<Cursor>,
 }
 
-/// `GET /v1/sessions`: the sessions requested in a time range, most recently requested first.
+/// `GET /v1/sessions`: the sessions requested in a time range, most recently requested first, or
+/// those of them in one state.
 pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<SessionsQuery>,
@@ -74,7 +82,7 @@ pub async fn list(
     let binding =
         Binding::new(&scope.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
     let range = Range { order: Order::Descending, ..range(scope, &parameters, Some(&binding))? };
-    let page = page(scope, range, limit, &binding);
+    let page = page(scope, range, limit, parameters.values.state, &binding);
     read_audit::on_record(scope, reader.caller, Question::of_list("sessions", &parameters), page)
         .await
 }
@@ -83,16 +91,25 @@ async fn page(
     scope: &TenantScope<'_>,
     range: Range,
     limit: usize,
+    state: Option<RequestState>,
     binding: &Binding<'_>,
 ) -> Result<List<Session>, Problem> {
     let after = range.after.clone();
     let mut events = scope.list(Index::ByTime, range, Pace::Megabytes, &[Lane::Shown]);
-    let mut ids: Vec<String> = Vec::new();
-    let mut last = None;
+    // The requests found so far, each with its position. The sessions of the first `read` are read.
+    let mut ids: Vec<(String, Position)> = Vec::new();
+    let (mut read, mut last, mut sessions) = (0, None, Vec::new());
     let next = loop {
-        if ids.len() == limit {
-            // If this read fails, return a cursor anyway: the next page finds out if there is more.
-            break if events.goes_on().await.unwrap_or(true) { last } else { None };
+        let room = limit - sessions.len();
+        // Most sessions may be in another state than the wanted one, so some are read ahead.
+        if ids.len() - read == if state.is_some() { room.max(AT_ONCE) } else { room } {
+            sessions.extend(in_state(scope, &ids[read..], state).await?);
+            read = ids.len();
+            if sessions.len() >= limit || read >= MOST_READ {
+                // If this read fails, return a cursor anyway: the next page finds out if there is
+                // more.
+                break if events.goes_on().await.unwrap_or(true) { last } else { None };
+            }
         }
         // Before the first event of the first page there is no position to continue from.
         if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ
@@ -106,17 +123,33 @@ async fn page(
         if let Some(session) =
             recorded.event.session.filter(|session| is_request && session.scope == Scope::Session)
         {
-            if !ids.contains(&session.id) {
-                ids.push(session.id);
+            last = Some(position.clone());
+            if !ids.iter().any(|(id, _)| *id == session.id) {
+                ids.push((session.id, position));
             }
-            last = Some(position);
         }
     };
-    let sessions: Vec<_> = ids.iter().map(|id| session(scope, id)).collect();
-    let sessions: Vec<Option<Session>> =
-        stream::iter(sessions).buffered(AT_ONCE).try_collect().await?;
+    sessions.extend(in_state(scope, &ids[read..], state).await?);
+    let next = match sessions.get(limit - 1) {
+        Some((_, position)) if sessions.len() > limit => Some(position.clone()),
+        _ => next,
+    };
+    sessions.truncate(limit);
     let next = next.map(|position| binding.cursor(&position));
-    Ok(List { items: sessions.into_iter().flatten().collect(), next })
+    Ok(List { items: sessions.into_iter().map(|(session, _)| session).collect(), next })
+}
+
+/// The sessions with these ids that are in a state, each with its position.
+async fn in_state(
+    scope: &TenantScope<'_>,
+    ids: &[(String, Position)],
+    state: Option<RequestState>,
+) -> Result<Vec<(Session, Position)>, Problem> {
+    let read: Vec<_> = ids.iter().map(|(id, _)| session(scope, id, Uses::Named)).collect();
+    let read: Vec<Option<Session>> = stream::iter(read).buffered(AT_ONCE).try_collect().await?;
+    let found = read.into_iter().zip(ids);
+    let found = found.filter_map(|(session, (_, at))| Some((session?, at.clone())));
+    Ok(found.filter(|(it, _)| state.is_none_or(|state| it.story.state == Some(state))).collect())
 }
 
 /// A session in a response.
@@ -134,8 +167,21 @@ impl Listed for Session {
     const LIST: &'static str = "sessions";
 }
 
+/// Which uses the timeline of a session contains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Uses {
+    /// Those that name the session.
+    Named,
+    /// Also those that name only its account, while the session has it.
+    OfAccount,
+}
+
 /// Reads the session's events and summarizes them; `None` if there are none.
-async fn session(scope: &TenantScope<'_>, id: &str) -> Result<Option<Session>, Problem> {
+async fn session(
+    scope: &TenantScope<'_>,
+    id: &str,
+    uses: Uses,
+) -> Result<Option<Session>, Problem> {
     let index = Index::Involved {
         name: "by_session",
         key: "session_key",
@@ -158,15 +204,26 @@ async fn session(scope: &TenantScope<'_>, id: &str) -> Result<Option<Session>, P
     if of_session.is_empty() {
         return Ok(None);
     }
-    let mut story = Story::of(id, of_session);
+    let access =
+        scope.projection(ProjectionKind::Access, &Key::Session(id.to_owned()).to_string()).await?;
+    let access: Option<Access> = access.map(|access| access.read()).transpose()?;
+    if let Some(access) =
+        access.as_ref().filter(|access| uses == Uses::OfAccount && access.uses > 0)
+    {
+        let known: HashSet<&EventId> =
+            of_session.iter().map(|recorded| &recorded.event.id).collect();
+        let others: Vec<EventId> =
+            access.events.iter().filter(|id| !known.contains(id)).cloned().collect();
+        let others = scope.events_of(&others).await?.into_iter();
+        of_session.extend(others.filter(|recorded| kept_events::is_use(&recorded.event)));
+    }
+    let people = access_projection::people_of_session(scope, &of_session).await?;
+    let mut story = Story::of(id, of_session, &people);
     story.state = story.state_at(scope.now);
     let window = match &story.opened {
         Some(id) => windows::window(scope, id).await?.map(|it| it.window.answered(scope.now)),
         None => None,
     };
-    let access =
-        scope.projection(ProjectionKind::Access, &Key::Session(id.to_owned()).to_string()).await?;
-    let access: Option<Access> = access.map(|access| access.read()).transpose()?;
     let findings = access.iter().flat_map(Access::open_findings).map(str::to_owned).collect();
     Ok(Some(Session { story, window, findings }))
 }

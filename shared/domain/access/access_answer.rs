@@ -119,8 +119,10 @@ pub struct AccessAnswer {
     pub duration_ms: Option<i64>,
 }
 
-impl From<&Access> for AccessAnswer {
-    fn from(access: &Access) -> Self {
+impl AccessAnswer {
+    /// The access record as it is at a time.
+    pub fn of(access: &Access, now: Instant) -> Self {
+        let state = access.status_at(now);
         let request = access.request_in_words();
         let findings = access.open_findings().map(str::to_owned).collect();
         let duration_ms = access.duration_ms();
@@ -128,7 +130,7 @@ impl From<&Access> for AccessAnswer {
         let Access {
             id,
             kind,
-            standing,
+            standing: _,
             session,
             request_id,
             window,
@@ -173,7 +175,7 @@ impl From<&Access> for AccessAnswer {
         Self {
             id,
             kind,
-            state: standing,
+            state,
             session,
             request_id,
             window,
@@ -226,7 +228,8 @@ mod tests {
                 "recorded_until": "2026-01-01T00:00:00Z",
             }))
             .unwrap();
-            assert_eq!(AccessAnswer::from(&access).approvals_needed, answered);
+            let now = "2026-01-02T00:00:00Z".parse().unwrap();
+            assert_eq!(AccessAnswer::of(&access, now).approvals_needed, answered);
         }
     }
 }

@@ -98,6 +98,9 @@ pub struct Rounds {
     /// The evidence in its last event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<EventId>,
+    /// What is wrong, as its last event says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// Whether its last event names the person.
     #[serde(default, skip_serializing_if = "is_false")]
     pub has_subject: bool,
@@ -240,6 +243,17 @@ impl Access {
             },
         };
         Some(words)
+    }
+
+    /// The state at a time. A session that nobody has decided by its planned end has timed out, even
+    /// without an event.
+    pub fn status_at(&self, now: Instant) -> AccessStatus {
+        let is_over = self.ends_at.is_some_and(|ends| ends <= now);
+        let is_session = self.kind == AccessKind::Session && self.asked_at.is_some();
+        match self.standing {
+            AccessStatus::Requested if is_session && is_over => AccessStatus::TimedOut,
+            standing => standing,
+        }
     }
 
     /// The people that it names: requestor, recipient and approvers.

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::access_record::{Access, AccessStatus},
+    access::{
+        access_record::{Access, AccessStatus},
+        session::StepProblem,
+    },
     identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
     trail::event::{Event, EventId, Recorded, Scope},
@@ -105,9 +108,19 @@ impl Access {
         let event = &recorded.event;
         let is_whole =
             event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
-        if is_whole && self.granted_at.is_some() {
-            self.end_cause = Some(cause);
-            self.end(event.occurred_at, cause, Proof::Source, &event.id);
+        if !is_whole || self.granted_at.is_none() {
+            return;
         }
+        let problem = self.misfits.iter().find(|it| it.event == event.id).map(|it| it.problem);
+        // Whoever cancels another person's session terminates it.
+        let cause = match problem {
+            Some(StepProblem::NotByRequester) => EndCause::Terminated,
+            Some(StepProblem::OutOfOrder | StepProblem::RoleNotRequested) | None => cause,
+        };
+        // The source may report an end again. The first one that fits is the cause.
+        if problem.is_none() || self.end_cause.is_none() {
+            self.end_cause = Some(cause);
+        }
+        self.end(event.occurred_at, cause, Proof::Source, &event.id);
     }
 }

@@ -4,17 +4,26 @@
 //! It is computed from the events alone, in the order in which they occurred. A late event
 //! therefore has the same effect as a timely one, and the session never disagrees with the trail.
 
+mod compared_people;
+mod requester;
+mod steps;
+
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     access::event_order::order_of,
+    identity::people::People,
     time::timestamp::Instant,
     trail::{
         actions::{RequestState, SessionAction},
-        event::{EventId, Party, Recorded, Scope, USERNAME_TBD},
+        event::{EventId, Outcome, Party, Recorded, Scope, USERNAME_TBD},
     },
 };
+
+pub use compared_people::compared_people;
+use requester::Requester;
+use steps::Steps;
 
 /// A session computed from its events, from the request to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -43,12 +52,16 @@ pub struct Story {
     pub ends_at: Option<Instant>,
     /// Number of approvals that each role needs.
     pub approvals_needed: u32,
-    /// The requested or decided roles with their decisions.
+    /// The requested roles with their decisions. If no event lists the requested roles, the roles
+    /// that any event names.
     pub roles: Vec<Role>,
     /// The id of the window that it opened, or of the last one. Events alone do not contain the
     /// window's state.
     #[serde(skip)]
     pub opened: Option<String>,
+    /// When it entered its state.
+    #[serde(skip)]
+    pub entered_at: Option<Instant>,
     /// All its events, in the order in which they occurred.
     pub timeline: Vec<SessionStep>,
 }
@@ -110,11 +123,28 @@ pub struct SessionStep {
     pub message: String,
     /// Whether the step is allowed after the earlier ones. A step that is not changes no state.
     pub fits: bool,
+    /// Why the step does not fit. Absent if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<StepProblem>,
+}
+
+/// Why a step of a session does not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepProblem {
+    /// It is not allowed after the earlier steps.
+    #[default]
+    OutOfOrder,
+    /// It decides about a role that was not requested.
+    RoleNotRequested,
+    /// It cancels the session, but not by the person who requested it.
+    NotByRequester,
 }
 
 impl Story {
-    /// Computes the session `id` from its events, in any order.
-    pub fn of(id: &str, mut events: Vec<Recorded>) -> Self {
+    /// Computes the session `id` from its events, in any order. `people` are the records of the
+    /// people whom the events name, as far as they are known.
+    pub fn of(id: &str, mut events: Vec<Recorded>, people: &People) -> Self {
         events.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         let mut story = Self {
             id: id.to_owned(),
@@ -128,25 +158,21 @@ impl Story {
             approvals_needed: 1,
             roles: Vec::new(),
             opened: None,
+            entered_at: None,
             timeline: Vec::with_capacity(events.len()),
         };
-        // Requested roles come first, wherever they occur: decisions depend on the number of
-        // necessary approvals.
+        // Facts come first, wherever they occur: decisions depend on the requested roles and on the
+        // number of necessary approvals.
         for recorded in &events {
             story.take_facts(recorded);
         }
-        for recorded in &events {
-            let fits = story.take_step(recorded);
-            story.timeline.push(SessionStep {
-                event: recorded.event.id.clone(),
-                occurred_at: recorded.event.occurred_at,
-                recorded_at: recorded.recorded_at,
-                label: recorded.event.label(),
-                message: recorded.event.message(),
-                fits,
-            });
-        }
-        story
+        let has_requested_roles = story.take_roles(&events);
+        story.take_username(&events);
+        let requester = Requester::of(&events);
+        story.requester = requester.name();
+        let mut steps = Steps::new(story, has_requested_roles, requester, people);
+        events.iter().for_each(|recorded| steps.take(recorded));
+        steps.story
     }
 
     /// The state at `now`. A session without a decision at its planned end has timed out, even
@@ -170,18 +196,39 @@ impl Story {
         self.target = self.target.take().or_else(|| event.target.clone());
         self.opened =
             recorded.opened.as_ref().map(|opened| opened.id.clone()).or(self.opened.take());
-        if session.scope == Scope::Session {
-            // Later events update the times and name of a session.
+        if event.action == SessionAction::Created {
+            self.justification = self.justification.take().or_else(|| event.justification.clone());
+        }
+        // A failed attempt states a plan that did not come true.
+        if session.scope == Scope::Session && event.outcome == Outcome::Success {
+            // Later events update the times of a session.
             self.starts_at = session.starts_at.or(self.starts_at);
             self.ends_at = session.ends_at.or(self.ends_at);
             self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
-            self.username = session.username.clone().unwrap_or_else(|| self.username.clone());
         }
-        if event.action == SessionAction::Created {
-            self.requester.get_or_insert_with(|| event.actor.shown().into_owned());
-            self.justification = self.justification.take().or_else(|| event.justification.clone());
+    }
+
+    /// The roles of the session: those that its request lists, otherwise all that its events name.
+    /// Returns whether the request lists roles.
+    fn take_roles(&mut self, events: &[Recorded]) -> bool {
+        let is_told = |recorded: &&Recorded| {
+            let event = &recorded.event;
+            event.outcome == Outcome::Success && !event.is_of_device()
+        };
+        let told = || events.iter().filter(is_told);
+        let requests = told().filter(|it| it.event.action == SessionAction::Created);
+        for recorded in requests {
+            self.add_roles(recorded);
         }
-        for role in &session.roles {
+        if !self.roles.is_empty() {
+            return true;
+        }
+        told().for_each(|recorded| self.add_roles(recorded));
+        false
+    }
+
+    fn add_roles(&mut self, recorded: &Recorded) {
+        for role in recorded.event.session.iter().flat_map(|session| &session.roles) {
             if !self.roles.iter().any(|known| known.role == *role) {
                 self.roles.push(Role {
                     role: role.clone(),
@@ -192,135 +239,20 @@ impl Story {
         }
     }
 
-    /// Applies one event; false if it is not allowed after the earlier ones.
-    fn take_step(&mut self, recorded: &Recorded) -> bool {
-        use RequestState::{
-            Approved, Canceled, Created, Denied, Expired, Granted, Terminated, TimedOut,
+    /// The user of the session exists from its start on. A name that an event states earlier is not
+    /// shown until then.
+    fn take_username(&mut self, events: &[Recorded]) {
+        let is_about_it = |recorded: &&Recorded| {
+            let event = &recorded.event;
+            let is_whole =
+                event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
+            is_whole && event.outcome == Outcome::Success && !event.is_of_device()
         };
-        let (Some(session), Some(step)) = (&recorded.event.session, recorded.state()) else {
-            return true;
-        };
-        // A failed attempt changed nothing.
-        if recorded.event.outcome == crate::trail::event::Outcome::Failure {
-            return true;
+        let told = || events.iter().filter(is_about_it);
+        if told().any(|recorded| recorded.event.action == SessionAction::Granted) {
+            let mut names = told().filter_map(|it| it.event.session.as_ref()?.username.clone());
+            self.username = names.next_back().unwrap_or_else(|| USERNAME_TBD.to_owned());
         }
-        if recorded.event.id.is_of_pim() {
-            self.take_pim_step(recorded, step);
-            return true;
-        }
-        match (session.scope, step) {
-            (Scope::Role, Approved | Denied) => self.decide(recorded, &session.roles, step),
-            (Scope::Role, _) => true,
-            (Scope::Session, Created) => self.enter(step, |state| state.is_none()),
-            (Scope::Session, Approved) => {
-                let every_role = self.roles.iter().all(|role| role.state == Approved);
-                // If no approval is needed, the system's own approval applies to every role.
-                let automatic = self.approvals_needed == 0;
-                if automatic && self.state == Some(Created) {
-                    self.decide(recorded, &self.role_names(), step);
-                }
-                let complete = every_role || automatic;
-                complete
-                    && (self.state == Some(Approved)
-                        || self.enter(step, |state| matches!(state, None | Some(Created))))
-            }
-            // The denial of a role has denied the session already; the session's own event repeats
-            // it.
-            (Scope::Session, Denied) => {
-                self.state == Some(Denied)
-                    || self.enter(step, |state| matches!(state, None | Some(Created | Approved)))
-            }
-            (Scope::Session, Granted) => self.enter(step, |state| state == Some(Approved)),
-            // Nobody decided before its planned end. Sources use either word for this.
-            (Scope::Session, TimedOut) => {
-                self.enter(step, |state| matches!(state, None | Some(Created | TimedOut)))
-            }
-            (Scope::Session, Expired) if matches!(self.state, Some(Created | TimedOut)) => {
-                let is_over = self.ends_at.is_some_and(|ends| ends <= recorded.event.occurred_at);
-                is_over && self.enter(TimedOut, |_| true)
-            }
-            (Scope::Session, Canceled | Terminated) => {
-                self.enter(step, |state| matches!(state, Some(Created | Approved | Granted)))
-            }
-            (Scope::Session, Expired) => {
-                self.enter(step, |state| matches!(state, Some(Approved | Granted)))
-            }
-        }
-    }
-
-    /// Applies a step of an activation in PIM. PIM itself keeps the order of its steps, but its
-    /// objects and records have clocks of their own, and not every one is imported. So each step
-    /// fits, and the state is the furthest one.
-    fn take_pim_step(&mut self, recorded: &Recorded, step: RequestState) {
-        let named = recorded.event.session.as_ref().map(|session| session.roles.clone());
-        let names = named.filter(|names| !names.is_empty()).unwrap_or_else(|| self.role_names());
-        if matches!(step, RequestState::Approved | RequestState::Denied) {
-            for role in self.roles.iter_mut().filter(|role| names.contains(&role.role)) {
-                role.decisions.push(Decision::of(recorded, step));
-                role.state = step;
-            }
-        }
-        let place = |state: RequestState| match state {
-            RequestState::Created => 0,
-            RequestState::Approved => 1,
-            RequestState::Granted => 2,
-            RequestState::Denied
-            | RequestState::Canceled
-            | RequestState::Expired
-            | RequestState::Terminated
-            | RequestState::TimedOut => 3,
-        };
-        if self.state.is_none_or(|state| place(state) < place(step)) {
-            self.state = Some(step);
-        }
-    }
-
-    fn enter(
-        &mut self,
-        state: RequestState,
-        may: impl FnOnce(Option<RequestState>) -> bool,
-    ) -> bool {
-        let fits = may(self.state);
-        if fits {
-            self.state = Some(state);
-        }
-        fits
-    }
-
-    fn role_names(&self) -> Vec<String> {
-        self.roles.iter().map(|role| role.role.clone()).collect()
-    }
-
-    /// One denied role denies the session. The session is approved when its last role is.
-    fn decide(&mut self, recorded: &Recorded, names: &[String], step: RequestState) -> bool {
-        let fits = matches!(self.state, None | Some(RequestState::Created));
-        for role in self.roles.iter_mut().filter(|role| names.contains(&role.role)) {
-            role.decisions.push(Decision::of(recorded, step));
-            if !fits || role.state == RequestState::Denied {
-                continue;
-            }
-            let approvers: std::collections::BTreeSet<_> = role
-                .decisions
-                .iter()
-                .filter(|decision| decision.state == RequestState::Approved)
-                .map(|decision| &decision.by)
-                .collect();
-            if step == RequestState::Denied {
-                role.state = RequestState::Denied;
-            } else if approvers.len() >= self.approvals_needed as usize {
-                role.state = RequestState::Approved;
-            }
-        }
-        if fits && self.roles.iter().any(|role| role.state == RequestState::Denied) {
-            self.state = Some(RequestState::Denied);
-        } else if fits
-            && self.state.is_some()
-            && !self.roles.is_empty()
-            && self.roles.iter().all(|role| role.state == RequestState::Approved)
-        {
-            self.state = Some(RequestState::Approved);
-        }
-        fits
     }
 }
 

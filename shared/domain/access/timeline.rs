@@ -23,14 +23,17 @@ use crate::{
         evidence::EndCause,
         kept_events::{FIRST_STEPS, LAST_STEPS, LeftOut, is_afterthought, is_use, thin_out},
         log_on::LOG_ON_LASTS,
+        session::StepProblem,
     },
-    identity::matching::party_of,
+    identity::{matching::party_of, people::People},
     time::timestamp::Instant,
     trail::{
         actions::{Action, EntitlementAction, JitAction},
         event::{ActorType, Event, EventId, Party, Recorded},
     },
 };
+
+use session_state::{story_of, unexpected_steps};
 
 /// Maximum number of stored events of an access record that has outlived its first ones.
 const MOST_CONTINUED: usize = 900;
@@ -42,16 +45,19 @@ const MOST_TARGETS: usize = 50;
 /// The tolerated delay between a first use and the reported start of access.
 pub const TOLERANCE: Duration = Duration::from_secs(60);
 
-/// A step that is not allowed after the earlier ones.
+/// A step that does not fit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnexpectedStep {
     pub event: EventId,
+    #[serde(default)]
+    pub problem: StepProblem,
 }
 
 impl Access {
     /// Computes the access record from its events: its own, and those that name its account and
-    /// fall into its time. None if it has no event of its own.
-    pub fn of(key: &Key, mut events: Vec<Recorded>) -> Option<Self> {
+    /// fall into its time. None if it has no event of its own. `people` are the records of the
+    /// people whom a session's events name.
+    pub fn of(key: &Key, mut events: Vec<Recorded>, people: &People) -> Option<Self> {
         events.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         events.dedup_by(|a, b| a.event.id == b.event.id);
         let left_out = thin_out(&mut events, Some(key));
@@ -87,10 +93,12 @@ impl Access {
             Key::LogOn(_) => AccessKind::Computer,
         };
         let mut access = Self::empty(key, kind, left_out, recorded_until);
+        let story = (kind == AccessKind::Session).then(|| story_of(key, &own, people));
+        access.misfits = story.as_ref().map(unexpected_steps).unwrap_or_default();
         own.iter().for_each(|recorded| access.take_facts(recorded));
         own.iter().for_each(|recorded| access.take_step(recorded));
-        if kind == AccessKind::Session {
-            access.follow_story(key, &own);
+        if let Some(story) = &story {
+            access.follow_story(story, &own, people);
         }
         let mut taken: Vec<(Instant, EventId)> =
             own.iter().map(|it| (it.event.occurred_at, it.event.id.clone())).collect();

@@ -1,9 +1,9 @@
-//! The rules about the end of access, and about steps in the wrong order.
+//! The rules about the end of access, and about steps that do not fit.
 
 use std::time::Duration;
 
 use crate::{
-    access::evidence,
+    access::{evidence, session::StepProblem, timeline::UnexpectedStep},
     findings::{
         checkpoints::{AccessCheck, Violation, shortened},
         rules::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
@@ -68,20 +68,62 @@ impl AccessCheck<'_> {
         }
     }
 
-    /// A step in the wrong order.
+    /// Steps that do not fit.
     pub(super) fn steps(&mut self) {
         let misfits = &self.access.misfits;
         if !misfits.is_empty() && self.is_time("session.misfit", self.access.recorded_until) {
-            let why = format!(
-                "{} of its steps are not allowed after the steps before them",
-                misfits.len()
-            );
             self.found(
                 "session.misfit",
                 "",
-                why,
+                unexpected_in_words(misfits),
                 shortened(misfits.iter().map(|misfit| &misfit.event)),
             );
+        }
+    }
+}
+
+/// What is wrong with the steps that do not fit, as a sentence.
+fn unexpected_in_words(misfits: &[UnexpectedStep]) -> String {
+    let problems = [
+        (StepProblem::OutOfOrder, "not allowed after the earlier steps"),
+        (StepProblem::RoleNotRequested, "about a role that was not requested"),
+        (StepProblem::NotByRequester, "canceled by another person than the requester"),
+    ];
+    let parts: Vec<String> = problems
+        .iter()
+        .map(|(problem, words)| {
+            (misfits.iter().filter(|misfit| misfit.problem == *problem).count(), words)
+        })
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    let steps = match misfits.len() {
+        1 => "1 step does not fit".to_owned(),
+        count => format!("{count} steps do not fit"),
+    };
+    format!("{steps}: {}", parts.join(", "))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::trail::event::EventId;
+
+    #[test]
+    fn a_finding_says_what_is_wrong_with_the_steps() {
+        let step =
+            |problem: StepProblem| UnexpectedStep { event: EventId::new("e-1").unwrap(), problem };
+        use StepProblem::{NotByRequester, OutOfOrder, RoleNotRequested};
+        for (problems, words) in [
+            (vec![OutOfOrder], "1 step does not fit: 1 not allowed after the earlier steps"),
+            (
+                vec![NotByRequester, OutOfOrder, RoleNotRequested, OutOfOrder],
+                "4 steps do not fit: 2 not allowed after the earlier steps, 1 about a role that was not requested, 1 canceled by another person than the requester",
+            ),
+        ] {
+            let steps: Vec<UnexpectedStep> = problems.into_iter().map(step).collect();
+            assert_eq!(unexpected_in_words(&steps), words);
         }
     }
 }

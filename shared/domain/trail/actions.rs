@@ -14,7 +14,7 @@ mod session;
 use std::{borrow::Cow, convert::Infallible, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use entitlement::{DirectoryAction, EntitlementAction};
 pub use jit::JitAction;
@@ -277,7 +277,7 @@ pub enum Writer {
 }
 
 /// The state of a request or session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RequestState {
     /// A request was made.

@@ -89,7 +89,8 @@ pub struct Session {
     /// The requested roles, or those that the event is about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// The user generated for the session. Shown as `TBD` until it is granted.
+    /// The user generated for the session. Shown as `TBD` until it is granted; a name that was sent
+    /// earlier is in `sent_username`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// Its planned start; never in an event about roles.
@@ -391,17 +392,37 @@ impl Recorded {
         self.event.outcome == Outcome::Success || action.always_fails
     }
 
-    /// The displayed user name of the session: `TBD` in events about a whole session until it is
-    /// granted.
+    /// The displayed user name of the session: `TBD` until it is granted, whatever name was sent.
     pub fn session_username(&self) -> Option<&str> {
         let session = self.event.session.as_ref()?;
-        match (&session.username, self.state()) {
-            (None, Some(RequestState::Created | RequestState::Approved | RequestState::Denied))
-                if session.scope == Scope::Session =>
-            {
+        match self.is_before_grant() {
+            true if session.scope == Scope::Session || session.username.is_some() => {
                 Some(USERNAME_TBD)
             }
-            (username, _) => username.as_deref(),
+            true => None,
+            false => session.username.as_deref(),
+        }
+    }
+
+    /// The user name that the source sent for a session that was not granted yet.
+    pub fn sent_username(&self) -> Option<&str> {
+        let session = self.event.session.as_ref().filter(|_| self.is_before_grant())?;
+        session.username.as_deref()
+    }
+
+    /// Whether the event belongs to the time before its session was granted.
+    fn is_before_grant(&self) -> bool {
+        let state = self.event.action.definition().and_then(|action| action.state);
+        match state {
+            Some(
+                RequestState::Created
+                | RequestState::Approved
+                | RequestState::Denied
+                | RequestState::TimedOut,
+            ) => true,
+            Some(RequestState::Granted) => self.event.outcome == Outcome::Failure,
+            Some(RequestState::Canceled | RequestState::Expired | RequestState::Terminated)
+            | None => false,
         }
     }
 }
@@ -428,6 +449,10 @@ struct Answered<'e> {
     request_status: Option<&'static str>,
     /// The event as a sentence.
     message: String,
+    /// The user name that the source sent before the session was granted. `session.username` shows
+    /// `TBD` until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_username: Option<&'e str>,
     /// When the trail stored the event.
     recorded_at: Instant,
     recorded_by: &'e RecordedBy,
@@ -451,7 +476,7 @@ impl Serialize for Recorded {
         let event = &self.event;
         // The only place where a response shows a value that no source sent.
         let shown = match (&event.session, self.session_username()) {
-            (Some(session @ Session { username: None, .. }), Some(shown)) => {
+            (Some(session), Some(shown)) if session.username.as_deref() != Some(shown) => {
                 let session = Session { username: Some(shown.to_owned()), ..session.clone() };
                 Cow::Owned(Event { session: Some(session), ..event.clone() })
             }
@@ -465,6 +490,7 @@ impl Serialize for Recorded {
             state: self.state(),
             request_status: self.request_status(),
             message: event.message(),
+            sent_username: self.sent_username(),
             recorded_at: self.recorded_at,
             recorded_by: &self.recorded_by,
             digest: self.digest.to_string(),

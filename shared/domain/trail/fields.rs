@@ -218,6 +218,7 @@ fields! {
     State = field("state", Text, |e| e.state().map_or(FieldValue::Absent, |state| word(state.as_str()))),
     RequestStatus = field("request_status", Text, |e| e.request_status().map_or(FieldValue::Absent, word)),
     Message = searched("message", Text, |e| FieldValue::Text(e.event.message().into())),
+    SentUsername = field("sent_username", Text, |e| e.sent_username().map_or(FieldValue::Absent, |name| FieldValue::Text(name.into()))),
     RecordedAt = field("recorded_at", Time, |e| FieldValue::Time(e.recorded_at)),
     RecordedBy = field("recorded_by", Object, |_| FieldValue::Object),
     RecordedBySub = field("recorded_by.sub", Text, |e| text(Some(&e.recorded_by.sub))),
@@ -242,7 +243,7 @@ pub fn write_searchable(recorded: &Recorded, out: &mut String) {
         }
     }
     let Event { session, details, .. } = &recorded.event;
-    // The user name as the source sent it. The field contains `TBD` while there is none.
+    // The user name as the source sent it. The field contains `TBD` until the session is granted.
     session.iter().flat_map(|session| &session.username).for_each(|text| line(text));
     details
         .iter()

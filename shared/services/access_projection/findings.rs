@@ -68,12 +68,17 @@ impl<'t> Follower<'t> {
         let (mut new_events, mut known, mut again) = (Vec::new(), Vec::new(), checked.again);
         for found in &checked.found {
             let rounds = access.findings.get(&found.id).cloned().unwrap_or_default();
-            // The person may become known later. Findings about windows get the person from the
-            // function that ends windows.
+            // The person may become known later. Findings about windows get the person and the
+            // reason from the function that ends windows.
+            let is_of_window =
+                access.window.as_ref().is_some_and(|window| found.id.ends_with(window.as_str()));
             let is_named = rounds.has_subject
                 || access.subject.as_ref().is_none_or(|subject| *subject == Party::default())
-                || access.window.as_ref().is_some_and(|window| found.id.ends_with(window.as_str()));
-            if rounds.is_open() && rounds.evidence == found.evidence && is_named {
+                || is_of_window;
+            // The same events may be wrong for another reason, once earlier ones are known.
+            let is_same = rounds.evidence == found.evidence
+                && (is_of_window || rounds.why.as_ref().is_none_or(|why| *why == found.why));
+            if rounds.is_open() && is_same && is_named {
                 continue;
             }
             let there = self.refresh_finding(&found.id, Vec::new()).await?;

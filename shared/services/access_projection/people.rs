@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shared_domain::{
-    access::{access_record::Access, kept_events},
+    access::{access_record::Access, kept_events, session},
     configuration::document::Configured,
     identity::matching,
     identity::people::{People, alias},
@@ -38,6 +38,14 @@ impl<'t> Follower<'t> {
             }
         }
         self.people_behind(&parties).await
+    }
+
+    /// The people whose steps of a session are compared, as far as they are known.
+    pub(super) async fn people_of_session<'e>(
+        &self,
+        events: impl Iterator<Item = &'e Recorded>,
+    ) -> Result<People, ReadError> {
+        self.people_behind(&session::compared_people(events)).await
     }
 
     /// The people behind these parties, as far as they are known.

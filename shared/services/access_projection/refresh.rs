@@ -140,6 +140,8 @@ impl<'t> Follower<'t> {
                 &mut known,
             )
             .await?;
+            let own = known.values().filter(|it| Key::of(&it.event).as_ref() == Some(key));
+            let people = self.people_of_session(own).await?;
             let mut covered = self.covered_by_others(key, &known).await?;
             let computed = |known: &HashMap<EventId, Recorded>, covered: &HashSet<EventId>| {
                 let events = known.values().filter(|it| !covered.contains(&it.event.id));
@@ -150,7 +152,7 @@ impl<'t> Follower<'t> {
                     Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => {
                         was.continued(key, events)
                     }
-                    _ => Access::of(key, events)?,
+                    _ => Access::of(key, events, &people)?,
                 };
                 was.iter().for_each(|was| access.remember(was));
                 Some(access)

@@ -283,7 +283,7 @@ pub(super) fn access_row(
 ) -> Option<AccessRow> {
     let asks_holder = query.report == Report::Access(AccessReport::AccountHolder);
     is_meant(scope, query, names, access).then(|| AccessRow {
-        access: AccessAnswer::from(access),
+        access: AccessAnswer::of(access, scope.now),
         exposure_ms: exposure(access, scope.now),
         held_by: query.at.filter(|_| asks_holder).map(|at| held_by(access, at)),
     })

@@ -126,7 +126,7 @@ pub(super) async fn package_user(
         }
     };
     Ok(Some(PackageUser {
-        access: AccessAnswer { policy: None, ..AccessAnswer::from(access) },
+        access: AccessAnswer { policy: None, ..AccessAnswer::of(access, scope.now) },
         exposure_ms: exposure(access, scope.now),
         package,
         resource_roles,

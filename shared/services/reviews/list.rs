@@ -126,7 +126,7 @@ pub async fn shown_items(
                 let events = access.iter().flat_map(|it| &it.events);
                 let arrived: Vec<_> =
                     events.filter_map(|id| late.get(id)).map(LateEventAnswer::from).collect();
-                let access = access.map(|access| Box::new(AccessAnswer::from(access)));
+                let access = access.map(|access| Box::new(AccessAnswer::of(access, scope.now)));
                 (ReviewSubjectAnswer::Access { access }, has_changed, arrived)
             }
             What::Policy { package, name, version, policy } => {

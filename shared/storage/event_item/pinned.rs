@@ -28,11 +28,16 @@ const COLUMNS: &str = "Event ID,Log Timestamp,Recorded Timestamp,Action,Label,Ca
 
 #[test]
 fn digests_items_answers_and_exports_keep_their_bytes() {
+    let mut changed = Vec::new();
     for line in PINNED.lines() {
         let (action, shape) = line.split_once(' ').unwrap();
         let shape = shape.split(' ').next().unwrap();
-        assert_eq!(pinned(action, shape), line);
+        let now = pinned(action, shape);
+        if now != line {
+            changed.push(now);
+        }
     }
+    assert!(changed.is_empty(), "these lines changed:\n{}", changed.join("\n"));
 }
 
 fn pinned(action: &str, shape: &str) -> String {

@@ -6,14 +6,14 @@ use tests::{Stack, pass, seconds_ago, until};
 /// Seconds after which a checkpoint no longer waits for late events.
 const QUIET: u64 = 130;
 
-struct World {
-    stack: Stack,
-    admin: String,
-    portal: String,
+pub(crate) struct World {
+    pub(crate) stack: Stack,
+    pub(crate) admin: String,
+    pub(crate) portal: String,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let stack = Stack::start().await;
         let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
         let portal = stack.writer("acme");
@@ -21,7 +21,7 @@ impl World {
     }
 
     /// Posts events, asserts that all are created, and waits until they are processed.
-    async fn told(&self, events: &[Value]) {
+    pub(crate) async fn told(&self, events: &[Value]) {
         let answer =
             self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
         assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
@@ -52,13 +52,13 @@ impl World {
     }
 
     /// Lets time pass and runs the checkpoints that are due.
-    async fn quiet(&self) {
+    pub(crate) async fn quiet(&self) {
         pass(&self.stack, QUIET).await;
         self.settled().await;
     }
 
     /// Waits until finding events have passed the stream too.
-    async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         let number = format!("{:016x}", shared::platform::random::number());
         for marker in 1..=3 {
             self.followed(&format!("{number}-{marker}")).await;
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// The findings of a rule in a state, by session, request or account.
-    async fn findings(&self, rule: &str, state: &str) -> Vec<String> {
+    pub(crate) async fn findings(&self, rule: &str, state: &str) -> Vec<String> {
         let answer = self
             .stack
             .get(&self.admin, &format!("/v1/findings?rule={rule}&state={state}&limit=1000"))
@@ -88,17 +88,17 @@ impl World {
     }
 
     /// Asserts the open and the withdrawn findings of a rule.
-    async fn check(&self, rule: &str, open: &[&str], withdrawn: &[&str]) {
+    pub(crate) async fn check(&self, rule: &str, open: &[&str], withdrawn: &[&str]) {
         assert_eq!(self.findings(rule, "open").await, open, "{rule}: open");
         assert_eq!(self.findings(rule, "withdrawn").await, withdrawn, "{rule}: withdrawn");
     }
 }
 
-fn user(name: &str) -> Value {
+pub(crate) fn user(name: &str) -> Value {
     json!({"type": "user", "email": format!("{name}@acme.example")})
 }
 
-fn of(id: &str, action: &str, ago: u64, actor: Value, more: Value) -> Value {
+pub(crate) fn of(id: &str, action: &str, ago: u64, actor: Value, more: Value) -> Value {
     let mut event =
         json!({"id": id, "action": action, "occurred_at": seconds_ago(ago), "actor": actor});
     event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -106,7 +106,7 @@ fn of(id: &str, action: &str, ago: u64, actor: Value, more: Value) -> Value {
 }
 
 /// An event with session scope, `ago` seconds ago.
-fn session(id: &str, step: &str, ago: u64, actor: Value, more: Value) -> Value {
+pub(crate) fn session(id: &str, step: &str, ago: u64, actor: Value, more: Value) -> Value {
     let mut event = of(
         &format!("{id}-{step}-{ago}"),
         &format!("session.{step}"),
@@ -811,7 +811,7 @@ async fn told_of_findings(world: &World) -> Vec<(String, String)> {
 }
 
 /// The events of a granted session with an account, which ends in an hour.
-fn holding(id: &str, name: &str, account: &str) -> Vec<Value> {
+pub(crate) fn holding(id: &str, name: &str, account: &str) -> Vec<Value> {
     let times = json!({"starts_at": seconds_ago(2000), "ends_at": tests::seconds_ahead(3600)});
     let begun =
         json!({"starts_at": times["starts_at"], "ends_at": times["ends_at"], "username": account});

@@ -252,7 +252,7 @@ async fn session_68_is_listed_as_in_its_manual() {
     assert_eq!((&sessions["sessions"], &sessions["next"]), (&json!([session]), &Value::Null));
     assert_eq!(stack.get(&auditor, "/v1/sessions/69").await.status, 404);
     assert_eq!(stack.get(&stack.reader("other"), "/v1/sessions/68").await.status, 404);
-    assert_eq!(stack.get(&auditor, "/v1/sessions?state=GRANTED").await.status, 400);
+    assert_eq!(stack.get(&auditor, "/v1/sessions?status=GRANTED").await.status, 400);
 }
 
 /// Microsoft's table of category, activity and request status.

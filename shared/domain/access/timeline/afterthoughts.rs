@@ -38,6 +38,7 @@ impl Access {
         if (round, update) >= (rounds.raised, rounds.updates) {
             (rounds.raised, rounds.updates) = (round, update);
             rounds.evidence = finding::evidence_of(event);
+            rounds.why = event.reason.clone();
             rounds.has_subject = event.subject.is_some();
         }
     }

@@ -8,6 +8,7 @@ use crate::{
         assignment::stated_assignment,
         event_kind,
         kept_events::{is_afterthought, is_use},
+        session::StepProblem,
     },
     trail::{
         actions::{Action, WindowAction},
@@ -36,17 +37,16 @@ impl Access {
         self.is_pim |= event.id.is_of_pim();
         let asks = event_kind::is_request(&event.action);
         let is_role = event.session.as_ref().is_some_and(|session| session.scope == Scope::Role);
-        let begins = event_kind::is_grant(&event.action);
+        // An attempt to grant access that failed created no account.
+        let begins = event_kind::is_grant(&event.action) && event.outcome == Outcome::Success;
+        let is_requested = !self.misfits.iter().any(|misfit| {
+            misfit.event == event.id && misfit.problem == StepProblem::RoleNotRequested
+        });
         if let Some(session) = &event.session {
             self.session.get_or_insert_with(|| session.id.clone());
-            self.roles.extend(
-                session
-                    .roles
-                    .iter()
-                    .filter(|role| !self.roles.contains(role))
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            );
+            let new = session.roles.iter().filter(|role| !self.roles.contains(role));
+            let new: Vec<String> = new.filter(|_| is_requested).cloned().collect();
+            self.roles.extend(new);
             if !is_role && event.outcome == Outcome::Success {
                 self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
                 self.starts_at = session.starts_at.or(self.starts_at);
@@ -68,6 +68,7 @@ impl Access {
         }
         if !event.id.is_services()
             && !is_use(event)
+            && is_requested
             && let Some(target) = &event.target
             && self.targets.len() < MOST_TARGETS
             && !self.targets.contains(target)

@@ -6,6 +6,7 @@ use crate::{
         assignment::{cause_of, planned_end},
         decision::Verdict,
         evidence::{EndCause, Proof},
+        session::StepProblem,
     },
     identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
@@ -216,7 +217,8 @@ impl Access {
             self.standing = if to == AccessStatus::Active { to } else { self.standing.max(to) };
             self.closed_at = Some(recorded.event.occurred_at).filter(|_| is_final(to));
         } else {
-            self.misfits.push(UnexpectedStep { event: recorded.event.id.clone() });
+            let problem = StepProblem::OutOfOrder;
+            self.misfits.push(UnexpectedStep { event: recorded.event.id.clone(), problem });
         }
     }
 }

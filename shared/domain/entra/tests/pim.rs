@@ -7,6 +7,7 @@ use crate::{
         access_record::{Access, AccessStatus},
         session::Story,
     },
+    identity::people::People,
     trail::{
         actions::RequestState,
         arbitrary::recorded,
@@ -328,8 +329,9 @@ fn a_session_has_the_same_end_whatever_was_imported() {
                 all.push(recorded(event, at));
             }
         }
-        let access = Access::of(&Key::Session(REQUEST.to_owned()), all.clone()).unwrap();
-        (Story::of(REQUEST, all), access)
+        let access =
+            Access::of(&Key::Session(REQUEST.to_owned()), all.clone(), &People::default()).unwrap();
+        (Story::of(REQUEST, all, &People::default()), access)
     };
     let (whole, access) = story(audited());
     assert_eq!(whole.state, Some(RequestState::Expired));

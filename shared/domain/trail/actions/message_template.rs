@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::trail::{
     actions::{Definition, When},
-    event::{Event, Outcome, Scope},
+    event::{Event, Outcome, Scope, Session},
 };
 
 /// Renders `template` for `event` and escapes control characters.
@@ -69,6 +69,7 @@ pub fn pointer(field: &str) -> String {
     match field {
         "roles.count" => "/roles".to_owned(),
         "session" => "/session".to_owned(),
+        "session.roles_of_row" => "/session/roles".to_owned(),
         _ => format!("/{}", field.replace('.', "/")),
     }
 }
@@ -88,6 +89,7 @@ pub fn unknown_fields(template: &str) -> Vec<&str> {
         "roles.count",
         "session",
         "session.roles",
+        "session.roles_of_row",
         "session.username",
         "session.starts_at",
         "ticket.id",
@@ -115,11 +117,11 @@ pub fn value<'e>(field: &str, event: &'e Event) -> Option<Cow<'e, str>> {
         "roles" => (!event.roles.is_empty()).then(|| event.roles.join(", ").into()),
         "roles.count" => (!event.roles.is_empty()).then(|| event.roles.len().to_string().into()),
         "session" => session.map(|session| session.id.as_str().into()),
-        "session.roles" => session.and_then(|session| match session.roles.as_slice() {
-            [] => None,
-            [role] => Some(format!("role {role}").into()),
-            roles => Some(format!("roles {}", roles.join(", ")).into()),
-        }),
+        "session.roles" => session.and_then(roles),
+        // A row about the whole session may list its roles, but is not about them.
+        "session.roles_of_row" => {
+            session.filter(|session| session.scope == Scope::Role).and_then(roles)
+        }
         "session.username" => session.and_then(|session| borrowed(&session.username)),
         "session.starts_at" => {
             session.and_then(|session| session.starts_at).map(|at| at.to_string().into())
@@ -131,6 +133,14 @@ pub fn value<'e>(field: &str, event: &'e Event) -> Option<Cow<'e, str>> {
             Value::Number(number) => Some(number.to_string().into()),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         },
+    }
+}
+
+fn roles(session: &Session) -> Option<Cow<'_, str>> {
+    match session.roles.as_slice() {
+        [] => None,
+        [role] => Some(format!("role {role}").into()),
+        roles => Some(format!("roles {}", roles.join(", ")).into()),
     }
 }
 

@@ -39,7 +39,8 @@ impl Event {
     /// The digest of the facts: SHA-256 of `jit-audit/event/v1\n` and their RFC 8785 form. It
     /// distinguishes a duplicate from a conflict. Anyone can recompute it from an event in an API
     /// response: remove the members that the server added, replace `window` by the value of
-    /// `window.asked` or remove it if there is none, and remove a session user name `TBD`.
+    /// `window.asked` or remove it if there is none, and replace a session user name `TBD` by
+    /// `sent_username` or remove it if there is none.
     ///
     /// These rules must keep working for stored items. Other rules may only be added under a new
     /// first line.
