@@ -18,6 +18,7 @@ pub mod json {
     pub mod object_reader;
     pub mod request_schema;
     pub mod strict_json;
+    pub mod wrong_value;
 }
 /// Events: the actions, validation, filters and other formats.
 pub mod trail {
@@ -74,6 +75,7 @@ pub mod configuration {
     pub mod document;
     pub mod document_kind;
     pub mod organisation;
+    pub mod read_only;
     pub mod settings;
 }
 /// Records that the service collects from directories by itself.

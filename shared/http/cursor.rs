@@ -8,12 +8,23 @@ use std::{fmt::Display, str::FromStr};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-use crate::{problem::Problem, reader::Reader};
+use crate::reader::Reader;
 use shared_domain::trail::{event::Tenant, key::Key};
 
 const VERSION: u8 = 2;
 const MAC: usize = 16;
 const LABEL: &str = "jit-audit/cursor/v2";
+
+/// The error of a cursor that this service did not create, or created for another tenant, caller or
+/// query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the cursor does not belong to this query: send the value of next unchanged, as the same caller, with every parameter of the first page (limit may differ), or start again without a cursor"
+)]
+pub struct NoCursor {
+    /// Whether it has the form of a cursor, so that it may be one of another query.
+    pub is_readable: bool,
+}
 
 /// What a cursor is bound to: tenant, caller and query (without `limit` and `cursor`).
 #[derive(Clone, Debug)]
@@ -51,8 +62,8 @@ impl<'k> Binding<'k> {
     /// Verifies a cursor and returns its position.
     ///
     /// # Errors
-    /// 400 if this service did not create it, or created it for another tenant, caller or query.
-    pub fn position<P: FromStr>(&self, cursor: &str) -> Result<P, Problem> {
+    /// It is not a cursor of this query.
+    pub fn position<P: FromStr>(&self, cursor: &str) -> Result<P, NoCursor> {
         let read = || {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
             let (version, rest) = bytes.split_first()?;
@@ -60,13 +71,13 @@ impl<'k> Binding<'k> {
             // Compare in constant time.
             let differs = mac.iter().zip(self.mac(position)).fold(0, |all, (a, b)| all | (a ^ b));
             let position = std::str::from_utf8(position).ok()?.parse::<P>().ok()?;
-            (*version == VERSION && differs == 0).then_some(position)
+            (*version == VERSION).then_some((position, differs == 0))
         };
-        read().ok_or_else(|| {
-            Problem::bad_request(
-                "the cursor does not belong to this query: send the value of next unchanged, as the same caller, with every parameter of the first page (limit may differ), or start again without a cursor",
-            )
-        })
+        match read() {
+            Some((position, true)) => Ok(position),
+            Some((_, false)) => Err(NoCursor { is_readable: true }),
+            None => Err(NoCursor { is_readable: false }),
+        }
     }
 
     fn mac(&self, position: &[u8]) -> [u8; MAC] {
@@ -122,19 +133,20 @@ mod tests {
             Binding::new(&acme, &by_ann, "events", &[("until", "2026-01-01")]),
             Binding::new(&acme, &by_ann, "events", &[]),
         ] {
-            assert_eq!(foreign.position::<Position>(&cursor).unwrap_err().status, 400);
+            let refused = foreign.position::<Position>(&cursor).unwrap_err();
+            assert_eq!(refused, NoCursor { is_readable: true });
         }
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(&cursor).unwrap();
         for place in 0..bytes.len() {
             let mut forged = bytes.clone();
             forged[place] ^= 1;
             let forged = BASE64_URL_SAFE_NO_PAD.encode(forged);
-            assert_eq!(binding.position::<Position>(&forged).unwrap_err().status, 400, "{place}");
+            assert!(binding.position::<Position>(&forged).is_err(), "{place}");
         }
         for text in
             ["", "x", "AAAA", &cursor[1..], &cursor[..cursor.len() - 3], &format!("{cursor}A"), "é"]
         {
-            assert_eq!(binding.position::<Position>(text).unwrap_err().status, 400, "{text}");
+            assert!(binding.position::<Position>(text).is_err(), "{text}");
         }
     }
 }

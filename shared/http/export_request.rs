@@ -2,134 +2,205 @@
 
 mod schema;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    problem::Problem,
+    parameter_reader::{ParameterReader, Parameters, Types},
+    problem::RequestError,
     report_request::read_query,
-    request::{self, Parameters},
     search_parameters,
 };
 use shared_domain::{
-    exports::export_job::{LONGEST_NAME, PARAMETERS, Profile, RequestedExport},
+    exports::export_job::{LONGEST_NAME, Profile, RequestedExport},
+    json::{strict_json::FieldError, wrong_value::wrong_type},
     reports::{
         column::Table,
-        report::{self, Query, Report},
+        report::{Query, Report, reports},
     },
     tables::event_columns::Layout,
-    time::{
-        time_zone::{self, TimeZone},
-        timestamp::Instant,
-    },
+    time::{time_zone::TimeZone, timestamp::Instant},
+    trail::actions::nearest_of,
 };
 use shared_storage::TenantScope;
 
 pub use schema::ExportRequest;
 pub(crate) use schema::export_members;
 
-/// Checks the types of the members that a client sent. Saved searches that were stored earlier may have
-/// other types, so [`read_export`] does not check them.
-///
-/// # Errors
-/// 400 if one of them has another type.
-pub fn require_types(members: &Map<String, Value>) -> Result<(), Problem> {
-    let own = members.iter().filter(|(name, _)| PARAMETERS.contains(&name.as_str()));
-    let is_parameter = |name: &str| report::PARAMETERS.iter().any(|known| known.name == name);
-    let report = members.get("report").and_then(Value::as_object).into_iter().flatten();
-    own.chain(report.filter(|(name, _)| is_parameter(name)))
-        .try_for_each(|(name, value)| request::require_type(name, value))
-}
+/// More columns than any table has.
+const MOST_COLUMNS: usize = 100;
 
-/// Parses the members of the request.
-///
-/// # Errors
-/// 400 if one of them is wrong.
-pub fn read_export(
-    scope: &TenantScope<'_>,
-    parameters: &Parameters,
+/// The members of a request for an export, taken apart.
+#[derive(Debug)]
+pub struct ExportMembers {
+    parameters: Parameters,
     columns: Option<Value>,
     report: Option<Value>,
-) -> Result<RequestedExport, Problem> {
-    let range = search_parameters::search(scope, parameters, None)?.range;
-    let names: Option<Vec<String>> =
-        columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
-            Problem::bad_request(
-                "\"columns\" must be a list of columns' names; leave it out for all of them",
-            )
-        })?;
-    if names.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Problem::bad_request(
-            "\"columns\" names no column; leave it out for all of them",
-        ));
+    types: Types,
+}
+
+impl ExportMembers {
+    /// A member that is not in `known` is an error.
+    pub fn new(mut members: Map<String, Value>, known: &[&str], types: Types) -> Self {
+        let (columns, report) = (members.remove("columns"), members.remove("report"));
+        let parameters = Parameters::from_members(members, "", known, types);
+        Self { parameters, columns, report, types }
     }
-    let report = report.map(|report| read_report(scope, parameters, report)).transpose()?;
+
+    /// Adds the errors of the body's JSON.
+    #[must_use]
+    pub fn with_errors(self, faults: Vec<FieldError>) -> Self {
+        Self { parameters: self.parameters.with_errors(faults), ..self }
+    }
+
+    /// Parses the request.
+    ///
+    /// # Errors
+    /// All errors found.
+    pub fn read(self, scope: &TenantScope<'_>) -> Result<RequestedExport, Vec<RequestError>> {
+        let Self { parameters, columns, report, types } = self;
+        parameters.read(|parameters| {
+            let has_report = report.is_some();
+            let report = report.and_then(|report| read_report(scope, parameters, report, types));
+            let columns = match has_report && report.is_none() {
+                // What columns there are depends on the report.
+                true => Vec::new(),
+                false => read_columns(parameters, columns, report.as_ref()),
+            };
+            Some(read_members(scope, parameters, columns, report))
+        })
+    }
+}
+
+fn read_members(
+    scope: &TenantScope<'_>,
+    parameters: &mut ParameterReader<'_>,
+    columns: Vec<String>,
+    report: Option<Query>,
+) -> RequestedExport {
+    let range = search_parameters::search(scope, parameters, None).range;
     let named =
         |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
+    let profile = parameters.read_as("profile", |text| {
+        text.parse().map_err(|_| format!("{text:?} must be plain or excel"))
+    });
+    let file_name = parameters.read_as("file_name", file_name).unwrap_or_else(|| {
+        report.as_ref().map_or("audit-trail", |query| query.report.described().name).to_owned()
+    });
     let text = |name| parameters.get(name).map(str::to_owned);
-    let asked = RequestedExport {
+    let (filter, q, tz) = (text("filter"), text("q"), text("tz"));
+    RequestedExport {
         since: named(range.since, i64::MIN),
         until: named(range.until, i64::MAX),
-        filter: text("filter"),
-        q: text("q"),
-        include_service: parameters.flag("include_service")?.unwrap_or(false),
-        include_filters: parameters.flag("include_filters")?.unwrap_or(true),
-        tz: text("tz").unwrap_or_else(|| scope.settings.zone.clone()),
-        profile: parameters
-            .read_as("profile", |text| {
-                text.parse().map_err(|_| format!("{text:?} must be plain or excel"))
-            })?
-            .unwrap_or(Profile::Plain),
-        columns: names.unwrap_or_default(),
-        gzip: parameters.flag("gzip")?.unwrap_or(false),
-        jsonl: parameters.flag("jsonl")?.unwrap_or(false),
-        file_name: parameters.read_as("file_name", file_name)?.unwrap_or_else(|| {
-            report.as_ref().map_or("audit-trail", |query| query.report.described().name).to_owned()
-        }),
+        filter,
+        q,
+        include_service: parameters.flag("include_service").unwrap_or(false),
+        include_filters: parameters.flag("include_filters").unwrap_or(true),
+        tz: tz.unwrap_or_else(|| scope.settings.zone.clone()),
+        profile: profile.unwrap_or(Profile::Plain),
+        columns,
+        gzip: parameters.flag("gzip").unwrap_or(false),
+        jsonl: parameters.flag("jsonl").unwrap_or(false),
+        file_name,
         report,
-    };
-    let wrong = |detail: String| Problem::bad_request(format!("\"columns\": {detail}"));
-    let utc = TimeZone::utc();
-    match &asked.report {
-        Some(query) => {
-            drop(Table::new(query.report, &asked.columns, utc, [scope.now; 2]).map_err(wrong)?)
-        }
-        None => drop(Layout::new(&asked.columns, utc, scope.now, scope.now).map_err(wrong)?),
     }
-    Ok(asked)
+}
+
+/// Parses the columns of the report, or else those of events.
+fn read_columns(
+    parameters: &mut ParameterReader<'_>,
+    columns: Option<Value>,
+    report: Option<&Query>,
+) -> Vec<String> {
+    const LEAVE_OUT: &str = "leave it out for all of them";
+    let list = match columns {
+        None => return Vec::new(),
+        Some(Value::Array(list)) if list.is_empty() => {
+            parameters.fault("columns", format!("names no column; {LEAVE_OUT}"));
+            return Vec::new();
+        }
+        Some(Value::Array(list)) if list.len() > MOST_COLUMNS => {
+            let detail = format!("names {} columns; {MOST_COLUMNS} are the most", list.len());
+            parameters.fault("columns", detail);
+            return Vec::new();
+        }
+        Some(Value::Array(list)) => list,
+        Some(other) => {
+            let detail = wrong_type(&other, "a list of columns' names");
+            parameters.fault("columns", format!("{detail}; {LEAVE_OUT}"));
+            return Vec::new();
+        }
+    };
+    // One name by one, since each has a place of its own. The layout does not depend on the time.
+    let time = Instant::from_millis(0);
+    let check = |name: &str| {
+        let (names, zone) = (&[name.to_owned()], TimeZone::utc());
+        match report {
+            Some(query) => Table::new(query.report, names, zone, [time; 2]).map(drop),
+            None => Layout::new(names, zone, time, time).map(drop),
+        }
+    };
+    let mut names: Vec<String> = Vec::with_capacity(list.len());
+    for (place, value) in list.into_iter().enumerate() {
+        let wrong = match &value {
+            Value::String(name) if names.contains(name) => {
+                Some(format!("column {name:?} is named twice"))
+            }
+            Value::String(name) => check(name).err(),
+            other => Some(wrong_type(other, "the name of a column")),
+        };
+        if let Some(detail) = wrong {
+            parameters.fault_in("columns", place, detail);
+        }
+        names.extend(value.as_str().map(str::to_owned));
+    }
+    names
 }
 
 /// Parses the report of an export: `{"name": "access", "target": "…", "since": "…"}`.
 fn read_report(
     scope: &TenantScope<'_>,
-    parameters: &Parameters,
+    parameters: &mut ParameterReader<'_>,
     report: Value,
-) -> Result<Query, Problem> {
+    types: Types,
+) -> Option<Query> {
     for outside in ["since", "until", "filter", "q", "include_service", "include_filters"] {
         if parameters.get(outside).is_some() {
-            let detail = format!(
-                "{outside:?} does not go with a report; what the report takes stands inside \"report\""
+            parameters.fault(
+                outside,
+                "does not go with a report; what the report takes stands inside \"report\"",
             );
-            return Err(Problem::bad_request(detail));
         }
     }
-    let Value::Object(mut members) = report else {
-        return Err(Problem::bad_request(
-            "\"report\" must be an object with the report's name and parameters",
-        ));
+    let mut members = match report {
+        Value::Object(members) => members,
+        other => {
+            let wanted = "an object with the report's name and parameters";
+            parameters.fault("report", wrong_type(&other, wanted));
+            return None;
+        }
     };
-    let name = members
-        .remove("name")
-        .and_then(|name| name.as_str().map(str::to_owned))
-        .unwrap_or_default();
-    let described = Report::named(&name).ok_or_else(|| {
-        Problem::bad_request(format!(
-            "\"report\": there is no report {name:?}; GET /v1/reports says which there are"
-        ))
-    })?;
-    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&scope.settings.zone));
-    let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
-    read_query(described, &Parameters::from_members(members, described.takes)?, &zone)
+    let name = members.remove("name");
+    let name = name.as_ref().map(|name| name.as_str().ok_or_else(|| wrong_type(name, "a string")));
+    let described = match name {
+        None => Err("is required".to_owned()),
+        Some(Err(detail)) => Err(detail),
+        Some(Ok(name)) => Report::named(name).ok_or_else(|| {
+            let meant = nearest_of(name, reports().map(|report| report.name))
+                .map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
+            format!("there is no report {name:?}{meant}")
+        }),
+    };
+    let wrong = |detail: String| {
+        let and = if detail.ends_with('?') { "" } else { ";" };
+        let detail = format!("{detail}{and} GET /v1/reports says which reports there are");
+        parameters.fault_in("report", "name", detail);
+    };
+    let described = described.map_err(wrong).ok()?;
+    let zone = search_parameters::zone(scope, parameters);
+    let known: Vec<_> = described.takes.iter().copied().chain(["name"]).collect();
+    let query = Parameters::from_members(members, "/report", &known, types)
+        .read(|parameters| Some(read_query(described, parameters, zone.as_ref())));
+    query.map_err(|errors| parameters.extend(errors)).ok()
 }
 
 /// Checks a file name: it must be valid on every system, and safe in paths and HTTP headers.

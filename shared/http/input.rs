@@ -5,15 +5,13 @@ use std::{fmt, marker::PhantomData, ops::Deref};
 use schemars::JsonSchema;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value};
 use serde_json::json;
-use shared_domain::{
-    json::{object_reader::NAME_BYTES, strict_json::FieldError},
-    trail::actions::nearest_of,
-};
+use shared_domain::json::{object_reader::NAME_BYTES, strict_json::FieldError};
 
 use crate::{
     description::Operation,
+    parameter_reader::{ParameterReader, Parameters},
     problem::Problem,
-    request::{self, IdempotencyKey, Parameters, Request},
+    request::{self, IdempotencyKey, Request},
 };
 
 /// A part of a request. What no part of a handler's input reads is refused, so that nothing that is
@@ -29,7 +27,7 @@ pub trait Input: Sized {
 /// No parameters.
 impl Input for () {
     fn read(request: &Request) -> Result<Self, Problem> {
-        Parameters::read(request, &[]).map(drop)
+        Parameters::refuse_all(request)
     }
 
     fn describe(_: &mut Operation<'_>) {}
@@ -133,7 +131,8 @@ impl<P: Part, I: Input> Input for (P, I) {
 /// The query parameters of a route: the fields of `T`, each given at most once.
 #[derive(Debug)]
 pub struct Query<T> {
-    pub values: T,
+    /// Without those that are wrong.
+    values: T,
     parameters: Parameters,
 }
 
@@ -147,16 +146,29 @@ impl<T> Deref for Query<T> {
 }
 
 impl<T> Query<T> {
-    pub fn into_parameters(self) -> Parameters {
-        self.parameters
+    /// Reads the parameters. `read` gets the values that are right, and a reader for parameters
+    /// whose meaning depends on the tenant or on each other.
+    ///
+    /// # Errors
+    /// 400 with all errors found, also those of the values.
+    pub fn check<R>(
+        &self,
+        read: impl FnOnce(&T, &mut ParameterReader<'_>) -> Option<R>,
+    ) -> Result<R, Problem> {
+        self.parameters.check(|parameters| read(&self.values, parameters))
+    }
+
+    /// Adds a parameter from the path.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.parameters.set(name, value);
     }
 }
 
 impl<T: DeserializeOwned + JsonSchema> Input for Query<T> {
+    /// Errors of parameters are returned by [`Query::check`], with those that the handler finds.
     fn read(request: &Request) -> Result<Self, Problem> {
-        let parameters = Parameters::from_query(request)?;
-        let values = T::deserialize(Pairs(&parameters))
-            .map_err(|error| Problem::bad_request(error.to_string()))?;
+        let mut parameters = Parameters::from_query(request);
+        let values = typed(&mut parameters)?;
         Ok(Self { values, parameters })
     }
 
@@ -165,8 +177,38 @@ impl<T: DeserializeOwned + JsonSchema> Input for Query<T> {
     }
 }
 
+/// Deserializes a struct whose fields are query parameters that may all be absent. A wrong value
+/// counts as absent. It is an error of the parameters, and so is each parameter that is no field.
+fn typed<T: DeserializeOwned>(parameters: &mut Parameters) -> Result<T, Problem> {
+    let mut wrong: Vec<String> = Vec::new();
+    loop {
+        let mut pairs = Pairs { parameters, wrong: &wrong, fields: &[], failed: None };
+        let read = T::deserialize(&mut pairs);
+        let Pairs { fields, failed, .. } = pairs;
+        match (read, failed) {
+            (Ok(values), _) => {
+                parameters.refuse_others(fields);
+                return Ok(values);
+            }
+            (Err(_), Some((name, detail))) => {
+                parameters.fault(&name, &detail);
+                wrong.push(name);
+            }
+            (Err(error), None) => return Err(Problem::internal(&error)),
+        }
+    }
+}
+
 /// Deserializes a struct whose fields are query parameters.
-struct Pairs<'p>(&'p Parameters);
+struct Pairs<'p> {
+    parameters: &'p Parameters,
+    /// The names of parameters that are left out, because their values are wrong.
+    wrong: &'p [String],
+    /// The names of the struct's fields.
+    fields: &'static [&'static str],
+    /// The parameter whose value is wrong, and why.
+    failed: Option<(String, String)>,
+}
 
 type PairError = value::Error;
 
@@ -174,7 +216,7 @@ fn error(text: impl fmt::Display) -> PairError {
     serde::de::Error::custom(text)
 }
 
-impl<'de> Deserializer<'de> for Pairs<'_> {
+impl<'de> Deserializer<'de> for &mut Pairs<'_> {
     type Error = PairError;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, PairError> {
@@ -187,19 +229,12 @@ impl<'de> Deserializer<'de> for Pairs<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, PairError> {
-        let mut pairs = self.0.all();
-        if let Some((name, _)) = pairs.clone().find(|(name, _)| !fields.contains(name)) {
-            let known = if fields.is_empty() {
-                "none are".to_owned()
-            } else {
-                format!("known are {}", fields.join(", "))
-            };
-            let hint = nearest_of(name, fields.iter().copied())
-                .map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-            return Err(error(format!("unknown query parameter {name:?}; {known}{hint}")));
-        }
-        let pairs = std::iter::from_fn(move || pairs.next());
-        visitor.visit_map(Named { pairs, current: None })
+        let Pairs { parameters, wrong, .. } = *self;
+        self.fields = fields;
+        let pairs = parameters
+            .all()
+            .filter(|(name, _)| fields.contains(name) && !wrong.iter().any(|it| it == name));
+        visitor.visit_map(Named { pairs, current: None, failed: &mut self.failed })
     }
 
     serde::forward_to_deserialize_any! {
@@ -208,12 +243,13 @@ impl<'de> Deserializer<'de> for Pairs<'_> {
     }
 }
 
-struct Named<'p, I: Iterator<Item = (&'p str, &'p str)>> {
+struct Named<'f, 'p, I: Iterator<Item = (&'p str, &'p str)>> {
     pairs: I,
     current: Option<(&'p str, &'p str)>,
+    failed: &'f mut Option<(String, String)>,
 }
 
-impl<'de, 'p, I: Iterator<Item = (&'p str, &'p str)>> MapAccess<'de> for Named<'p, I> {
+impl<'de, 'p, I: Iterator<Item = (&'p str, &'p str)>> MapAccess<'de> for Named<'_, 'p, I> {
     type Error = PairError;
 
     fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(
@@ -230,7 +266,9 @@ impl<'de, 'p, I: Iterator<Item = (&'p str, &'p str)>> MapAccess<'de> for Named<'
         seed: S,
     ) -> Result<S::Value, PairError> {
         let (name, text) = self.current.take().unwrap_or_default();
-        seed.deserialize(Text(text)).map_err(|detail| error(format!("{name:?}: {detail}")))
+        seed.deserialize(Text(text)).inspect_err(|detail| {
+            *self.failed = Some((name.to_owned(), detail.to_string()));
+        })
     }
 }
 
@@ -310,7 +348,7 @@ impl<T> Body<T> {
 
 impl<T: JsonSchema> Input for Body<T> {
     fn read(request: &Request) -> Result<Self, Problem> {
-        Parameters::read(request, &[])?;
+        Parameters::refuse_all(request)?;
         Ok(Self { json: request::json_body(request)?, body: PhantomData })
     }
 

@@ -9,6 +9,7 @@ pub mod input;
 pub mod lists;
 pub mod output;
 pub mod pagination;
+pub mod parameter_reader;
 pub mod parameters;
 pub mod precondition;
 pub mod problem;

@@ -6,10 +6,11 @@ use tokio::time::{Duration, Instant as Deadline};
 use crate::{
     cursor::Binding,
     output::{List, Listed},
+    parameter_reader::{ParameterReader, Parameters},
     parameters::Limit,
     problem::Problem,
     reader::Reader,
-    request::{self, Parameters},
+    request,
 };
 use shared_storage::TenantScope;
 
@@ -19,12 +20,9 @@ pub const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;
 pub const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
 
 /// The parameter `limit`; 100 by default.
-///
-/// # Errors
-/// 400 if it is not a whole number from 1 to 1000.
-pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
-    let Limit(limit) = parameters.read_as("limit", Limit::read)?.unwrap_or_default();
-    Ok(limit)
+pub fn limit(parameters: &mut ParameterReader<'_>) -> usize {
+    let Limit(limit) = parameters.read_as("limit", Limit::read).unwrap_or_default();
+    limit
 }
 
 /// The result of one read: each item with its id, `None` for an item that does not match the
@@ -43,20 +41,17 @@ pub struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// Parses the parameters of a list. `word` names the list, to which cursors are bound.
-    ///
-    /// # Errors
-    /// 400 for a wrong limit or cursor.
     pub fn read(
         scope: &TenantScope<'_>,
         reader: &Reader<'a>,
-        parameters: &Parameters,
+        parameters: &mut ParameterReader<'_>,
         word: &str,
-    ) -> Result<Self, Problem> {
-        let limit = limit(parameters)?;
+    ) -> Self {
+        let limit = limit(parameters);
         let binding =
             Binding::new(&scope.tenant, reader, word, &parameters.identity(&["limit", "cursor"]));
-        let after = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-        Ok(Self { limit, binding, after, most_read: usize::MAX })
+        let after = parameters.position("cursor", &binding);
+        Self { limit, binding, after, most_read: usize::MAX }
     }
 
     /// Ends a page after the read that reaches `most` items, even if few or none of them match. For
@@ -127,7 +122,7 @@ impl<'a> Asked<'a> {
 /// One page of a list.
 ///
 /// # Errors
-/// 400 for a wrong limit or cursor, and the errors of `read`.
+/// 400 for wrong parameters, and the errors of `read`.
 pub async fn list<T, F>(
     scope: &TenantScope<'_>,
     reader: &Reader<'_>,
@@ -138,5 +133,7 @@ where
     T: Listed + Serialize,
     F: Future<Output = Result<Read<T>, Problem>>,
 {
-    Asked::read(scope, reader, parameters, T::LIST)?.answer(scope, read).await
+    let asked =
+        parameters.check(|parameters| Some(Asked::read(scope, reader, parameters, T::LIST)))?;
+    asked.answer(scope, read).await
 }

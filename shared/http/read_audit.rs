@@ -1,6 +1,6 @@
 //! Records who reads the trail: one event an hour for each caller and query, however many pages.
 
-use crate::{problem::Problem, request::Parameters};
+use crate::{parameter_reader::Parameters, problem::Problem};
 use shared_domain::{
     identity::caller::Caller,
     trail::{

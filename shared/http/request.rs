@@ -13,10 +13,14 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::{Duration, Instant as Deadline};
 
-use crate::{api, problem::Problem, route::Route};
+use crate::{
+    api,
+    problem::{Problem, RequestError},
+    route::Route,
+};
 use shared_domain::{
     identity::caller::Caller,
-    json::strict_json,
+    json::strict_json::{self, FieldError},
     trail::event::{EventId, Tenant},
 };
 use shared_storage::ReadError;
@@ -220,42 +224,29 @@ pub fn json_body(request: &Request) -> Result<String, Problem> {
     String::from_utf8(body.to_vec()).map_err(|_| Problem::bad_request("the body is not UTF-8"))
 }
 
-/// The members of a JSON object.
+/// The members of a JSON object, and what is wrong with its JSON: keys that are given twice, numbers
+/// that lose digits.
 ///
 /// # Errors
-/// 400.
-pub fn members(json: &str) -> Result<Map<String, Value>, Problem> {
-    match strict_json::read(json) {
-        (Some(Value::Object(members)), faults) if faults.is_empty() => Ok(members),
-        (Some(_), faults) if faults.is_empty() => {
-            Err(Problem::bad_request("the body must be a JSON object"))
-        }
-        (_, faults) => {
-            let said: Vec<_> = faults
-                .iter()
-                .map(|fault| format!("{} {}", fault.pointer, fault.detail).trim().to_owned())
-                .collect();
-            Err(Problem::bad_request(format!("the body {}", said.join("; "))))
-        }
+/// 400 for anything else than an object.
+pub fn object(json: &str) -> Result<(Map<String, Value>, Vec<FieldError>), Problem> {
+    match strict_json::read_members(json) {
+        (Some(members), faults) => Ok((members, faults)),
+        (None, faults) => Err(wrong_body(faults)),
     }
 }
 
-/// Checks the type of a member that stands for a parameter: a boolean, an integer or a text.
+/// The members of a JSON object.
 ///
 /// # Errors
-/// 400 for a value of another type.
-pub fn require_type(name: &str, value: &Value) -> Result<(), Problem> {
-    let (has_type, must_be) = match name {
-        "include_service" | "include_filters" | "gzip" | "jsonl" => {
-            (value.is_boolean(), "true or false")
-        }
-        "limit" => (value.is_i64() || value.is_u64(), "an integer"),
-        _ => (value.is_string(), "a text"),
-    };
-    match has_type {
-        true => Ok(()),
-        false => Err(Problem::bad_request(format!("field {name:?} must be {must_be}"))),
-    }
+/// 400 if anything is wrong with the JSON.
+pub fn members(json: &str) -> Result<Map<String, Value>, Problem> {
+    let (members, faults) = object(json)?;
+    if faults.is_empty() { Ok(members) } else { Err(wrong_body(faults)) }
+}
+
+fn wrong_body(faults: Vec<FieldError>) -> Problem {
+    Problem::wrong_parameters(faults.into_iter().map(RequestError::from).collect())
 }
 
 /// The `Idempotency-Key` header. A second request of the same caller with the same key has no
@@ -290,155 +281,5 @@ impl IdempotencyKey {
     /// kinds share an id.
     pub fn id_of(&self, what: &str, tenant: &Tenant, caller: &Caller) -> EventId {
         EventId::hash_of(tenant, &caller.sub, &format!("{what},{}", self.0))
-    }
-}
-
-/// The query parameters of a request. Each occurs once.
-#[derive(Debug)]
-pub struct Parameters(Vec<(String, String)>);
-
-impl Parameters {
-    /// Parses the query string.
-    ///
-    /// # Errors
-    /// 400 for a parameter that is not in `known` or occurs twice, so that a misspelt parameter is
-    /// not ignored in favour of its default.
-    pub fn read(request: &Request, known: &[&str]) -> Result<Self, Problem> {
-        let parameters = Self::from_query(request)?;
-        parameters.refuse_others(known)?;
-        Ok(parameters)
-    }
-
-    /// # Errors
-    /// 400 for a parameter that is not in `known`.
-    pub fn refuse_others(&self, known: &[&str]) -> Result<(), Problem> {
-        let Some((name, _)) = self.all().find(|(name, _)| !known.contains(name)) else {
-            return Ok(());
-        };
-        let known = if known.is_empty() {
-            "none are".to_owned()
-        } else {
-            format!("known are {}", known.join(", "))
-        };
-        Err(Problem::bad_request(format!("unknown query parameter {name:?}; {known}")))
-    }
-
-    /// Parses the query string, whatever parameters it has.
-    ///
-    /// # Errors
-    /// 400 for a parameter that occurs twice.
-    pub fn from_query(request: &Request) -> Result<Self, Problem> {
-        let query = &request.query;
-        // Invalid percent-encoding is decoded to the replacement character, which would search for
-        // a different text.
-        let is_replaced = |text: &str| text.contains('\u{fffd}');
-        let mut parameters: Vec<(String, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if is_replaced(&name) || is_replaced(&value) {
-                return Err(Problem::bad_request("the query string is not percent-coded UTF-8"));
-            }
-            if parameters.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::bad_request(format!(
-                    "query parameter {name:?} is given twice"
-                )));
-            }
-            parameters.push((name.into_owned(), value.into_owned()));
-        }
-        Ok(Self(parameters))
-    }
-
-    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// Parses the same parameters from a JSON body.
-    ///
-    /// # Errors
-    /// 400 for a body that is no object, an unknown member or a value of another type.
-    pub fn from_json(json: &str, known: &[&str]) -> Result<Self, Problem> {
-        let members = members(json)?;
-        members
-            .iter()
-            .filter(|(name, _)| known.contains(&name.as_str()))
-            .try_for_each(|(name, value)| require_type(name, value))?;
-        Self::from_members(members, known)
-    }
-
-    /// Parses the same parameters from the members of an object whose types are checked with
-    /// [`require_type`], or that was stored before they were.
-    ///
-    /// # Errors
-    /// 400 for an unknown member or a value of another type.
-    pub fn from_members(members: Map<String, Value>, known: &[&str]) -> Result<Self, Problem> {
-        let mut parameters = Vec::new();
-        for (name, value) in members {
-            if !known.contains(&name.as_str()) {
-                return Err(Problem::bad_request(format!(
-                    "unknown field {name:?}; known are {}",
-                    known.join(", ")
-                )));
-            }
-            let value = match value {
-                Value::String(text) => text,
-                Value::Number(number) => number.to_string(),
-                Value::Bool(flag) => flag.to_string(),
-                Value::Null | Value::Array(_) | Value::Object(_) => {
-                    return Err(Problem::bad_request(format!(
-                        "field {name:?} must be a text, a number or a boolean"
-                    )));
-                }
-            };
-            parameters.push((name, value));
-        }
-        Ok(Self(parameters))
-    }
-
-    /// Adds a parameter from the path.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.0.push((name.to_owned(), value.to_owned()));
-    }
-
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
-    }
-
-    /// A parameter, parsed by `read`.
-    ///
-    /// # Errors
-    /// 400 with the error text of `read`.
-    pub fn read_as<T>(
-        &self,
-        name: &str,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, Problem> {
-        self.get(name)
-            .map(|text| {
-                read(text).map_err(|detail| Problem::bad_request(format!("{name:?}: {detail}")))
-            })
-            .transpose()
-    }
-
-    /// A parameter that is true or false.
-    ///
-    /// # Errors
-    /// 400 if it is neither.
-    pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
-        self.read_as(name, |text| match text {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(format!("{text:?} must be true or false")),
-        })
-    }
-
-    /// The parameters that identify the query, in a fixed order: all but those in `apart`.
-    pub fn identity(&self, apart: &[&str]) -> Vec<(&str, &str)> {
-        let mut identity: Vec<_> = self
-            .0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .filter(|(name, _)| !apart.contains(name))
-            .collect();
-        identity.sort_unstable();
-        identity
     }
 }

@@ -4,25 +4,21 @@ mod schema;
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    export_request::{read_export, require_types},
-    problem::Problem,
-    request::Parameters,
-};
+use crate::{export_request::ExportMembers, parameter_reader::Types, problem::RequestError};
 use shared_domain::{
-    configuration::alert_channel::Channel,
+    configuration::{alert_channel::Channel, document::Document},
     exports::{
         export_job::{PARAMETERS, RequestedExport},
         saved_search::{Cause, Saved},
     },
     json::{
         object_reader::{Fields, NAME_BYTES, read_members},
-        strict_json::FieldError,
+        strict_json::{self, FieldError},
     },
     reports::report::Report,
     time::{
         schedule::{RelativeRange, Schedule},
-        time_zone::TimeZone,
+        time_zone::{self, TimeZone},
         timestamp::Instant,
     },
     trail::event::Actor,
@@ -36,80 +32,148 @@ const MOST_RECIPIENTS: usize = 10;
 /// The members of a saved search that are not members of an export.
 const OWN: [&str; 4] = ["name", "range", "schedule", "recipients"];
 
-/// Parses a saved search, which `owner` owns. It is checked by building an export from it now.
+/// Parses the body of a request for a saved search, which `owner` owns. It is checked by building
+/// the export from it that a run now would make.
 ///
 /// # Errors
-/// 422 for a wrong name, range, schedule or recipient; 400 for the rest, as for an export.
+/// All errors found.
 pub fn read_saved_search(
     scope: &TenantScope<'_>,
-    mut members: Map<String, Value>,
+    json: &str,
     owner: Actor,
-) -> Result<Saved, Problem> {
+) -> Result<Saved, Vec<FieldError>> {
+    let (mut members, faults) = match strict_json::read_members(json) {
+        (Some(members), faults) => (members, faults),
+        (None, faults) => return Err(faults),
+    };
+    Saved::READ_ONLY.iter().for_each(|member| drop(members.remove(member.key)));
     let own: Map<_, _> = OWN.into_iter().filter_map(|name| members.remove_entry(name)).collect();
-    require_types(&members)?;
     members.entry("tz").or_insert_with(|| scope.settings.zone.clone().into());
+    let zone = members.get("tz").and_then(Value::as_str).map(time_zone::zone);
+    let zone = zone.and_then(Result::ok);
+    let mut parts = Parts::default();
     let read = read_members(own, "", |mut fields| {
-        let name = fields.required_text("name", NAME_BYTES);
-        let range = RelativeRange::read(&mut fields, "range");
-        if range.is_some()
-            && let Some(why) = no_range(&members)
+        parts.read(&mut fields, &members, &scope.settings.alerts);
+        parts.check_first_run(&mut fields, scope.now, zone.as_ref());
+        Some(())
+    });
+    let asked = match (parts.range, &zone) {
+        (Some(range), Some(zone)) => in_range(&members, range, scope.now, zone),
+        _ => members.clone(),
+    };
+    let export = ExportMembers::new(asked, &known(), Types::Checked).with_errors(faults);
+    let Parts { name, range, schedule, recipients } = parts;
+    match (read, export.read(scope), name) {
+        (Ok(()), Ok(_), Some(name)) => {
+            Ok(Saved { name, asked: members, range, schedule, recipients, owner })
+        }
+        (read, export, _) => {
+            let mut errors = read.err().unwrap_or_default();
+            for error in export.err().unwrap_or_default().into_iter().map(FieldError::from) {
+                // A member that is given twice may be wrong as well.
+                if !errors.iter().any(|other| other.pointer == error.pointer) {
+                    errors.push(error);
+                }
+            }
+            Err(errors)
+        }
+    }
+}
+
+/// The members of a saved search that an export does not have.
+#[derive(Default)]
+struct Parts {
+    name: Option<String>,
+    range: Option<RelativeRange>,
+    schedule: Option<Schedule>,
+    recipients: Vec<String>,
+}
+
+impl Parts {
+    fn read(&mut self, fields: &mut Fields<'_>, others: &Map<String, Value>, channels: &[Channel]) {
+        self.name = fields.required_text("name", NAME_BYTES);
+        self.range = RelativeRange::read(fields, "range");
+        if self.range.is_some()
+            && let Some(why) = no_range(others)
         {
             fields.fault("range", why);
+            self.range = None;
         }
-        let schedule = Schedule::read(&mut fields, "schedule");
-        let recipients = recipients(&mut fields, schedule.is_some(), &scope.settings.alerts);
+        self.schedule = Schedule::read(fields, "schedule");
+        self.recipients = recipients(fields, self.schedule.is_some(), channels);
         fields.refuse_others();
-        Some(Saved { name: name?, asked: members, range, schedule, recipients, owner })
-    });
-    let saved =
-        read.map_err(|errors| Problem::invalid("the saved search was not stored", errors))?;
-    export_at(&saved, scope, scope.now, Cause::Asked)?;
-    if let (Some(range), Some(next)) = (saved.range, saved.next_run(scope.now))
-        && range.resolve(next, &zone_of(&saved)?).0 >= next
-    {
-        let detail = format!(
-            "\"{range}\" holds nothing yet when the schedule runs; take the one before it, or a later time of day"
-        );
-        let errors = vec![FieldError::new("/range", detail)];
-        return Err(Problem::invalid("the saved search was not stored", errors));
     }
-    Ok(saved)
+
+    /// Reports a range that has not begun when the schedule runs first.
+    fn check_first_run(&self, fields: &mut Fields<'_>, now: Instant, zone: Option<&TimeZone>) {
+        if let (Some(range), Some(schedule), Some(zone)) = (self.range, self.schedule, zone) {
+            let next = schedule.next_after(now, zone);
+            if range.resolve(next, zone).0 >= next {
+                let detail = format!(
+                    "\"{range}\" holds nothing yet when the schedule runs; take the one before it, or a later time of day"
+                );
+                fields.fault("range", detail);
+            }
+        }
+    }
 }
 
 /// The export for a run at the time `at`.
 ///
 /// # Errors
-/// 400 if the export is not valid, or no longer is.
+/// All errors found, if the export is not valid or no longer is.
 pub fn export_at(
     saved: &Saved,
     scope: &TenantScope<'_>,
     at: Instant,
     cause: Cause,
-) -> Result<RequestedExport, Problem> {
-    let mut members = saved.asked.clone();
-    let has_end = saved.takes_until();
-    let within = match members.get_mut("report") {
-        Some(Value::Object(report)) => report,
-        Some(_) | None => &mut members,
+) -> Result<RequestedExport, Vec<RequestError>> {
+    let mut members = match saved.range {
+        Some(range) => {
+            let wrong = |detail| vec![FieldError::new("/tz", detail).into()];
+            in_range(&saved.asked, range, at, &saved.zone().map_err(wrong)?)
+        }
+        None => saved.asked.clone(),
     };
-    if let Some(range) = saved.range {
-        let (since, until) = range.resolve(at, &zone_of(saved)?);
-        within.insert("since".to_owned(), json!(since));
-        within.extend(until.map(|until| ("until".to_owned(), json!(until))));
-    }
     // A scheduled run ends at its planned time, however late it starts. Later events belong to the
     // next run.
-    if cause == Cause::Schedule && has_end {
-        within.entry("until").or_insert_with(|| json!(at));
+    if cause == Cause::Schedule && saved.takes_until() {
+        change_bounds(&mut members, |within| {
+            within.entry("until").or_insert_with(|| json!(at));
+        });
     }
-    let (columns, report) = (members.remove("columns"), members.remove("report"));
-    // `include_filters` is not stored: a caller who wants no filters saves a search without them.
-    let known: Vec<_> = PARAMETERS.into_iter().filter(|name| *name != "include_filters").collect();
-    read_export(scope, &Parameters::from_members(members, &known)?, columns, report)
+    ExportMembers::new(members, &known(), Types::AsStored).read(scope)
 }
 
-fn zone_of(saved: &Saved) -> Result<TimeZone, Problem> {
-    saved.zone().map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))
+/// The names of the members. `include_filters` is not stored: a caller who wants no filters saves a
+/// search without them.
+fn known() -> Vec<&'static str> {
+    let of_export = PARAMETERS.into_iter().filter(|name| *name != "include_filters");
+    of_export.chain(["columns", "report"]).chain(OWN).collect()
+}
+
+/// The members of an export in a relative range, at the time `at`.
+fn in_range(
+    members: &Map<String, Value>,
+    range: RelativeRange,
+    at: Instant,
+    zone: &TimeZone,
+) -> Map<String, Value> {
+    let mut members = members.clone();
+    let (since, until) = range.resolve(at, zone);
+    change_bounds(&mut members, |within| {
+        within.insert("since".to_owned(), json!(since));
+        within.extend(until.map(|until| ("until".to_owned(), json!(until))));
+    });
+    members
+}
+
+/// Changes the members among which an export has its range: those of its report, or its own.
+fn change_bounds(members: &mut Map<String, Value>, change: impl FnOnce(&mut Map<String, Value>)) {
+    match members.get_mut("report") {
+        Some(Value::Object(report)) => change(report),
+        _ => change(members),
+    }
 }
 
 /// Why a relative range cannot be combined with the other members, if so.

@@ -3,10 +3,10 @@
 
 mod schema;
 
-use crate::{cursor::Binding, problem::Problem, request::Parameters};
+use crate::{cursor::Binding, parameter_reader::ParameterReader};
 use shared_domain::{
     time::{
-        time_zone::{self, Bound},
+        time_zone::{self, Bound, TimeZone},
         timestamp::Instant,
     },
     trail::{
@@ -19,53 +19,61 @@ use shared_storage::TenantScope;
 pub(crate) use schema::search_members;
 pub use schema::{EventCountRequest, EventSearchRequest};
 
+/// The zone of times without an offset: `tz`, otherwise the tenant's.
+pub fn zone(scope: &TenantScope<'_>, parameters: &mut ParameterReader<'_>) -> Option<TimeZone> {
+    match parameters.get("tz") {
+        Some(_) => parameters.read_as("tz", time_zone::zone),
+        None => time_zone::zone(&scope.settings.zone)
+            .map_err(|detail| parameters.fault("tz", detail))
+            .ok(),
+    }
+}
+
 /// The time range from `since`, `until`, `tz`, `order` and `cursor`.
-///
-/// # Errors
-/// 400 if one of them is wrong.
 pub fn range(
     scope: &TenantScope<'_>,
-    parameters: &Parameters,
+    parameters: &mut ParameterReader<'_>,
     binding: Option<&Binding<'_>>,
-) -> Result<Range, Problem> {
-    let zone = parameters.get("tz").unwrap_or(&scope.settings.zone);
-    let zone = time_zone::zone(zone)
-        .map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
-    let since = parameters.read_as("since", |text| time_zone::typed(text, &zone, Bound::Since))?;
-    let until = parameters.read_as("until", |text| time_zone::typed(text, &zone, Bound::Until))?;
-    if let (Some(since), Some(until)) = (since, until)
-        && until <= since
-    {
-        return Err(Problem::bad_request(format!(
-            "\"until\" ({until}) must be after \"since\" ({since})"
-        )));
-    }
-    let order = parameters.read_as("order", |text| {
-        text.parse().map_err(|_| format!("{text:?} must be desc or asc"))
-    })?;
-    let cursor = binding.and_then(|binding| Some((binding, parameters.get("cursor")?)));
-    Ok(Range {
+) -> Range {
+    let zone = zone(scope, parameters);
+    // Without a zone, a text that is no time in any zone is an error still.
+    let any_zone = zone.clone().unwrap_or_else(TimeZone::utc);
+    let since = parameters.read_as("since", |text| time_zone::typed(text, &any_zone, Bound::Since));
+    let until = parameters.read_as("until", |text| time_zone::typed(text, &any_zone, Bound::Until));
+    check_bounds(parameters, zone.and(since), until);
+    let order = parameters
+        .read_as("order", |text| text.parse().map_err(|_| format!("{text:?} must be desc or asc")));
+    Range {
         since: since.unwrap_or(Instant::from_millis(i64::MIN)),
         until: until.unwrap_or(Instant::from_millis(i64::MAX)),
         order: order.unwrap_or(Order::Descending),
-        after: cursor.map(|(binding, cursor)| binding.position(cursor)).transpose()?,
-    })
+        after: binding.and_then(|binding| parameters.position("cursor", binding)),
+    }
+}
+
+/// Reports a range that ends before it begins.
+pub fn check_bounds(
+    parameters: &mut ParameterReader<'_>,
+    since: Option<Instant>,
+    until: Option<Instant>,
+) {
+    if let (Some(since), Some(until)) = (since, until)
+        && until <= since
+    {
+        parameters.fault("until", format!("{until} must be after \"since\" ({since})"));
+    }
 }
 
 /// The time range, with `filter`, `q` and `include_service`.
-///
-/// # Errors
-/// 400 if one of them is wrong.
 pub fn search(
     scope: &TenantScope<'_>,
-    parameters: &Parameters,
+    parameters: &mut ParameterReader<'_>,
     binding: Option<&Binding<'_>>,
-) -> Result<Search, Problem> {
-    Ok(Search {
-        range: range(scope, parameters, binding)?,
-        filter: parameters
-            .read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
-        words: parameters.read_as("q", FreeText::read)?,
-        include_service: parameters.flag("include_service")?.unwrap_or(false),
-    })
+) -> Search {
+    Search {
+        range: range(scope, parameters, binding),
+        filter: parameters.read_as("filter", Filter::read),
+        words: parameters.read_as("q", FreeText::read),
+        include_service: parameters.flag("include_service").unwrap_or(false),
+    }
 }

@@ -63,8 +63,9 @@ pub enum StoreOutcome {
     Created(Box<Recorded>),
     /// The event was stored before.
     Duplicate(Box<Recorded>),
-    /// Another event has this id. Holds the fields that differ.
-    Conflict(EventId, Vec<FieldError>),
+    /// Another event has this id. Holds the fields that differ, and the Idempotency-Key from which
+    /// the id was derived.
+    Conflict(EventId, Vec<FieldError>, Option<String>),
     /// The event is not valid.
     Invalid(Vec<FieldError>),
     /// The storage did not confirm the write. The client can safely send the event again.
@@ -81,7 +82,7 @@ impl StoreOutcome {
                 Self::Duplicate(Box::new(there))
             }
             Insertion::Conflict(sent, there) => {
-                Self::Conflict(id, differences(&sent, &there.event))
+                Self::Conflict(id, differences(&sent, &there.event), None)
             }
             Insertion::TooLarge(why) => Self::Invalid(vec![FieldError::new("", why)]),
             Insertion::Unavailable => Self::Unavailable(Some(id)),
@@ -100,9 +101,24 @@ impl StoreOutcome {
         }
     }
 
+    /// The outcome of an event whose id is derived from this Idempotency-Key.
+    #[must_use]
+    pub fn under_key(self, key: &str) -> Self {
+        let Self::Conflict(id, mut errors, _) = self else { return self };
+        for error in &mut errors {
+            error.detail =
+                format!("differs from the event that was stored with the Idempotency-Key {key:?}");
+        }
+        Self::Conflict(id, errors, Some(key.to_owned()))
+    }
+
     /// The outcome of an event for which there is no result.
     pub fn lost() -> Self {
         Self::Unavailable(None)
+    }
+
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict(..))
     }
 
     pub fn word(&self) -> &'static str {
@@ -112,7 +128,7 @@ impl StoreOutcome {
     pub fn id(&self) -> Option<&EventId> {
         match self {
             Self::Created(recorded) | Self::Duplicate(recorded) => Some(&recorded.event.id),
-            Self::Conflict(id, _) => Some(id),
+            Self::Conflict(id, ..) => Some(id),
             Self::Unavailable(id) => id.as_ref(),
             Self::Invalid(_) => None,
         }
@@ -127,7 +143,7 @@ impl StoreOutcome {
 
     pub fn errors(&self) -> &[FieldError] {
         match self {
-            Self::Conflict(_, errors) | Self::Invalid(errors) => errors,
+            Self::Conflict(_, errors, _) | Self::Invalid(errors) => errors,
             Self::Created(_) | Self::Duplicate(_) | Self::Unavailable(_) => &[],
         }
     }

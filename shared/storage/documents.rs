@@ -95,7 +95,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// `has_default`: there always is a document, whose version is 0 before its first change.
+    /// `has_default`: there always is such a document, whose version is 0 before its first change.
     fn holds(&self, there: Option<&StoredDocument>, has_default: bool) -> bool {
         let exists = has_default || there.is_some_and(|there| there.content.is_some());
         let version = there.map_or(0, |there| there.generation);
@@ -276,7 +276,7 @@ impl TenantScope<'_> {
                 return Ok((DocumentOutcome::Unchanged, there));
             }
             // After the comparison: a repeated request whose first attempt was stored succeeds.
-            if !wanted.only_if.holds(before.as_ref(), wanted.unconfigured.is_some()) {
+            if !wanted.only_if.holds(before.as_ref(), T::ALWAYS_EXISTS) {
                 let exists = before.as_ref().is_some_and(|before| before.content.is_some());
                 return Ok((DocumentOutcome::NotAsExpected { exists }, there));
             }

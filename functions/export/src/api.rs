@@ -26,14 +26,15 @@ use shared::{
     http::{
         api::Api,
         authorization,
-        export_request::{self, ExportRequest},
+        export_request::{ExportMembers, ExportRequest},
         input::{EmptyBody, Id, OptionalBody, Query},
         output::{Accepted, Json, List},
         pagination,
+        parameter_reader::Types,
         parameters::PageQuery,
         problem::Problem,
         reader::Reader,
-        request::{self, IdempotencyKey, Parameters, Request},
+        request::{self, IdempotencyKey, Request},
     },
     platform::random,
     services::export_jobs::{self, Begun, JobContent, JobKey, Next, StoredJob},
@@ -113,22 +114,16 @@ pub(crate) async fn create(
     Call { function, scope, request, caller }: &Call<'_>,
     (key, body): (Option<IdempotencyKey>, OptionalBody<ExportRequest>),
 ) -> Result<Accepted<ExportAnswer>, Problem> {
-    let mut members = match body.json() {
-        Some(json) => request::members(json)?,
-        None => Map::new(),
+    let (members, faults) = match body.json() {
+        Some(json) => request::object(json)?,
+        None => (Map::new(), Vec::new()),
     };
     // The request as it was sent, because defaults may change before it is sent again.
     let digest =
         Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
-    export_request::require_types(&members)?;
-    let (columns, report) = (members.remove("columns"), members.remove("report"));
     let known: Vec<_> = PARAMETERS.into_iter().chain(["columns", "report"]).collect();
-    let asked = export_request::read_export(
-        scope,
-        &Parameters::from_members(members, &known)?,
-        columns,
-        report,
-    )?;
+    let members = ExportMembers::new(members, &known, Types::Checked).with_errors(faults);
+    let asked = members.read(scope).map_err(Problem::wrong_parameters)?;
 
     let recorded_by = caller.recorded_by();
     // A repeated request finds its job, however many others are in progress by now.

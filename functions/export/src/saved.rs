@@ -9,12 +9,13 @@ use shared::{
             export_job::{Job, RequestedExport},
             saved_search::{Cause, Origin, Run, RunAnswer, Saved},
         },
+        json::strict_json::FieldError,
         trail::event::Actor,
     },
     http::{
         input::{EmptyBody, Id},
         output::Accepted,
-        problem::Problem,
+        problem::{Problem, RequestError},
         request::IdempotencyKey,
         saved_search_request,
     },
@@ -47,15 +48,12 @@ pub async fn run(
     let missing = || Problem::not_found(Saved::KIND.missing());
     let id = id.or(missing)?;
     let saved = documents::get::<Saved>(scope, id).await?.ok_or_else(missing)?.document;
-    let asked = saved_search_request::export_at(&saved, scope, scope.now, Cause::Asked).map_err(
-        |problem| match problem.status {
-            400 => Problem::conflict(
-                format!("the saved search is no longer valid: {}", problem.detail),
-                Vec::new(),
-            ),
-            _ => problem,
-        },
-    )?;
+    let asked = saved_search_request::export_at(&saved, scope, scope.now, Cause::Asked);
+    let asked = asked.map_err(|errors| {
+        let why = RequestError::sentence(&errors);
+        let errors = errors.into_iter().map(FieldError::from).collect();
+        Problem::conflict(format!("the saved search is no longer valid: {why}"), errors)
+    })?;
     let origin = saved.origin(id, Some(&asked), scope.now, Cause::Asked);
     let job = Job {
         created_by: caller.actor(),
@@ -135,8 +133,8 @@ async fn begin_first(
                 DueBegun::Full => return Ok(First::NoRoom),
             }
         }
-        Err(problem) => {
-            let reason = &problem.detail;
+        Err(errors) => {
+            let reason = &RequestError::sentence(&errors);
             tracing::error!(%reason, "saved search {id} of {} cannot be run any more: {reason}", scope.tenant);
             let origin = saved.origin(id, None, *at, Cause::Schedule);
             saved_searches::fail_due_run(&scope, &due, origin, reason).await?;

@@ -151,6 +151,13 @@ pub(crate) async fn post_events(
     let outcomes = outcomes
         .into_iter()
         .map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(StoreOutcome::lost()))
+        .zip(body.events())
+        .map(|(outcome, event)| match &key {
+            Some(key) if outcome.is_conflict() && !request_body::has_id(event) => {
+                outcome.under_key(key.as_str())
+            }
+            Some(_) | None => outcome,
+        })
         .collect();
     Ok(match body {
         Body::One(_) => outcome::answer_one(outcomes)?,
@@ -167,17 +174,13 @@ fn read_events(
 ) -> Vec<Result<Event, Vec<FieldError>>> {
     let TenantScope { tenant, now, settings, .. } = scope;
     let intake = Intake { tenant, now: *now, retention: settings.retention_at(*now) };
-    let texts = match body {
-        Body::One(text) => std::slice::from_ref(text),
-        Body::Many(texts) => texts,
-    };
     let default_id = |index| match (key, secret) {
         (Some(key), Some(secret)) => {
             EventId::of_request(secret, tenant, &caller.sub, key.as_str(), index)
         }
         _ => random::event_id(),
     };
-    texts
+    body.events()
         .iter()
         .enumerate()
         .map(|(index, text)| event_validation::read(text, &intake, || default_id(index)))

@@ -30,10 +30,15 @@ pub fn answer_one(outcomes: Vec<StoreOutcome>) -> Result<EventsAnswer, Problem> 
     match outcomes.into_iter().next().unwrap_or(StoreOutcome::lost()) {
         StoreOutcome::Created(recorded) => Ok(EventsAnswer::Created(recorded)),
         StoreOutcome::Duplicate(recorded) => Ok(EventsAnswer::Duplicate(recorded)),
-        StoreOutcome::Conflict(id, errors) => {
-            let detail = format!(
-                "another event already has the id {id}, and that event is kept. Send a new event with a new id"
-            );
+        StoreOutcome::Conflict(id, errors, key) => {
+            let detail = match key {
+                None => format!(
+                    "another event already has the id {id}, and that event is kept. Send a new event with a new id"
+                ),
+                Some(key) => format!(
+                    "another event was already sent with the Idempotency-Key {key:?}, and that event is kept, with the id {id}. Send a new event with a new key"
+                ),
+            };
             Err(Problem::conflict(detail, errors))
         }
         StoreOutcome::Invalid(errors) => {

@@ -7,9 +7,9 @@ use serde::{
     Deserialize,
     de::{Deserializer, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use shared::{
-    domain::trail::event_schema::EventsRequest,
+    domain::{json::wrong_value::not_json, trail::event_schema::EventsRequest},
     http::{
         description::Operation,
         input::{Input, Query},
@@ -50,8 +50,8 @@ pub struct EventsInput {
 
 impl Input for EventsInput {
     fn read(request: &Request) -> Result<Self, Problem> {
-        let Query { values: EventsQuery { format }, .. } = Query::read(request)?;
-        Ok(Self { format })
+        let query: Query<EventsQuery> = Query::read(request)?;
+        query.check(|EventsQuery { format }, _| Some(Self { format: *format }))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -96,6 +96,14 @@ impl<'b> Body<'b> {
         }
     }
 
+    /// The texts of the events.
+    pub fn events(&self) -> &[&'b str] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+
     fn of_json(text: &'b str) -> Result<Self, Problem> {
         let whole = whole(text)?;
         if !whole.get().starts_with('{') {
@@ -120,6 +128,11 @@ impl<'b> Body<'b> {
             }
         }
     }
+}
+
+/// Whether an event has an id of its own.
+pub fn has_id(event: &str) -> bool {
+    serde_json::from_str::<Value>(event).is_ok_and(|event| event.get("id").is_some())
 }
 
 /// Finds the objects of Microsoft Graph in a body. The body is one object, a list, a page
@@ -223,7 +236,7 @@ fn whole(text: &str) -> Result<&RawValue, Problem> {
         return Err(Problem::bad_request("the body starts with a byte order mark; remove it"));
     }
     serde_json::from_str(text)
-        .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
+        .map_err(|error| Problem::bad_request(format!("the body {}", not_json(text, &error))))
 }
 
 /// The outermost members of a JSON body.

@@ -36,7 +36,7 @@ pub async fn put(
     (id, body): (Id, Body<ApplicationRequest>),
 ) -> Result<Stored<Configured<Application>>, Problem> {
     let Call { function: Manage { foresight, database, .. }, scope, .. } = call;
-    let application: Application = read(call, &id, &body)?;
+    let (application, version): (Application, _) = read(call, &id, &body).await?;
     if let Some((pointer, secret, url)) = application.directory.secret()
         && let Some(detail) = foresight.refuses(&scope.tenant, secret, Some(url))
     {
@@ -44,7 +44,7 @@ pub async fn put(
     }
     // Stored first, so that reconciliation covers the directory from its first window on.
     shared::services::windows::remember(database, &scope.tenant, scope.deadline).await?;
-    store(call, &id, application).await
+    store(call, &id, application, version).await
 }
 
 /// `DELETE /v1/applications/{id}`: deletes the application and orders the end of its open windows.

@@ -8,10 +8,15 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::{
     domain::{
-        configuration::document::{Document, OtherName, PutDocument},
+        configuration::{
+            document::{Document, OtherName, PutDocument},
+            read_only::Repeated,
+        },
         json::{
+            object_reader::MAX_ERRORS,
             request_schema::{self, about, list},
-            strict_json::FieldError,
+            strict_json::{FieldError, pointer_to},
+            wrong_value::wrong_type,
         },
     },
     http::{
@@ -26,7 +31,7 @@ use shared::{
     },
 };
 
-use crate::routes::Call;
+use crate::{configured::check_version, routes::Call};
 
 /// Most documents in a request.
 pub const MOST: usize = 500;
@@ -63,8 +68,10 @@ pub async fn put<T: PutDocument + Send + Sync>(
                 result.id = Some(id);
             }
             Ok(id) => {
-                match read::<T>(call, &id, entry) {
-                    Ok(document) => documents.push((index, id.clone(), document)),
+                match read::<T>(call, &id, &entry) {
+                    Ok((document, version)) => {
+                        documents.push(Entry { index, id: id.clone(), document, version });
+                    }
                     Err(errors) => result.errors = errors,
                 }
                 result.id = Some(id);
@@ -89,8 +96,8 @@ pub async fn put<T: PutDocument + Send + Sync>(
             stored[at] = store(call, &documents[at]).await;
         }
     }
-    for ((index, ..), Stored { status, version, errors }) in documents.iter().zip(stored) {
-        let result: &mut DocumentResult = &mut results[*index];
+    for (entry, Stored { status, version, errors }) in documents.iter().zip(stored) {
+        let result: &mut DocumentResult = &mut results[entry.index];
         (result.status, result.version, result.errors) = (status, version, errors);
         result.retryable = (status == DocumentStatus::Unavailable).then_some(true);
     }
@@ -100,22 +107,24 @@ pub async fn put<T: PutDocument + Send + Sync>(
 /// The entries of the list.
 fn entries<T: Document>(mut members: Map<String, Value>) -> Result<Vec<Value>, Problem> {
     let list = T::KIND.list;
-    let refused = |pointer: &str, detail: String| {
-        Err(Problem::invalid("nothing was stored", vec![FieldError::new(pointer, detail)]))
-    };
-    let at = format!("/{list}");
-    let Some(entries) = members.remove(list) else {
-        return refused(&at, format!("is required: a list of 1 to {MOST} objects"));
-    };
-    if let Some(other) = members.keys().next() {
-        return refused(&format!("/{other}"), format!("is no known field; send {list:?} alone"));
-    }
-    match entries {
-        Value::Array(entries) if (1..=MOST).contains(&entries.len()) => Ok(entries),
-        Value::Array(entries) => {
-            refused(&at, format!("has {} entries; send 1 to {MOST} in one request", entries.len()))
+    let entries = match members.remove(list) {
+        Some(Value::Array(entries)) if (1..=MOST).contains(&entries.len()) => Ok(entries),
+        Some(Value::Array(entries)) => {
+            Err(format!("has {} entries; send 1 to {MOST} in one request", entries.len()))
         }
-        _ => refused(&at, "must be a list of objects".to_owned()),
+        Some(other) => Err(wrong_type(&other, "a list of objects")),
+        None => Err(format!("is required: a list of 1 to {MOST} objects")),
+    };
+    let other = |key: &String| {
+        FieldError::new(pointer_to("", key), format!("is no known field; send {list:?} alone"))
+    };
+    let others = members.keys().take(MAX_ERRORS).map(other);
+    match entries {
+        Ok(entries) if members.is_empty() => Ok(entries),
+        entries => {
+            let own = entries.err().map(|detail| FieldError::new(pointer_to("", list), detail));
+            Err(Problem::invalid("nothing was stored", own.into_iter().chain(others).collect()))
+        }
     }
 }
 
@@ -123,15 +132,48 @@ fn id_of(entry: &Value) -> Result<String, FieldError> {
     match entry.as_object().map(|entry| entry.get("id")) {
         Some(Some(Value::String(id))) if Id::is_valid(id) => Ok(id.clone()),
         Some(Some(Value::String(_))) => Err(FieldError::new("/id", Id::RULE)),
-        Some(Some(_)) => Err(FieldError::new("/id", "must be a string")),
+        Some(Some(other)) => Err(FieldError::new("/id", wrong_type(other, "a string"))),
         Some(None) => Err(FieldError::new("/id", "is required: the id of the document")),
-        None => Err(FieldError::new("", "must be an object")),
+        None => Err(FieldError::new("", wrong_type(entry, "an object"))),
     }
 }
 
-fn read<T: PutDocument>(call: &Call<'_>, id: &str, mut entry: Value) -> Result<T, Vec<FieldError>> {
-    entry.as_object_mut().map(|entry| entry.remove("id"));
-    T::from_body(&entry.to_string(), id, call.function.place)
+/// A document of the request.
+struct Entry<T> {
+    /// Its place in the request.
+    index: usize,
+    id: String,
+    document: T,
+    /// The version that it was read in, if it says so.
+    version: Option<u64>,
+}
+
+fn read<T: PutDocument>(
+    call: &Call<'_>,
+    id: &str,
+    entry: &Value,
+) -> Result<(T, Option<u64>), Vec<FieldError>> {
+    let json = entry.to_string();
+    let repeated = Repeated::of(&json, T::READ_ONLY);
+    // No kind of these has a member that only the stored document tells.
+    let errors = repeated.errors(id, None);
+    match T::from_body(&json, id, call.function.place) {
+        Ok(document) if errors.is_empty() => Ok((document, repeated.version())),
+        read => Err(errors.into_iter().chain(read.err().unwrap_or_default()).collect()),
+    }
+}
+
+/// Why a document was not stored.
+enum Unstored {
+    /// Another version is stored: what the problem is, and the error of the version.
+    Version((String, FieldError)),
+    Storage(ReadError),
+}
+
+impl From<ReadError> for Unstored {
+    fn from(error: ReadError) -> Self {
+        Self::Storage(error)
+    }
 }
 
 /// What became of a document.
@@ -143,10 +185,14 @@ struct Stored {
 
 async fn store<T: PutDocument>(
     Call { scope, caller, .. }: &Call<'_>,
-    (_, id, document): &(usize, String, T),
+    Entry { id, document, version, .. }: &Entry<T>,
 ) -> Stored {
-    let want = |_: Option<&StoredDocument>| DocumentChange::stored(id, document);
-    match scope.configure::<T, ReadError>(id, caller, want).await {
+    let want = |there: Option<&StoredDocument>| {
+        let change = DocumentChange::stored(id, document)?;
+        check_version::<T>(there, &change, *version).map_err(Unstored::Version)?;
+        Ok(change)
+    };
+    match scope.configure::<T, Unstored>(id, caller, want).await {
         Ok((outcome, version)) => {
             let (status, errors) = match outcome {
                 DocumentOutcome::Created => (DocumentStatus::Created, Vec::new()),
@@ -164,7 +210,10 @@ async fn store<T: PutDocument>(
             let is_stored = errors.is_empty();
             Stored { status, version: is_stored.then_some(version), errors }
         }
-        Err(error) => {
+        Err(Unstored::Version((_, error))) => {
+            Stored { status: DocumentStatus::Conflict, version: None, errors: vec![error] }
+        }
+        Err(Unstored::Storage(error)) => {
             tracing::warn!(%error, "a document of a list was not stored: {error}");
             Stored { status: DocumentStatus::Unavailable, version: None, errors: Vec::new() }
         }
@@ -218,7 +267,8 @@ pub struct DocumentResults {
     pub changed: usize,
     /// Documents that were stored with this content before.
     pub unchanged: usize,
-    /// Documents that were not stored, because another document has one of their names.
+    /// Documents that were not stored, because another document has one of their names, or another
+    /// version is stored than they say.
     pub conflict: usize,
     /// Documents that were not stored, because their content is wrong.
     pub invalid: usize,

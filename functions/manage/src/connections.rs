@@ -64,7 +64,7 @@ pub async fn put(
     (id, body): (Id, Body<ConnectionRequest>),
 ) -> Result<Stored<ConnectionAnswer>, Problem> {
     let Call { function, scope, .. } = call;
-    let connection: Connection = read(call, &id, &body)?;
+    let (connection, _): (Connection, _) = read(call, &id, &body).await?;
     let id = id.checked()?;
     let entra = &connection.entra;
     if let Some(detail) =

@@ -3,7 +3,10 @@
 
 use shared::{
     domain::{
-        configuration::document::Configured,
+        configuration::{
+            document::{Configured, Document},
+            read_only::Repeated,
+        },
         exports::saved_search::{MOST_SAVED, Saved},
         identity::caller::{Caller, Permission},
         trail::event::Actor,
@@ -12,7 +15,6 @@ use shared::{
         input::{Body, Id},
         output::{NoContent, Stored},
         problem::Problem,
-        request,
         saved_search_request::{self, SavedSearchRequest},
     },
     services::documents,
@@ -23,7 +25,7 @@ use shared::{
 };
 
 use crate::{
-    configured::{configure, delete_if, is_new, missing},
+    configured::{checked, configure, delete_if, is_new, missing, repeated_errors},
     routes::Call,
 };
 
@@ -54,8 +56,10 @@ pub async fn put(
 ) -> Result<Stored<Configured<Saved>>, Problem> {
     let Call { scope, caller, .. } = call;
     let id = id.checked()?;
-    let members = request::members(body.json())?;
-    let read = saved_search_request::read_saved_search(scope, members, caller.actor())?;
+    let repeated = Repeated::of(body.json(), Saved::READ_ONLY);
+    let errors = repeated_errors::<Saved>(call, id, &repeated).await?;
+    let read = saved_search_request::read_saved_search(scope, body.json(), caller.actor());
+    let read = checked::<Saved, _>(read, errors)?;
     let mut answer = None;
     let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before: Option<Saved> = documents::read(there)?;

@@ -2,7 +2,11 @@
 
 use shared::{
     domain::{
-        configuration::settings::{Settings, SettingsAnswer, SettingsRequest},
+        configuration::{
+            document::Document,
+            read_only::Repeated,
+            settings::{Settings, SettingsAnswer, SettingsRequest},
+        },
         json::strict_json::FieldError,
         trail::actions::ConfigurationAction,
     },
@@ -27,10 +31,18 @@ pub async fn put(
     let mut first: Option<Settings> = None;
     // Concurrent requests about different settings both take effect: the other settings are read
     // again.
+    let repeated = Repeated::of(body.json(), Settings::READ_ONLY);
     let want = |there: Option<&StoredDocument>| -> Result<DocumentChange, Problem> {
         let before: Settings = documents::read(there)?.unwrap_or(scope.settings.clone());
         let refused = |errors| Problem::invalid("the settings were not changed", errors);
-        settings = before.changed_by(body.json(), *place, scope.now).map_err(refused)?;
+        let errors = configured::errors_beside(Settings::ID, &repeated, Some(&before))?;
+        settings = match before.changed_by(body.json(), *place, scope.now) {
+            Ok(changed) if errors.is_empty() => changed,
+            read => {
+                let own = read.err().unwrap_or_default();
+                return Err(refused(errors.into_iter().chain(own).collect()));
+            }
+        };
         let errors: Vec<_> = settings
             .alerts
             .iter()

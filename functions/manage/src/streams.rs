@@ -3,6 +3,7 @@
 use serde_json::json;
 use shared::{
     domain::{
+        configuration::{document::Document, read_only::Repeated},
         json::strict_json::FieldError,
         streams::stream::{
             self, MOST_STREAMS, ReplayRequest, RequestedStream, Stream, StreamAnswer, StreamRequest,
@@ -23,7 +24,7 @@ use shared::{
 
 use crate::{
     Manage,
-    configured::{configure, is_new, missing, refused},
+    configured::{checked, configure, errors_beside, is_new, missing, refused},
     routes::Call,
 };
 
@@ -53,10 +54,17 @@ fn no_place(full: Full) -> Problem {
     Problem::conflict(format!("{why}; delete one that is no longer needed"), Vec::new())
 }
 
+/// The current state of the stream, if there is one.
+async fn found(scope: &TenantScope<'_>, id: &str) -> Result<Option<StreamAnswer>, Problem> {
+    match streams::stream(scope, id).await? {
+        Some(stored) => Ok(streams::answered_stream(scope, &stored).await?),
+        None => Ok(None),
+    }
+}
+
 /// The current state of the stream.
 async fn answer(scope: &TenantScope<'_>, id: &str) -> Result<StreamAnswer, Problem> {
-    let stored = streams::stream(scope, id).await?.ok_or_else(missing::<Stream>)?;
-    streams::answered_stream(scope, &stored).await?.ok_or_else(missing::<Stream>)
+    found(scope, id).await?.ok_or_else(missing::<Stream>)
 }
 
 /// `PUT /v1/streams/{id}`: replaces the stream. An existing stream keeps its position.
@@ -69,8 +77,14 @@ pub async fn put(
 ) -> Result<Stored<StreamAnswer>, Problem> {
     let Call { function, scope, .. } = call;
     let id = id.checked()?;
-    let asked = RequestedStream::read(body.json(), function.place, &scope.settings.zone)
-        .map_err(refused::<Stream>)?;
+    let repeated = Repeated::of(body.json(), Stream::READ_ONLY);
+    let current = match repeated.needs_current() {
+        true => found(scope, id).await?,
+        false => None,
+    };
+    let errors = errors_beside(id, &repeated, current.as_ref())?;
+    let asked = RequestedStream::read(body.json(), function.place, &scope.settings.zone);
+    let asked = checked::<Stream, _>(asked, errors)?;
     let errors: Vec<_> = asked
         .target()
         .secrets()

@@ -8,7 +8,7 @@ export class Failure extends Error {
     super(message);
     this.kind = kind;
     this.status = status;
-    /** Of fields: `{pointer, detail}`. */
+    /** Of fields of a body, `{pointer, detail}`, or of parameters, `{parameter, detail}`. */
     this.errors = errors;
   }
 }

@@ -6,7 +6,7 @@ use shared::{
     domain::alerts::{alert::AlertAnswer, delivery::AlertState},
     http::{
         input::{Id, Query},
-        output::{Json, List},
+        output::{Json, List, Listed},
         pagination,
         parameters::{Cursor, Limit},
         problem::Problem,
@@ -41,7 +41,10 @@ pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<AlertsQuery>,
 ) -> Result<List<AlertAnswer>, Problem> {
-    let state = parameters.values.state;
+    let (state, asked) = parameters.check(|values, parameters| {
+        let asked = pagination::Asked::read(scope, reader, parameters, AlertAnswer::LIST);
+        Some((values.state, asked))
+    })?;
     let read = |before: Option<String>| async move {
         let (alerts, goes_on) = alert_outbox::alerts(scope, before.as_deref()).await?;
         let read = |stored: StoredAlert| {
@@ -51,5 +54,5 @@ pub async fn list(
         };
         Ok::<_, Problem>((alerts.into_iter().map(read).collect(), goes_on))
     };
-    pagination::list(scope, reader, &parameters, read).await
+    asked.answer(scope, read).await
 }

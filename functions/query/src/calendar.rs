@@ -76,17 +76,19 @@ pub async fn calendar(
     TenantCall { scope, .. }: &TenantCall<'_>,
     parameters: Query<CalendarQuery>,
 ) -> Result<Json<Calendar>, Problem> {
-    let asked = search_parameters::range(scope, &parameters, None)?;
-    let since = if parameters.get("since").is_some() { asked.since } else { scope.now };
-    let until = if parameters.get("until").is_some() { asked.until } else { since.plus(USUAL) };
-    if until <= since {
-        return Err(Problem::bad_request(format!(
-            "\"until\" ({until}) must be after \"since\" ({since})"
-        )));
-    }
-    if until > since.plus(LONGEST) {
-        return Err(Problem::bad_request("the range must not be longer than 366 days"));
-    }
+    let (since, until) = parameters.check(|_, parameters| {
+        let range = search_parameters::range(scope, parameters, None);
+        let since = if parameters.get("since").is_some() { range.since } else { scope.now };
+        let until = if parameters.get("until").is_some() { range.until } else { since.plus(USUAL) };
+        if !parameters.has_fault(&["since", "until", "tz"]) {
+            search_parameters::check_bounds(parameters, Some(since), Some(until));
+            if until > since.plus(LONGEST) {
+                let detail = "the range must not be longer than 366 days";
+                parameters.fault("until", detail);
+            }
+        }
+        Some((since, until))
+    })?;
     let mut entries = reviews(scope, since, until).await?;
     for configured in documents::all::<Saved>(scope).await? {
         let next_run_at = configured.next_run_at();

@@ -12,7 +12,7 @@ use shared::{
     },
     http::{
         input::{Id, Query},
-        output::{List, Versioned},
+        output::{List, Listed, Versioned},
         pagination,
         parameters::{Cursor, Limit},
         problem::Problem,
@@ -60,7 +60,11 @@ pub async fn list<T: Document>(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<DocumentsQuery>,
 ) -> Result<List<Configured<T>>, Problem> {
-    let words = parameters.read_as("q", FreeText::read)?;
+    let (words, asked) = parameters.check(|_, parameters| {
+        let words = parameters.read_as("q", FreeText::read);
+        let list = <Configured<T> as Listed>::LIST;
+        Some((words, pagination::Asked::read(scope, reader, parameters, list)))
+    })?;
     let is_wanted = &|Configured { id, document, .. }: &Configured<T>| {
         let texts = [id.as_str()].into_iter().chain(document.searchable());
         words.as_ref().is_none_or(|words| words.are_in(texts))
@@ -70,5 +74,5 @@ pub async fn list<T: Document>(
         let documents = documents.into_iter().map(|(id, found)| (id, found.filter(is_wanted)));
         Ok::<_, Problem>((documents.collect(), goes_on))
     };
-    pagination::list(scope, reader, &parameters, read).await
+    asked.answer(scope, read).await
 }

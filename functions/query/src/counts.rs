@@ -6,19 +6,16 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     domain::{
-        time::{
-            time_zone::{self, TimeZone},
-            timestamp::Instant,
-        },
+        time::{time_zone::TimeZone, timestamp::Instant},
         trail::search::Search,
     },
     http::{
         cursor::Binding,
         input::Body,
         output::Json,
+        parameter_reader::Parameters,
         problem::Problem,
         read_audit::{self, Question},
-        request::Parameters,
         search_parameters::{self, EventCountRequest},
     },
     storage::TenantScope,
@@ -89,14 +86,16 @@ pub async fn counts(
 ) -> Result<Json<CountsAnswer>, Problem> {
     let parameters = Parameters::from_json(body.json(), &PARAMETERS)?;
     let binding = Binding::new(&scope.tenant, reader, "counts", &parameters.identity(&["cursor"]));
-    let search = search_parameters::search(scope, &parameters, Some(&binding))?;
-    let unit = parameters.read_as("by", |text| {
-        text.parse::<Unit>().map_err(|_| format!("{text:?} must be minute, hour or day"))
+    let (search, unit, zone) = parameters.check(|parameters| {
+        let search = search_parameters::search(scope, parameters, Some(&binding));
+        if parameters.get("by").is_none() {
+            parameters.fault("by", "is required: minute, hour or day");
+        }
+        let unit = parameters.read_as("by", |text| {
+            text.parse::<Unit>().map_err(|_| format!("{text:?} must be minute, hour or day"))
+        });
+        Some((search, unit?, search_parameters::zone(scope, parameters)?))
     })?;
-    let unit =
-        unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
-    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&scope.settings.zone))
-        .map_err(Problem::bad_request)?;
     let answer = count(scope, &search, unit, &zone, &binding);
     read_audit::on_record(scope, reader.caller, Question::of_events(&parameters), answer).await
 }
@@ -132,6 +131,7 @@ async fn count(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use shared::domain::time::time_zone;
 
     #[test]
     fn a_unit_begins_as_the_zones_clocks_say() {

@@ -13,11 +13,11 @@ use shared::{
         input::{Body, Id, Query},
         output::{CURSOR, Json, JsonText},
         pagination::{TIME_FOR_ONE_READ, limit},
+        parameter_reader::{ParameterReader, Parameters},
         parameters::{Cursor, Limit, ZoneName},
         problem::Problem,
         read_audit::{self, Question},
         reader::Reader,
-        request::Parameters,
         search_parameters::{self, EventSearchRequest},
     },
     storage::TenantScope,
@@ -68,7 +68,8 @@ pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     query: Query<EventsQuery>,
 ) -> Result<JsonText<EventList>, Problem> {
-    answer(scope, reader, &query).await
+    let asked = query.check(|_, parameters| Some(Asked::read(scope, reader, parameters)))?;
+    answer(scope, reader, &query, asked).await
 }
 
 /// `POST /v1/events/search`: the same as [`list`] with the parameters in a JSON body, for filters
@@ -77,7 +78,9 @@ pub async fn search(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     body: Body<EventSearchRequest>,
 ) -> Result<JsonText<EventList>, Problem> {
-    answer(scope, reader, &Parameters::from_json(body.json(), &PARAMETERS)?).await
+    let parameters = Parameters::from_json(body.json(), &PARAMETERS)?;
+    let asked = parameters.check(|parameters| Some(Asked::read(scope, reader, parameters)))?;
+    answer(scope, reader, &parameters, asked).await
 }
 
 /// The parameters of a listing.
@@ -91,16 +94,16 @@ impl<'k> Asked<'k> {
     fn read(
         scope: &TenantScope<'_>,
         reader: &Reader<'k>,
-        parameters: &Parameters,
-    ) -> Result<Self, Problem> {
+        parameters: &mut ParameterReader<'_>,
+    ) -> Self {
         let binding = Binding::new(
             &scope.tenant,
             reader,
             "events",
             &parameters.identity(&["limit", "cursor"]),
         );
-        let search = search_parameters::search(scope, parameters, Some(&binding))?;
-        Ok(Self { search, limit: limit(parameters)?, binding })
+        let search = search_parameters::search(scope, parameters, Some(&binding));
+        Self { search, limit: limit(parameters), binding }
     }
 }
 
@@ -108,8 +111,8 @@ async fn answer(
     scope: &TenantScope<'_>,
     reader: &Reader<'_>,
     parameters: &Parameters,
+    asked: Asked<'_>,
 ) -> Result<JsonText<EventList>, Problem> {
-    let asked = Asked::read(scope, reader, parameters)?;
     read_audit::on_record(
         scope,
         reader.caller,

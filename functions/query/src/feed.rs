@@ -76,30 +76,28 @@ pub async fn feed(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<FeedQuery>,
 ) -> Result<JsonText<FeedList>, Problem> {
-    let wants = Wants {
-        filter: parameters
-            .read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
-        words: parameters.read_as("q", FreeText::read)?,
-        include_service: parameters.flag("include_service")?.unwrap_or(false),
-    };
-    let shape = parameters.read_as("shape", |text| {
-        text.parse().map_err(|_| format!("{text:?} must be native or ocsf"))
-    })?;
-    let limit = limit(&parameters)?;
     let binding =
         Binding::new(&scope.tenant, reader, "feed", &parameters.identity(&["after", "limit"]));
     let end = scope.feed_end();
-    let after = match parameters.get("after") {
-        None => FeedPlace { position: Position::before(scope.oldest()), late: Some(0) },
-        Some("now") => Position::before(end).into(),
-        Some(cursor) => binding.position(cursor)?,
-    };
+    let (wants, shape, limit, after) = parameters.check(|values, parameters| {
+        let wants = Wants {
+            filter: parameters.read_as("filter", Filter::read),
+            words: parameters.read_as("q", FreeText::read),
+            include_service: values.include_service.unwrap_or(false),
+        };
+        let after = match parameters.get("after") {
+            None => Some(FeedPlace { position: Position::before(scope.oldest()), late: Some(0) }),
+            Some("now") => Some(Position::before(end).into()),
+            Some(_) => parameters.position("after", &binding),
+        };
+        Some((wants, values.shape.unwrap_or(Shape::Native), limit(parameters), after?))
+    })?;
     let question = Question {
         action: ReadingAction::AuditFollowed,
         of: None,
         parameters: parameters.identity(&["after", "limit"]),
     };
-    let page = page(scope, after, &wants, shape.unwrap_or(Shape::Native), limit, &binding);
+    let page = page(scope, after, &wants, shape, limit, &binding);
     read_audit::on_record(scope, reader.caller, question, page).await
 }
 

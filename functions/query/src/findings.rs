@@ -102,20 +102,21 @@ pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<FindingsQuery>,
 ) -> Result<List<Finding>, Problem> {
-    let FindingsQuery { state, owned, .. } = parameters.values;
-    parameters.read_as("rule", |text| match RULES.iter().any(|rule| rule.name == text) {
-        true => Ok(()),
-        false => {
-            let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
-            Err(format!("there is no rule {text:?}; the rules are {}", names.join(", ")))
-        }
-    })?;
-    let limit = limit(&parameters)?;
     let binding =
         Binding::new(&scope.tenant, reader, "findings", &parameters.identity(&["limit", "cursor"]));
-    let mut after: Option<String> =
-        parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-    let range = search_parameters::range(scope, &parameters, None)?;
+    let asked = parameters.check(|values, parameters| {
+        parameters.read_as("rule", |text| match RULES.iter().any(|rule| rule.name == text) {
+            true => Ok(()),
+            false => {
+                let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+                Err(format!("there is no rule {text:?}; there are {}", names.join(", ")))
+            }
+        });
+        let after: Option<String> = parameters.position("cursor", &binding);
+        let range = search_parameters::range(scope, parameters, None);
+        Some((values.state, values.owned, limit(parameters), after, range))
+    });
+    let (state, owned, limit, mut after, range) = asked?;
     let bounds = [range.since, range.until].map(|it| {
         let (first, last) = (0, 253_402_300_799_999);
         shared::domain::time::timestamp::Instant::from_millis(it.millis().clamp(first, last))

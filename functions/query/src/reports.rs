@@ -12,7 +12,6 @@ use shared::{
             report::{PARAMETERS, ParameterType, Query, Report, reports},
             report_answer::{ReportAnswer, ReportDescriptionAnswer, ReportsAnswer},
         },
-        time::time_zone,
         trail::actions::ReadingAction,
     },
     http::{
@@ -21,11 +20,13 @@ use shared::{
         input::{self, Id, Input, Part},
         output::{Json, Page},
         pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
+        parameter_reader::Parameters,
         parameters::{Cursor, Limit, ZoneName},
         problem::Problem,
         read_audit::{self, Question},
         report_request,
-        request::{self, Parameters, Request},
+        request::{self, Request},
+        search_parameters,
     },
     services::{
         access_projection,
@@ -114,7 +115,7 @@ pub struct ReportQuery(Parameters);
 
 impl Input for ReportQuery {
     fn read(request: &Request) -> Result<Self, Problem> {
-        Parameters::from_query(request).map(Self)
+        Ok(Self(Parameters::from_query(request)))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -146,20 +147,16 @@ pub async fn one(
             names.join(", ")
         ))
     })?;
-    let known: Vec<&str> =
-        described.takes.iter().copied().chain(["tz", "limit", "cursor"]).collect();
-    parameters.refuse_others(&known)?;
     run(call, described, &parameters).await
 }
 
 /// `GET /v1/reports/requests/{id}`: all that is known about one request.
 pub async fn request(
     call: &TenantCall<'_>,
-    (id, query): (Id, input::Query<PagedQuery>),
+    (id, mut parameters): (Id, input::Query<PagedQuery>),
 ) -> Result<Page<ReportAnswer>, Problem> {
     let missing = || Problem::not_found("the tenant has no request with this id");
     let id = Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
-    let mut parameters = query.into_parameters();
     parameters.set("id", id);
     run(call, Report::Event(EventReport::Requests).described(), &parameters).await
 }
@@ -169,18 +166,20 @@ async fn run(
     described: &'static Described,
     parameters: &Parameters,
 ) -> Result<Page<ReportAnswer>, Problem> {
-    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&scope.settings.zone));
-    let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
-    let query = report_request::read_query(described, parameters, &zone)?;
-    let limit = limit(parameters)?;
     let binding = Binding::new(
         &scope.tenant,
         reader,
         described.name,
         &parameters.identity(&["limit", "cursor"]),
     );
-    let after: Option<String> =
-        parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
+    let (query, limit, after) = parameters.check(|parameters| {
+        let known = described.takes.iter().copied().chain(["tz", "limit", "cursor"]);
+        parameters.refuse_others(&known.collect::<Vec<_>>());
+        let zone = search_parameters::zone(scope, parameters);
+        let query = report_request::read_query(described, parameters, zone.as_ref());
+        let after: Option<String> = parameters.position("cursor", &binding);
+        Some((query, limit(parameters), after))
+    })?;
     let question = Question {
         action: ReadingAction::ReportRun,
         of: Some(("report", described.name)),

@@ -10,7 +10,7 @@ use shared::{
     },
     http::{
         input::{Id, Query},
-        output::{Json, List},
+        output::{Json, List, Listed},
         pagination,
         parameters::{Cursor, Limit},
         problem::Problem,
@@ -51,7 +51,10 @@ pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<ReviewsQuery>,
 ) -> Result<List<ReviewAnswer>, Problem> {
-    let state = parameters.values.state;
+    let (state, asked) = parameters.check(|values, parameters| {
+        let asked = pagination::Asked::read(scope, reader, parameters, ReviewAnswer::LIST);
+        Some((values.state, asked))
+    })?;
     let is_wanted = &|review: &Review| state.is_none_or(|state| review.state(scope.now) == state);
     let read = |after: Option<String>| async move {
         let (reviews, goes_on) = reviews::reviews(scope, after.as_deref()).await?;
@@ -61,7 +64,7 @@ pub async fn list(
         let read = reviews.into_iter().map(|(place, review)| (place, answered(review)));
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    pagination::list(scope, reader, &parameters, read).await
+    asked.answer(scope, read).await
 }
 
 /// The parameters of `GET /v1/reviews/{id}/items`.
@@ -77,13 +80,15 @@ pub struct ItemsQuery {
 /// those with or without a decision. Each item shows the current state of what is reviewed.
 pub async fn items(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
-    (id, query): (Id, Query<ItemsQuery>),
+    (id, mut parameters): (Id, Query<ItemsQuery>),
 ) -> Result<List<ReviewItemAnswer>, Problem> {
-    let is_decided = query.values.decided;
-    let mut parameters = query.into_parameters();
     let review = named(scope, &id).await?;
     // Binds the cursor to this review.
     parameters.set("review", &review.id);
+    let (is_decided, asked) = parameters.check(|values, parameters| {
+        let asked = pagination::Asked::read(scope, reader, parameters, ReviewItemAnswer::LIST);
+        Some((values.decided, asked))
+    })?;
     let review = &review;
     let read = |after: Option<String>| async move {
         let (items, goes_on) = reviews::review_items(scope, review, after.as_deref()).await?;
@@ -99,5 +104,5 @@ pub async fn items(
         });
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    pagination::list(scope, reader, &parameters, read).await
+    asked.answer(scope, read).await
 }

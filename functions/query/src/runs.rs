@@ -20,9 +20,8 @@ use crate::routes::TenantCall;
 /// `GET /v1/saved/{id}/runs`: the runs, newest first, each with the current state of its export.
 pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
-    (id, query): (Id, Query<PageQuery>),
+    (id, mut parameters): (Id, Query<PageQuery>),
 ) -> Result<List<RunAnswer>, Problem> {
-    let mut parameters = query.into_parameters();
     let missing = || Problem::not_found(Saved::KIND.missing());
     let id = id.or(missing)?;
     documents::get::<Saved>(scope, id).await?.ok_or_else(missing)?;

@@ -78,11 +78,14 @@ pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<SessionsQuery>,
 ) -> Result<List<Session>, Problem> {
-    let limit = limit(&parameters)?.min(MOST);
     let binding =
         Binding::new(&scope.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
-    let range = Range { order: Order::Descending, ..range(scope, &parameters, Some(&binding))? };
-    let page = page(scope, range, limit, parameters.values.state, &binding);
+    let (range, limit, state) = parameters.check(|values, parameters| {
+        let range = range(scope, parameters, Some(&binding));
+        let range = Range { order: Order::Descending, ..range };
+        Some((range, limit(parameters).min(MOST), values.state))
+    })?;
+    let page = page(scope, range, limit, state, &binding);
     read_audit::on_record(scope, reader.caller, Question::of_list("sessions", &parameters), page)
         .await
 }

@@ -60,13 +60,16 @@ pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<WindowsQuery>,
 ) -> Result<List<WindowAnswer>, Problem> {
-    let states = parameters.read_as("state", |text| {
-        let known = |text: &str| {
-            text.parse::<WindowState>().map_err(|_| {
-                format!("{text:?} must be one of {}", WindowState::VARIANTS.join(", "))
-            })
-        };
-        text.split(',').map(known).collect::<Result<Vec<_>, _>>()
+    let (states, asked) = parameters.check(|_, parameters| {
+        let states = parameters.read_as("state", |text| {
+            let known = |text: &str| {
+                text.parse::<WindowState>().map_err(|_| {
+                    format!("{text:?} must be one of {}", WindowState::VARIANTS.join(", "))
+                })
+            };
+            text.split(',').map(known).collect::<Result<Vec<_>, _>>()
+        });
+        Some((states, pagination::Asked::read(scope, reader, parameters, "windows")))
     })?;
     let account = parameters.get("account").map(fold_identity);
     let application = parameters.get("application");
@@ -78,7 +81,6 @@ pub async fn list(
             })
     };
     let answered = &|window: &Window| is_wanted(window).then(|| window.answered(scope.now));
-    let asked = pagination::Asked::read(scope, reader, &parameters, "windows")?;
     let page = async {
         match (states.as_deref(), parameters.get("account")) {
             (Some(states), Some(account)) if !states.contains(&WindowState::Closed) => {
@@ -158,7 +160,9 @@ pub async fn order(
         Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
     };
     let word = format!("windows of {id}");
-    let page = pagination::Asked::read(scope, reader, &parameters, &word)?.page(scope, read);
+    let asked = parameters
+        .check(|_, parameters| Some(pagination::Asked::read(scope, reader, parameters, &word)))?;
+    let page = asked.page(scope, read);
     let (windows, next) =
         read_audit::on_record(scope, reader.caller, Question::of_order(id, &parameters), page)
             .await?;

@@ -133,7 +133,8 @@ pub fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The audit trail for just-in-time access. Times are RFC 3339 in UTC with three decimals. \
                             Lists are read page by page: pass `next` of a page as `cursor`. \
-                            Errors are problem documents (RFC 9457). Where members of a body are wrong, `errors` names them by JSON Pointers. \
+                            Errors are problem documents (RFC 9457). `errors` names all wrong members of a body by JSON Pointers, \
+                            or all wrong query parameters. \
                             A member or parameter that is not described is refused.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

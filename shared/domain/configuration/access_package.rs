@@ -15,6 +15,7 @@ use crate::{
         address_policy::Place,
         document::{Document, OtherName, PutDocument},
         document_kind::DocumentKind,
+        read_only::{ID, ReadOnly, VERSION},
     },
     json::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
@@ -162,6 +163,7 @@ impl Document for Package {
         list: "packages",
     };
     const SHOWS_VERSION: bool = true;
+    const READ_ONLY: &'static [ReadOnly] = &[ID, VERSION];
 
     fn name(&self) -> Option<&str> {
         Some(&self.name)
@@ -216,6 +218,7 @@ impl Package {
     /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
+            fields.skip_read_only(Self::READ_ONLY);
             let name = fields.required_text("name", NAME_BYTES);
             let description = fields.text("description", TEXT_BYTES);
             let catalog = fields.text("catalog", NAME_BYTES);
@@ -243,7 +246,8 @@ impl Package {
 
 impl ResourceRole {
     fn read(mut fields: Fields<'_>) -> Option<Self> {
-        let resource = fields.required_object("resource").and_then(|mut fields| {
+        let holds = "the group, application or site, by its name and maybe its id and type";
+        let resource = fields.required_object("resource", holds).and_then(|mut fields| {
             let (id, name) =
                 (fields.text("id", NAME_BYTES), fields.required_text("name", NAME_BYTES));
             let kind = fields.text("type", NAME_BYTES);
@@ -259,7 +263,8 @@ impl ResourceRole {
 impl Policy {
     fn read(mut fields: Fields<'_>) -> Option<Self> {
         let (id, name) = (fields.required_text("id", NAME_BYTES), fields.text("name", NAME_BYTES));
-        let requestors = fields.required_object("requestors").map(|mut fields| {
+        let holds = "who may request the package, as {\"all\": true}; {} for nobody";
+        let requestors = fields.required_object("requestors", holds).map(|mut fields| {
             let requestors = Requestors {
                 all: fields.flag("all").unwrap_or_default(),
                 members: fields.flag("members").unwrap_or_default(),

@@ -28,6 +28,8 @@ pub use schema::{ApplicationRequest, secret_name, url};
 
 const MOST_ACCOUNTS: usize = 50;
 const MOST_OWNERS: usize = 10;
+/// What the member `directory` holds.
+const DIRECTORY: &str = "where its accounts are disabled, as {\"kind\": \"entra\", …}, {\"kind\": \"scim\", …} or {\"kind\": \"external\"}";
 /// The longest window that can be configured. Longer access is not just-in-time.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
@@ -196,16 +198,17 @@ impl Application {
     /// All errors found.
     pub fn read(json: &str, place: Place) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
+            fields.skip_read_only(Self::READ_ONLY);
             let name = fields.required_text("name", NAME_BYTES);
             let window = length(&mut fields, "window", place);
             let max_window = length(&mut fields, "max_window", place);
-            let accounts = fields.texts("accounts", MOST_ACCOUNTS);
+            let accounts = fields.any_texts("accounts", MOST_ACCOUNTS);
             let require_justification = fields.flag("require_justification").unwrap_or_default();
             let end_on_log_off = fields.flag("end_on_log_off").unwrap_or_default();
             let disable_for = read_disable_for(&mut fields);
             let owners = fields.texts("owners", MOST_OWNERS);
             let directory = fields
-                .required_object("directory")
+                .required_object("directory", DIRECTORY)
                 .and_then(|fields| Directory::read(fields, place));
             fields.refuse_others();
             // The defaults: four hours, and at most twelve hours or the configured usual length.

@@ -15,6 +15,7 @@ use crate::{
         directory::entra::{Cloud, Entra},
         document::{Document, OtherName, PutDocument},
         document_kind::DocumentKind,
+        read_only::{ID, ReadOnly},
     },
     json::{
         object_reader::{self, Fields, NAME_BYTES},
@@ -66,6 +67,12 @@ impl Document for Connection {
         noun: "connection",
         list: "connections",
     };
+    const READ_ONLY: &'static [ReadOnly] = &[
+        ID,
+        ReadOnly::measured_text("state"),
+        ReadOnly::measured_list("sources"),
+        ReadOnly::measured_object("test"),
+    ];
 
     fn name(&self) -> Option<&str> {
         Some(&self.name)
@@ -95,6 +102,7 @@ impl Connection {
     /// All errors found.
     pub fn read(json: &str, place: Place) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
+            fields.skip_read_only(Self::READ_ONLY);
             let name = fields.required_text("name", NAME_BYTES);
             let kind = fields.required_word("kind");
             let cloud: Option<Cloud> = fields.word("cloud");

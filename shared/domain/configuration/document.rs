@@ -8,7 +8,11 @@ use serde::{Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    configuration::{address_policy::Place, document_kind::DocumentKind},
+    configuration::{
+        address_policy::Place,
+        document_kind::DocumentKind,
+        read_only::{ID, ReadOnly},
+    },
     json::{request_schema, strict_json::FieldError},
     text::case_folding::fold_identity,
     time::timestamp::Instant,
@@ -20,6 +24,10 @@ pub trait Document: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchem
     const KIND: DocumentKind;
     /// Whether API responses contain the version.
     const SHOWS_VERSION: bool = false;
+    /// The members of API responses that only the service sets, which a `PUT` may repeat.
+    const READ_ONLY: &'static [ReadOnly] = &[ID];
+    /// Whether there always is such a document: with defaults, until it is changed first.
+    const ALWAYS_EXISTS: bool = false;
     /// Whether documents may have scheduled runs.
     const IS_SCHEDULED: bool = false;
 

@@ -13,6 +13,7 @@ use crate::{
         address_policy::Place,
         document::{Document, PutDocument},
         document_kind::DocumentKind,
+        read_only::{ID, ReadOnly, VERSION},
     },
     json::{
         object_reader::{self, NAME_BYTES, TEXT_BYTES},
@@ -80,6 +81,7 @@ impl Document for Organisation {
         list: "organisations",
     };
     const SHOWS_VERSION: bool = true;
+    const READ_ONLY: &'static [ReadOnly] = &[ID, VERSION];
 
     fn name(&self) -> Option<&str> {
         Some(&self.name)
@@ -113,6 +115,7 @@ impl JsonSchema for OrganisationRequest {
         let domain = matching(DOMAIN, NAME_BYTES);
         let source = json_schema!({"type": "object"});
         Object::like::<Organisation>("An organisation whose people may request access packages.")
+            .read_only(Organisation::READ_ONLY)
             .required("name", text(NAME_BYTES))
             .optional("description", text(TEXT_BYTES))
             .required("state", word::<OrganisationState>())
@@ -147,6 +150,7 @@ impl Organisation {
     /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
+            fields.skip_read_only(Self::READ_ONLY);
             let name = fields.required_text("name", NAME_BYTES);
             let description = fields.text("description", TEXT_BYTES);
             let state = fields.required_word("state");

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     configuration::{
-        alert_channel::Channel, application::Place, document::Document, document_kind::DocumentKind,
+        alert_channel::Channel, application::Place, document::Document,
+        document_kind::DocumentKind, read_only::ReadOnly,
     },
     json::{
         object_reader::{self, Fields, NAME_BYTES},
         strict_json::FieldError,
+        wrong_value::wrong_type,
     },
     time::{time_zone, timestamp::Instant},
     trail::actions::ConfigurationAction,
@@ -182,6 +184,14 @@ impl Document for Settings {
         noun: "settings",
         list: "settings",
     };
+    const ALWAYS_EXISTS: bool = true;
+    const READ_ONLY: &'static [ReadOnly] = &[
+        ReadOnly::list("earlier_retentions"),
+        ReadOnly::text("longer_since"),
+        ReadOnly::text("hold_placed_at"),
+        ReadOnly::measured_object("hold"),
+        ReadOnly::measured_text("notice"),
+    ];
 }
 
 impl Settings {
@@ -248,6 +258,7 @@ impl Settings {
         now: Instant,
     ) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
+            fields.skip_read_only(Self::READ_ONLY);
             let mut changed = self.clone();
             let Thresholds {
                 justification_characters,
@@ -401,9 +412,9 @@ fn read_hold(fields: &mut Fields<'_>, now: Instant) -> Option<Option<Instant>> {
     let at = match fields.take("hold_since")? {
         serde_json::Value::Null => return Some(None),
         serde_json::Value::String(text) => {
-            text.parse::<Instant>().map_err(|error| error.to_string())
+            text.parse::<Instant>().map_err(|error| format!("{text:?} {error}"))
         }
-        _ => Err("must be a time, or null to lift the hold".to_owned()),
+        other => Err(wrong_type(&other, "a time, or null to lift the hold")),
     };
     let range = now.minus(days(HELD_DAYS))..=now.plus(AHEAD);
     let at = at.and_then(|at| match range.contains(&at) {

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    configuration::{document::Document, document_kind::DocumentKind},
+    configuration::{
+        document::Document,
+        document_kind::DocumentKind,
+        read_only::{ID, ReadOnly},
+    },
     exports::{
         export_answer::ExportAnswer,
         export_job::{Job, Profile, Progress, RequestedExport},
@@ -107,6 +111,8 @@ impl Document for Saved {
         list: "saved",
     };
     const IS_SCHEDULED: bool = true;
+    const READ_ONLY: &'static [ReadOnly] =
+        &[ID, ReadOnly::object("owner"), ReadOnly::measured_text("next_run_at")];
 
     fn name(&self) -> Option<&str> {
         Some(&self.name)

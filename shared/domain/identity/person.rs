@@ -126,6 +126,7 @@ impl JsonSchema for PersonRequest {
         Object::like::<Person>(
             "The record of a person, by at least one of the names that events may use: `emails`, `upns`, `object_ids` or `scm_names`. No two people have the same name.",
         )
+        .read_only(Person::READ_ONLY)
         .optional("name", text(NAME_BYTES))
         .optional("emails", texts(1..=MOST))
         .optional("upns", texts(1..=MOST))
@@ -155,6 +156,7 @@ impl Person {
     /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
+            fields.skip_read_only(Self::READ_ONLY);
             let person = Self {
                 name: fields.text("name", NAME_BYTES),
                 emails: fields.texts("emails", MOST),

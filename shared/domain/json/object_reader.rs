@@ -9,8 +9,11 @@ use serde_json::{Map, Value};
 use strum::VariantNames;
 
 use crate::{
-    json::strict_json::{self, FieldError, pointer_to},
-    time::timestamp::Instant,
+    json::{
+        strict_json::{self, FieldError, pointer_to},
+        wrong_value::{LONGEST_SHOWN, wrong_type},
+    },
+    time::timestamp::{Instant, NoInstant},
     trail::actions,
 };
 
@@ -20,7 +23,7 @@ pub const NAME_BYTES: usize = 256;
 pub const TEXT_BYTES: usize = 2048;
 
 /// Most errors reported for one object.
-const MAX_ERRORS: usize = 40;
+pub const MAX_ERRORS: usize = 40;
 
 /// Reads the object `json` with `read`. `otherwise` is the message for an unsupported member whose
 /// name resembles no supported one.
@@ -32,11 +35,9 @@ pub fn read_object<T>(
     otherwise: &'static str,
     read: impl FnOnce(Fields<'_>) -> Option<T>,
 ) -> Result<T, Vec<FieldError>> {
-    let (value, errors) = strict_json::read(json);
-    match value {
-        Some(Value::Object(members)) => read_with(members, errors, otherwise, read),
-        Some(_) => Err(vec![FieldError::new("", "must be a JSON object")]),
-        None => Err(bounded(errors)),
+    match strict_json::read_members(json) {
+        (Some(members), errors) => read_with(members, errors, otherwise, read),
+        (None, errors) => Err(bounded(errors)),
     }
 }
 
@@ -137,6 +138,11 @@ impl<'e> Fields<'e> {
         self.members.remove(key)
     }
 
+    /// Leaves out a member, whatever it is.
+    pub fn ignore(&mut self, key: &str) {
+        self.members.remove(key);
+    }
+
     /// Reads a required member with `read`.
     pub fn required<T>(
         &mut self,
@@ -155,12 +161,8 @@ impl<'e> Fields<'e> {
     pub fn text(&mut self, key: &'static str, longest: usize) -> Option<String> {
         match self.take(key)? {
             Value::String(text) => self.checked_text(key, text, longest),
-            Value::Null => {
-                self.fault(key, "is null; leave it out when there is none");
-                None
-            }
-            _ => {
-                self.fault(key, "must be a string");
+            other => {
+                self.fault(key, wrong_type(&other, "a string"));
                 None
             }
         }
@@ -201,8 +203,8 @@ impl<'e> Fields<'e> {
         let list = match self.take(key) {
             None => return Vec::new(),
             Some(Value::Array(list)) => list,
-            Some(_) => {
-                self.fault(key, "must be a list of strings");
+            Some(other) => {
+                self.fault(key, wrong_type(&other, "a list of strings"));
                 return Vec::new();
             }
         };
@@ -223,7 +225,7 @@ impl<'e> Fields<'e> {
             let path = format!("{key}/{index}");
             match value {
                 Value::String(text) => texts.extend(self.checked_text(&path, text, NAME_BYTES)),
-                _ => self.fault(&path, "must be a string"),
+                other => self.fault(&path, wrong_type(&other, "a string")),
             }
         }
         texts
@@ -240,8 +242,8 @@ impl<'e> Fields<'e> {
         let list = match self.take(key) {
             None => return Vec::new(),
             Some(Value::Array(list)) => list,
-            Some(_) => {
-                self.fault(key, "must be a list of JSON objects");
+            Some(other) => {
+                self.fault(key, wrong_type(&other, "a list of JSON objects"));
                 return Vec::new();
             }
         };
@@ -263,7 +265,7 @@ impl<'e> Fields<'e> {
                         errors,
                     }));
                 }
-                _ => self.fault(&format!("{key}/{index}"), "must be a JSON object"),
+                other => self.fault(&format!("{key}/{index}"), wrong_type(&other, "a JSON object")),
             }
         }
         objects
@@ -286,8 +288,16 @@ impl<'e> Fields<'e> {
 
     /// A time in RFC 3339.
     pub fn instant(&mut self, key: &'static str) -> Option<Instant> {
+        if let Some(other) = self.members.get(key).filter(|value| !value.is_string()) {
+            let wanted = "a string with an RFC 3339 time, like \"2026-11-22T00:26:07Z\"";
+            let detail = wrong_type(other, wanted);
+            self.take(key);
+            self.fault(key, detail);
+            return None;
+        }
         let text = self.text(key, NAME_BYTES)?;
-        text.parse().map_err(|error: crate::time::timestamp::NoInstant| self.fault(key, error)).ok()
+        let wrong = |error: NoInstant| self.fault(key, format!("{text:?} {error}"));
+        text.parse().map_err(wrong).ok()
     }
 
     pub fn whole(&mut self, key: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
@@ -297,37 +307,41 @@ impl<'e> Fields<'e> {
             .and_then(|number| u32::try_from(number).ok())
             .filter(|it| range.contains(it));
         if number.is_none() {
-            self.fault(
-                key,
-                format!("must be a whole number from {} to {}", range.start(), range.end()),
-            );
+            let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+            self.fault(key, wrong_type(&value, &wanted));
         }
         number
     }
 
     pub fn flag(&mut self, key: &'static str) -> Option<bool> {
-        let flag = self.take(key)?.as_bool();
-        if flag.is_none() {
-            self.fault(key, "must be true or false");
+        let value = self.take(key)?;
+        if !value.is_boolean() {
+            self.fault(key, wrong_type(&value, "true or false"));
         }
-        flag
+        value.as_bool()
     }
 
     pub fn object(&mut self, key: &'static str) -> Option<Fields<'_>> {
         match self.take(key)? {
             Value::Object(members) => Some(self.inner(key, members)),
-            _ => {
-                self.fault(key, "must be a JSON object; leave it out when there is none");
+            other => {
+                self.fault(key, wrong_type(&other, "a JSON object"));
                 None
             }
         }
     }
 
-    pub fn required_object(&mut self, key: &'static str) -> Option<Fields<'_>> {
-        if !self.members.contains_key(key) {
-            self.fault(key, "is required");
+    /// An object that must be present; `holds` says what it holds.
+    pub fn required_object(&mut self, key: &'static str, holds: &str) -> Option<Fields<'_>> {
+        match self.take(key) {
+            Some(Value::Object(members)) => return Some(self.inner(key, members)),
+            None | Some(Value::Null) => self.fault(key, format!("is required: {holds}")),
+            Some(other) => {
+                let detail = wrong_type(&other, "a JSON object");
+                self.fault(key, format!("{detail}: {holds}"));
+            }
         }
-        self.object(key)
+        None
     }
 
     pub fn identity(&mut self) -> (Option<String>, Option<String>, Option<String>) {
@@ -343,7 +357,7 @@ impl<'e> Fields<'e> {
                 self.errors.push(FieldError::new("", ""));
                 continue;
             }
-            let key: String = key.chars().take(100).collect();
+            let key: String = key.chars().take(LONGEST_SHOWN).collect();
             let hint = actions::nearest_of(&key, known.iter().copied()).map_or_else(
                 || self.otherwise.to_owned(),
                 |near| format!("; did you mean {near:?}?"),

@@ -12,6 +12,8 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
+use crate::json::wrong_value::{not_json, wrong_type};
+
 /// An error in one field, with a sentence that says how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldError {
@@ -64,11 +66,21 @@ pub fn read(json: &str) -> (Option<Value>, Vec<FieldError>) {
                     "a \\u escape is only half of a character (a lone surrogate); send the whole character: {error}"
                 )
             } else {
-                format!("is not JSON: {error}")
+                not_json(json, &error)
             };
             faults.push(FieldError::new("", detail));
             (None, faults)
         }
+    }
+}
+
+/// Parses one JSON object strictly. Returns its members, and the errors as [`read`]; no members where
+/// the text is anything else.
+pub fn read_members(json: &str) -> (Option<Map<String, Value>>, Vec<FieldError>) {
+    match read(json) {
+        (Some(Value::Object(members)), faults) => (Some(members), faults),
+        (Some(other), _) => (None, vec![FieldError::new("", wrong_type(&other, "a JSON object"))]),
+        (None, faults) => (None, faults),
     }
 }
 

@@ -13,7 +13,12 @@ use serde_json::{Value, json};
 use strum::{EnumString, VariantNames};
 
 use crate::{
-    configuration::{application::Place, document::Document, document_kind::DocumentKind},
+    configuration::{
+        application::Place,
+        document::Document,
+        document_kind::DocumentKind,
+        read_only::{ID, ReadOnly},
+    },
     json::{
         object_reader::{self, Fields, NAME_BYTES},
         strict_json::FieldError,
@@ -33,6 +38,8 @@ pub use schema::{ReplayRequest, StreamRequest};
 
 /// Maximum number of streams of a tenant.
 pub const MOST_STREAMS: usize = 25;
+/// What the member `target` holds.
+const TARGET: &str = "where the events are sent, as {\"kind\": \"https\", \"url\": …, \"secrets\": […]}, {\"kind\": \"s3\"} or {\"kind\": \"eventbridge\"}";
 /// The rule of the finding about a paused stream.
 pub const PAUSED: &str = "stream.paused";
 
@@ -61,6 +68,22 @@ impl Document for Stream {
         noun: "stream",
         list: "streams",
     };
+    const READ_ONLY: &'static [ReadOnly] = &[
+        ID,
+        ReadOnly::text("begun_at"),
+        ReadOnly::whole("replays"),
+        ReadOnly::measured_text("state"),
+        ReadOnly::measured_text("place"),
+        ReadOnly::measured_whole("lag_ms"),
+        ReadOnly::measured_whole("sent"),
+        ReadOnly::measured_text("last_sent_at"),
+        ReadOnly::measured_whole("attempts"),
+        ReadOnly::measured_text("error"),
+        ReadOnly::measured_text("failing_since"),
+        ReadOnly::measured_text("paused_at"),
+        ReadOnly::measured_text("next_try_at"),
+        ReadOnly::measured_object("test"),
+    ];
 
     fn public(content: Value) -> Value {
         without_address(content)
@@ -112,8 +135,10 @@ impl RequestedStream {
     /// All errors found.
     pub fn read(json: &str, place: Place, zone: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
-            let target =
-                fields.required_object("target").and_then(|fields| read_target(fields, place));
+            fields.skip_read_only(Stream::READ_ONLY);
+            let target = fields
+                .required_object("target", TARGET)
+                .and_then(|fields| read_target(fields, place));
             let shape = fields.word("shape");
             let filter = fields.text("filter", usize::MAX);
             if let Some(Err(error)) = filter.as_deref().map(Filter::read) {

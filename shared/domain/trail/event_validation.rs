@@ -8,6 +8,7 @@ use crate::{
     json::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,
+        wrong_value::wrong_type,
     },
     time::{duration::Length, timestamp::Instant},
     trail::{
@@ -30,6 +31,8 @@ pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 pub const MAX_ROLES: usize = 50;
 /// Highest number of approvals that a role may need.
 pub const MAX_APPROVALS_NEEDED: u32 = 1000;
+/// What the member `actor` holds.
+const ACTOR: &str = "who did it, as {\"type\": \"user\", \"email\": \"alex@acme.example\"}: the type user, system, scm or service, and at least one of id, name and email (none for system)";
 /// Longest id, in bytes.
 pub const ID_BYTES: usize = 128;
 
@@ -78,7 +81,7 @@ fn read_members(
         .and_then(|text| checked_id(&text, &mut fields))
         .unwrap_or_else(default_id);
     let occurred_at = read_occurred_at(&mut fields, intake).unwrap_or(intake.now);
-    let actor = fields.required_object("actor").and_then(read_actor);
+    let actor = fields.required_object("actor", ACTOR).and_then(read_actor);
     let mut party = |key| fields.object(key).and_then(read_party);
     let (subject, account, target, approver) =
         (party("subject"), party("account"), party("target"), party("approver"));
@@ -172,14 +175,7 @@ fn checked_id(text: &str, fields: &mut Fields<'_>) -> Option<EventId> {
 }
 
 fn read_occurred_at(fields: &mut Fields<'_>, intake: &Intake<'_>) -> Option<Instant> {
-    let text = fields.required_text("occurred_at", NAME_BYTES)?;
-    let instant: Instant = match text.parse() {
-        Ok(instant) => instant,
-        Err(error) => {
-            fields.fault("occurred_at", error);
-            return None;
-        }
-    };
+    let instant = fields.required("occurred_at", |fields| fields.instant("occurred_at"))?;
     let Intake { now, retention, .. } = intake;
     if instant > now.plus(MAX_AHEAD) {
         fields.fault(
@@ -320,8 +316,8 @@ fn read_window(fields: &mut Fields<'_>) -> Option<AskedWindow> {
 fn read_details(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {
     let details = match fields.take("details")? {
         Value::Object(details) => details,
-        _ => {
-            fields.fault("details", "must be a JSON object");
+        other => {
+            fields.fault("details", wrong_type(&other, "a JSON object"));
             return None;
         }
     };

@@ -7,6 +7,8 @@ use serde_json::json;
 
 use crate::export_request::export_members;
 use shared_domain::{
+    configuration::document::Document,
+    exports::saved_search::Saved,
     json::{
         object_reader::NAME_BYTES,
         request_schema::{Object, about, text, texts, word, words},
@@ -42,6 +44,7 @@ impl JsonSchema for SavedSearchRequest {
         let recipients =
             "The ids of the channels that are notified of scheduled runs. They need a schedule.";
         export_members(object, generator)
+            .read_only(Saved::READ_ONLY)
             .required("name", about("The display name.", text(NAME_BYTES)))
             .optional("range", range)
             .optional("schedule", schedule())

@@ -238,7 +238,7 @@ async fn a_misspelt_parameter_is_refused_with_the_likely_one() {
         ("/v1/findings?owned=yes", "\"owned\": \"yes\" must be true or false"),
         ("/v1/events?limit=0", "\"limit\": \"0\" must be a whole number from 1 to 1000"),
         ("/v1/events?limit=1&limit=2", "given twice"),
-        ("/v1/me?x=1", "unknown query parameter \"x\"; none are"),
+        ("/v1/me?x=1", "\"x\": unknown query parameter; this call takes none"),
     ] {
         let answer = stack.get(&reader, path).await;
         assert_eq!(answer.status, 400, "{path} {}", answer.text);

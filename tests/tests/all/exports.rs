@@ -541,20 +541,23 @@ async fn invalid_export_requests_are_refused_with_a_remedy() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     for (asked, detail) in [
-        (json!({"fromat": "csv"}), "unknown field \"fromat\"; known are since"),
+        (json!({"fromat": "csv"}), "\"fromat\": is no known field; known are since"),
         (json!({"profile": "pdf"}), "\"profile\": \"pdf\" must be plain or excel"),
-        (json!({"gzip": "true"}), "field \"gzip\" must be true or false"),
-        (json!({"q": 5}), "field \"q\" must be a text"),
-        (json!({"report": {"name": "access", "target": true}}), "field \"target\" must be a text"),
+        (json!({"gzip": "true"}), "\"gzip\": must be true or false"),
+        (json!({"q": 5}), "\"q\": must be a string, not the number 5"),
+        (
+            json!({"report": {"name": "access", "target": true}}),
+            "\"report/target\": must be a string, not true",
+        ),
         (json!({"tz": "Mars"}), "\"tz\": \"Mars\" is not an IANA time zone"),
         (json!({"since": "2026-02-01", "until": "2026-01-01"}), "must be after"),
         (json!({"filter": "nope eq 1"}), "\"filter\":"),
-        (json!({"columns": "Message"}), "\"columns\" must be a list"),
+        (json!({"columns": "Message"}), "\"columns\": must be a list"),
         (json!({"columns": []}), "names no column"),
         (json!({"columns": ["Nope"]}), "there is no column \"Nope\"; the columns are Event ID"),
         (json!({"file_name": "../x"}), "\"file_name\": \"../x\" must be 1 to 100 of"),
         (json!({"file_name": "x.csv"}), "without .csv"),
-        (json!({"order": "asc"}), "unknown field \"order\""),
+        (json!({"order": "asc"}), "\"order\": is no known field"),
         (json!([]), "must be a JSON object"),
     ] {
         let answer = stack.post(&token, "/v1/exports", &asked).await;

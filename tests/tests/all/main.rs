@@ -9,6 +9,7 @@ mod checkpoints;
 mod collect;
 mod documents;
 mod entra;
+mod errors;
 mod exports;
 mod faults;
 mod gateway;

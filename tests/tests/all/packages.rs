@@ -189,7 +189,7 @@ async fn package_and_organisation_errors_are_named_and_only_administrators_make_
             json!({"name": "x", "resource_roles": [{"resource": {"name": "r"}}]}),
             "/resource_roles/0/role",
         ),
-        ("/v1/packages/p", json!({"name": "x", "version": 7}), "/version"),
+        ("/v1/packages/p", json!({"name": "x", "version": "7"}), "/version"),
         ("/v1/organisations/o", json!({"name": "x"}), "/state"),
         (
             "/v1/organisations/o",

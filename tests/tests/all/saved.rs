@@ -364,22 +364,34 @@ async fn errors_in_a_saved_search_are_named() {
     let none =
         world.put("x", with(json!({"schedule": {"every": "day"}, "recipients": ["a"]}))).await;
     assert!(none.status == 422 && none.text.contains("none is configured yet"), "{}", none.text);
-    for (body, part) in [
-        (with(json!({"filter": "actor eq"})), "filter"),
-        (with(json!({"since": "yesterday"})), "is not a time"),
-        (with(json!({"tz": "Mars/Olympus"})), "IANA"),
-        (with(json!({"tz": "Mars/Olympus", "range": "today"})), "IANA"),
-        (with(json!({"report": {"name": "nothing"}})), "GET /v1/reports"),
-        (with(json!({"report": {"name": "access"}, "q": "x"})), "does not go with a report"),
-        (with(json!({"report": {"name": "account-holder"}})), "needs"),
-        (with(json!({"columns": ["Nothing"]})), "Nothing"),
-        (with(json!({"file_name": "../x"})), "file_name"),
-        (with(json!({"include_filters": false})), "include_filters"),
-        (with(json!({"owner": {"email": "kim@acme.example"}})), "unknown field"),
-        (json!(["x"]), "JSON object"),
+    for (body, pointer, part) in [
+        (with(json!({"filter": "actor eq"})), "/filter", "at character"),
+        (with(json!({"since": "yesterday"})), "/since", "is not a time"),
+        (with(json!({"tz": "Mars/Olympus"})), "/tz", "IANA"),
+        (with(json!({"tz": "Mars/Olympus", "range": "today"})), "/tz", "IANA"),
+        (with(json!({"report": {"name": "nothing"}})), "/report/name", "GET /v1/reports"),
+        (with(json!({"report": {"name": "access"}, "q": "x"})), "/q", "does not go with a report"),
+        (
+            with(json!({"report": {"name": "account-holder", "account": "x"}})),
+            "/report/at",
+            "needs",
+        ),
+        (with(json!({"columns": ["Nothing"]})), "/columns/0", "Nothing"),
+        (with(json!({"file_name": "../x"})), "/file_name", "1 to 100"),
+        (with(json!({"include_filters": false})), "/include_filters", "no known field"),
+        (with(json!({"owner": {"email": "kim@acme.example"}})), "/owner", "the service alone"),
+        (json!(["x"]), "", "JSON object"),
     ] {
         let answer = world.put("x", body.clone()).await;
-        assert!(answer.status == 400 && answer.text.contains(part), "{body}: {}", answer.text);
+        let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
+        assert!(
+            answer.status == 422
+                && errors.len() == 1
+                && errors[0]["pointer"] == pointer
+                && errors[0]["detail"].as_str().unwrap().contains(part),
+            "{body}: {}",
+            answer.text
+        );
     }
     assert_eq!(world.put("%0a", json!({"name": "x"})).await.status, 400);
     assert_eq!(world.stack.get(&world.ann, "/v1/saved?state=x").await.status, 400);

@@ -302,13 +302,16 @@ async fn invalid_searches_are_refused_with_the_position_of_the_error() {
         ),
         (json!({"filter": ""}), "expected an attribute"),
         (json!({"q": "  "}), "contains no word to search for"),
-        (json!({"filtre": "id pr"}), "unknown field \"filtre\""),
+        (json!({"filtre": "id pr"}), "\"filtre\": is no known field; did you mean \"filter\"?"),
         (json!({"limit": 0}), "1 to 1000"),
-        (json!({"limit": "10"}), "field \"limit\" must be an integer"),
-        (json!({"include_service": "true"}), "field \"include_service\" must be true or false"),
-        (json!({"q": 5}), "field \"q\" must be a text"),
-        (json!({"limit": 1.5}), "field \"limit\" must be an integer"),
-        (json!({"filter": null}), "field \"filter\" must be a text"),
+        (json!({"limit": "10"}), "\"limit\": must be a whole number, not a string"),
+        (
+            json!({"include_service": "true"}),
+            "\"include_service\": must be true or false, not a string",
+        ),
+        (json!({"q": 5}), "\"q\": must be a string, not the number 5"),
+        (json!({"limit": 1.5}), "\"limit\": must be a whole number, not the number 1.5"),
+        (json!({"filter": null}), "\"filter\": is null; leave it out when there is none"),
         (json!({"since": "2026-11-22", "until": "2026-11-22"}), "must be after"),
         (json!([]), "JSON object"),
     ] {
@@ -512,7 +515,7 @@ async fn counts_match_the_listing() {
         .collect();
     assert_eq!(by_day.len(), 4, "{}", noted.text);
     for (body, said) in [
-        (json!({}), "\"by\" is missing"),
+        (json!({}), "\"by\": is required: minute, hour or day"),
         (json!({"by": "week"}), "minute, hour or day"),
         (json!({"by": "day", "limit": 3}), "limit"),
     ] {

@@ -2,6 +2,7 @@
 
 import { Failure } from "../api.js";
 import { html, useEffect, useId, useRef, useState } from "../html.js";
+import { Errors } from "./states.js";
 
 /** A dialog, open as long as it is there. `side` makes it a drawer at the edge of the page. */
 export function Dialog({ title, onClose, children, side = false, wide = false }) {
@@ -62,7 +63,7 @@ export function Act({ title, text, label, danger = false, fields, act, onClose, 
       ${failure &&
       html`<div class="problem" role="alert" ref=${said}>
         <p>${failure.message}</p>
-        ${failure.errors?.length > 0 && html`<ul>${failure.errors.map(({ pointer, detail }) => html`<li><code>${pointer}</code> ${detail}</li>`)}</ul>`}
+        <${Errors} failure=${failure} />
       </div>`}
       <footer>
         <button type="button" onClick=${onClose}>Cancel</button>

@@ -14,6 +14,12 @@ const HEADS = {
   broken: "The service has a problem",
 };
 
+/** The errors of single fields and parameters, unless the message is the only one. */
+export function Errors({ failure: { message, errors = [] } }) {
+  if (errors.length === 0 || (errors.length === 1 && message.includes(errors[0].detail))) return null;
+  return html`<ul>${errors.map(({ pointer, parameter, detail }) => html`<li><code>${parameter ?? pointer}</code> ${detail}</li>`)}</ul>`;
+}
+
 /** Why something failed and what can be done about it. */
 export function Problem({ failure, again }) {
   const { kind = "broken", status } = failure;
@@ -21,7 +27,7 @@ export function Problem({ failure, again }) {
   return html`<div class="problem" role="alert">
     <p><b>${head}</b></p>
     <p>${failure.message}</p>
-    ${failure.errors?.length > 0 && html`<ul>${failure.errors.map(({ pointer, detail }) => html`<li><code>${pointer}</code> ${detail}</li>`)}</ul>`}
+    <${Errors} failure=${failure} />
     ${kind === "broken" && html`<p>No recorded data is lost. Try again in a moment. If the problem stays, contact the operator of the service.</p>`}
     <p>
       ${kind === "expired"

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::json;
 
-use crate::json::{
-    object_reader::{NAME_BYTES, TEXT_BYTES},
-    request_schema::{Object, about, flag, length, list, text, texts, whole},
+use crate::{
+    configuration::document::Document,
+    json::{
+        object_reader::{NAME_BYTES, TEXT_BYTES},
+        request_schema::{Object, about, flag, length, list, text, texts, whole},
+    },
 };
 
 use super::{
@@ -26,6 +29,7 @@ impl JsonSchema for PackageRequest {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         Object::like::<Package>("An access package. The ids of its policies are unique.")
+            .read_only(Package::READ_ONLY)
             .required("name", text(NAME_BYTES))
             .optional("description", text(TEXT_BYTES))
             .optional("catalog", text(NAME_BYTES))

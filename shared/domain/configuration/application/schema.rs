@@ -6,7 +6,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
 
 use crate::{
-    configuration::directory::{entra::Entra, scim::Scim},
+    configuration::{
+        directory::{entra::Entra, scim::Scim},
+        document::Document,
+    },
     json::{
         object_reader::NAME_BYTES,
         request_schema::{
@@ -33,12 +36,13 @@ impl JsonSchema for ApplicationRequest {
         let openings = OpeningEvent::ALL.map(|(name, _)| name);
         let window = |default: &str| about(&format!("From PT5M to P30D. {default}"), length());
         Object::like::<Application>(
-            "An application. `accounts` may be left out only where the directory is `external`.",
+            "An application. `accounts` may be absent or empty only where the directory is `external`.",
         )
+        .read_only(Application::READ_ONLY)
         .required("name", text(NAME_BYTES))
         .optional("window", window("PT4H if absent."))
         .optional("max_window", window("If absent, PT12H or `window`, whichever is longer."))
-        .optional("accounts", texts(1..=MOST_ACCOUNTS))
+        .optional("accounts", texts(0..=MOST_ACCOUNTS))
         .optional("require_justification", about("False if absent.", flag()))
         .optional("end_on_log_off", about("False if absent.", flag()))
         .optional("disable_for", list(words(&openings), 0..=openings.len()))

@@ -31,7 +31,7 @@ fn wrong_values_are_named() {
         ("/window", json!("PT24H"), "", ""),
         ("/max_window", json!("PT1H"), "/max_window", "shorter than window"),
         ("/max_window", json!("P31D"), "/max_window", "to P30D"),
-        ("/accounts", json!([]), "/accounts", "1 to 50"),
+        ("/accounts", json!([]), "/accounts", "is required: patterns of the accounts"),
         ("/require_justification", json!("yes"), "/require_justification", "true or false"),
         ("/directory/kind", json!("ldap"), "/directory/kind", "one of"),
         ("/directory/tenant_id", json!("contoso.com"), "/directory/tenant_id", "an id like"),

@@ -10,6 +10,7 @@ use crate::{
     configuration::{
         application::{secret_name, url},
         directory::entra::Cloud,
+        document::Document,
     },
     json::{
         object_reader::NAME_BYTES,
@@ -33,6 +34,7 @@ impl JsonSchema for ConnectionRequest {
         Object::like::<Connection>(
             "A connection to Microsoft Entra. Its addresses are those of `cloud`, or of `graph_url` and `login_url`; the global cloud's if all are absent.",
         )
+        .read_only(Connection::READ_ONLY)
         .required("name", text(NAME_BYTES))
         .required("kind", word::<ConnectionKind>())
         .required("tenant_id", id())

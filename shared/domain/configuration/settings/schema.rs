@@ -6,7 +6,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
 
 use crate::{
-    configuration::alert_channel::{AlertChannelRequest, MOST_CHANNELS},
+    configuration::{
+        alert_channel::{AlertChannelRequest, MOST_CHANNELS},
+        document::Document,
+    },
     json::request_schema::{Object, list, time_zone, whole},
 };
 
@@ -35,6 +38,7 @@ impl JsonSchema for SettingsRequest {
         Object::like::<Settings>(
             "The settings to change. Settings that are left out stay as they are. A list replaces the whole list.",
         )
+        .read_only(Settings::READ_ONLY)
         .optional("retention_days", whole(MIN_RETENTION_DAYS..=MAX_RETENTION_DAYS))
         .optional("zone", time_zone())
         .optional("thresholds", thresholds.schema())

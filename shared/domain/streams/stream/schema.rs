@@ -6,14 +6,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::json;
 
 use crate::{
-    configuration::application::{secret_name, url},
+    configuration::{
+        application::{secret_name, url},
+        document::Document,
+    },
     json::request_schema::{
         Object, about, either, flag, list, named, text, typed_time, word, words,
     },
     streams::target::{MOST_SECRETS, URL_BYTES},
 };
 
-use super::Shape;
+use super::{Shape, Stream};
 
 /// The body of `PUT /v1/streams/{id}`.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ impl JsonSchema for StreamRequest {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         Object::new("A stream. An existing stream keeps its position.")
+            .read_only(Stream::READ_ONLY)
             .required("target", target(generator))
             .optional(
                 "shape",

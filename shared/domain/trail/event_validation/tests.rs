@@ -63,7 +63,7 @@ fn what_is_missing_is_named() {
         json!({"action": "computer.accessed"}),
         &[
             ("/occurred_at", "is required"),
-            ("/actor", "is required"),
+            ("/actor", "is required: who did it, as {\"type\": \"user\""),
             ("/target", "is required for computer.accessed"),
             ("/account", "is required for computer.accessed"),
         ],
@@ -100,7 +100,7 @@ fn all_errors_of_an_event_come_at_once() {
         &[
             ("/id", "sys_"),
             ("/action", "Did you mean \"computer.accessed\"?"),
-            ("/occurred_at", "RFC 3339"),
+            ("/occurred_at", "\"yesterday\" must be an RFC 3339 time"),
             ("/actor/type", "must be one of \"user\", \"system\", \"scm\", \"service\""),
             ("/actor/email", "is empty"),
             ("/tagret", "did you mean \"target\"?"),
@@ -125,7 +125,7 @@ fn wrong_values_are_named() {
             "the time of this service is 2026-11-22T12:00:00.000Z",
         ),
         ("/occurred_at", json!("2025-10-18T11:59:59.999Z"), "/occurred_at", "400 days"),
-        ("/occurred_at", json!(1763771167), "/occurred_at", "must be a string"),
+        ("/occurred_at", json!(1763771167), "/occurred_at", "not the number 1763771167"),
         ("/actor/email", json!(long), "/actor/email", "256 bytes"),
         ("/request_id", json!("a/b"), "/request_id", "must not contain \"/\""),
         (
@@ -135,7 +135,7 @@ fn wrong_values_are_named() {
             "must not contain \"/\"",
         ),
         ("/actor/type", json!("system"), "/actor", "remove them"),
-        ("/actor", json!("alex"), "/actor", "must be a JSON object"),
+        ("/actor", json!("alex"), "/actor", "must be a JSON object, not a string: who did it"),
         ("/actor/role", json!("x"), "/actor/role", "no known field"),
         ("/justification", json!(very_long), "/justification", "2048 bytes"),
         ("/justification", json!(""), "/justification", "is empty"),
