@@ -59,6 +59,7 @@ pub mod access {
     pub mod event_kind;
     pub mod event_order;
     pub mod evidence;
+    pub mod holding;
     pub mod kept_events;
     pub mod log_on;
     pub mod session;

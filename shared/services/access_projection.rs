@@ -14,6 +14,7 @@ mod deferred;
 mod effects_on_others;
 mod findings;
 mod gather;
+pub mod holdings;
 mod log_ons;
 mod owners;
 mod people;
@@ -228,7 +229,13 @@ impl<'t> Follower<'t> {
                 Action::Entitlement(_) => self.of_package(&recorded.event).await?,
                 _ => self.of_account(&recorded.event).await?,
             };
-            for key in about.into_iter().filter(|key| own.as_ref() != Some(key)) {
+            let is_fulfilled = recorded.event.action == EntitlementAction::Fulfilled;
+            let has_others = about.iter().any(|key| own.as_ref() != Some(key));
+            for key in about {
+                // Once another access record of the holding is there, its own one is computed again.
+                if own.as_ref() == Some(&key) && !(is_fulfilled && has_others) {
+                    continue;
+                }
                 accesses.entry(key).or_default().push(recorded.clone());
             }
         }
@@ -279,9 +286,9 @@ fn is_about_others(event: &Event) -> bool {
         Action::Jit(JitAction::EntraAccountDisabled) => Key::of(event).is_none(),
         // One verification ends every expired request on its account.
         Action::Revocation(RevocationAction::Verified) => true,
-        Action::Entitlement(EntitlementAction::Removed | EntitlementAction::Extended) => true,
-        // An assignment that was imported on its own.
-        Action::Entitlement(EntitlementAction::Fulfilled) => event.request_id.is_none(),
+        Action::Entitlement(
+            EntitlementAction::Removed | EntitlementAction::Extended | EntitlementAction::Fulfilled,
+        ) => true,
         // A use that names an access record may still belong to another account.
         _ => kept_events::is_use(event) && (Key::of(event).is_none() || event.account.is_some()),
     }

@@ -28,6 +28,8 @@ use crate::{
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "ImportStatus")]
 pub enum Status {
+    /// Nothing of it is to be stored. The reason says why.
+    Ignored,
     /// All of it was stored before.
     Duplicate,
     /// At least one part of it is new and is stored now.
@@ -52,6 +54,9 @@ pub struct Imported {
     /// The ids of all events of the object, earliest first.
     pub ids: Vec<EventId>,
     pub status: Status,
+    /// Why nothing of the object is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The current version of the package or organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
@@ -73,7 +78,8 @@ impl Imported {
             index,
             id: None,
             ids: Vec::new(),
-            status: Status::Duplicate,
+            status: Status::Ignored,
+            reason: None,
             version: None,
             retryable: None,
             errors: Vec::new(),
@@ -109,6 +115,7 @@ pub async fn import(
     for (index, object) in objects.iter().enumerate() {
         match entra::read_of_page(object, context, &intake) {
             Ok(Told::Events(told)) => events.extend(told.into_iter().map(|event| (index, event))),
+            Ok(Told::Nothing(reason)) => imported[index].reason = Some(reason),
             Ok(document @ (Told::Package(_) | Told::Organisation(_))) => {
                 documents.push((index, document))
             }
@@ -155,7 +162,10 @@ pub async fn import(
                 | DocumentOutcome::Full(_)
                 | DocumentOutcome::NotAsExpected { .. },
                 version,
-            )) => entry.version = Some(version),
+            )) => {
+                entry.end(Status::Duplicate, []);
+                entry.version = Some(version);
+            }
             Ok((DocumentOutcome::Taken(name, other), _)) => {
                 let detail = format!(
                     "the package {other:?} already has the name {:?}; rename or delete it first",
@@ -212,7 +222,7 @@ async fn configure(
         let key = match &told {
             Told::Package(package) => (true, package.id.clone()),
             Told::Organisation(organisation) => (false, organisation.id.clone()),
-            Told::Events(_) => continue,
+            Told::Events(_) | Told::Nothing(_) => continue,
         };
         by_id.entry(key).or_default().push((index, told));
     }
@@ -235,7 +245,7 @@ async fn configure(
                         };
                         documents::import(scope, &id, caller, import).await
                     }
-                    Told::Events(_) => continue,
+                    Told::Events(_) | Told::Nothing(_) => continue,
                 };
                 results.push((index, id.clone(), result));
             }

@@ -6,6 +6,7 @@
 
 mod access_rows;
 mod event_rows;
+mod holding_rows;
 mod package_rows;
 mod person_names;
 mod statistics_rows;
@@ -30,6 +31,7 @@ use shared_storage::{ReadError, TenantScope, keys, projections::ProjectionKind};
 
 use access_rows::Accesses;
 use event_rows::{Head, is_about, next_of};
+use holding_rows::Holdings;
 use person_names::names_asked;
 
 /// Access records read at a time.
@@ -53,6 +55,8 @@ pub struct Rows<'t> {
 enum Source<'t> {
     /// Access records in lists.
     Accesses(Accesses),
+    /// Access records in lists, those of one assignment as one row.
+    Holdings(Box<(Accesses, Holdings)>),
     /// Events of index partitions, the newest first.
     Events(Vec<Head<'t>>),
     /// Events that a list contains by id.
@@ -95,8 +99,24 @@ impl<'t> Rows<'t> {
             Source::Accesses(accesses) => {
                 let Some(read) = accesses.read(scope).await? else { return Ok(false) };
                 for (access, place) in read {
-                    let row = access_rows::row(scope, query, &self.names, &access).await?;
+                    let row = access_rows::row(scope, query, &self.names, &access);
                     self.ready.push_back((row, place));
+                }
+                Ok(true)
+            }
+            Source::Holdings(read) => {
+                let (accesses, holdings) = &mut **read;
+                let Some(read) = accesses.read(scope).await? else {
+                    let rest = holdings.rest(scope, query).await?;
+                    let is_over = rest.is_empty();
+                    self.ready.extend(rest);
+                    return Ok(!is_over);
+                };
+                for (access, place) in read {
+                    let lists = accesses.holdings.remove(&access.id).unwrap_or_default();
+                    let after = accesses.after.as_deref();
+                    let line = holdings.line(scope, query, (access, place), &lists, after).await?;
+                    self.ready.push_back(line);
                 }
                 Ok(true)
             }
@@ -169,6 +189,10 @@ async fn whole(scope: &TenantScope<'_>, query: &Query) -> Result<Vec<Box<dyn Any
     }
 }
 
+fn boxed_row<R: Row>(row: R) -> Box<dyn AnyRow> {
+    Box::new(row)
+}
+
 fn boxed<R: Row>(rows: Vec<R>) -> Vec<Box<dyn AnyRow>> {
-    rows.into_iter().map(|row| Box::new(row) as Box<dyn AnyRow>).collect()
+    rows.into_iter().map(boxed_row).collect()
 }

@@ -200,6 +200,8 @@ pub fn attributes_of(
         out.maybe("source_agent", source.user_agent.clone());
         out.maybe("source_client", source.client.clone());
     }
+    out.maybe("source_category", event.source_category.clone());
+    out.maybe("source_activity", event.source_activity.clone());
     out.maybe(
         "details",
         event.details.as_ref().map(|details| Value::Object(details.clone()).to_string()),
@@ -355,6 +357,8 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
         outcome: if item.flag("failed").is_some() { Outcome::Failure } else { Outcome::Success },
         window,
         source,
+        source_category: item.text("source_category"),
+        source_activity: item.text("source_activity"),
         details,
     };
     let digest = match item.item.remove("digest") {

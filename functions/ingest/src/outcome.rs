@@ -147,6 +147,8 @@ pub struct ImportResults {
     pub created: usize,
     /// How many were stored before.
     pub duplicate: usize,
+    /// How many have nothing to store. Their results say why.
+    pub ignored: usize,
     /// How many contradict what is stored.
     pub conflict: usize,
     /// How many have errors, or may not be imported.
@@ -167,8 +169,9 @@ pub fn answer_import(mut imported: Vec<Imported>) -> ImportResults {
     let count = |status| imported.iter().filter(|entry| entry.status == status).count();
     let (created, duplicate, conflict) =
         (count(Status::Created), count(Status::Duplicate), count(Status::Conflict));
-    let (invalid, unavailable) = (count(Status::Invalid), count(Status::Unavailable));
-    ImportResults { created, duplicate, conflict, invalid, unavailable, results: imported }
+    let (ignored, invalid, unavailable) =
+        (count(Status::Ignored), count(Status::Invalid), count(Status::Unavailable));
+    ImportResults { created, duplicate, ignored, conflict, invalid, unavailable, results: imported }
 }
 
 /// The answer to `POST /v1/events`.

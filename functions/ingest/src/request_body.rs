@@ -31,7 +31,8 @@ const NDJSON: &str = "application/x-ndjson";
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Objects of Microsoft Graph: requests, assignments, packages, organisations, audit records.
+    /// Objects of Microsoft Graph: requests, assignments, packages, organisations, audit records. Also
+    /// audit records in the form of Azure Monitor and Event Hubs.
     Entra,
 }
 
@@ -135,30 +136,26 @@ pub fn has_id(event: &str) -> bool {
     serde_json::from_str::<Value>(event).is_ok_and(|event| event.get("id").is_some())
 }
 
+/// The list of a page of Microsoft Graph, and that of a message of Azure Monitor.
+const LISTS: [&str; 2] = ["value", "records"];
+
 /// Finds the objects of Microsoft Graph in a body. The body is one object, a list, a page
-/// (`{"value": […]}`; its other members describe the page), or NDJSON.
+/// (`{"value": […]}`; its other members describe the page), a message of Azure Monitor (`{"records":
+/// […]}`), or NDJSON. The entries of a list and the lines may be messages as well.
 ///
 /// # Errors
 /// 400 if the body is not JSON in UTF-8, or is wrong outside the objects; 413, 415.
 pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b str>, Problem> {
-    let objects = match text(media_type, bytes)? {
+    let raw = |list: Vec<&'b RawValue>| list.into_iter().map(RawValue::get).collect();
+    let objects: Vec<&'b str> = match text(media_type, bytes)? {
         Text::Lines(lines) => lines,
         Text::Json(text) => {
             let whole = whole(text)?;
-            let raw = |list: Vec<&'b RawValue>| list.into_iter().map(RawValue::get).collect();
             match whole.get().as_bytes().first() {
                 Some(b'[') => serde_json::from_str(whole.get()).map(raw).unwrap_or_default(),
-                Some(b'{') => match serde_json::Deserializer::from_str(whole.get())
-                    .deserialize_map(Outside("value"))
-                {
-                    Err(_) | Ok(Found { lists: 0, .. }) => vec![whole.get()],
-                    Ok(Found { lists: 2.., .. }) => {
-                        return Err(Problem::bad_request("\"value\" is given twice; send it once"));
-                    }
-                    Ok(Found { entries: None, .. }) => {
-                        return Err(Problem::bad_request("\"value\" must be a list of objects"));
-                    }
-                    Ok(Found { entries: Some(entries), .. }) => raw(entries),
+                Some(b'{') => match listed_in(whole.get(), &LISTS)? {
+                    Some(entries) => raw(entries),
+                    None => vec![whole.get()],
                 },
                 _ => {
                     return Err(Problem::bad_request(
@@ -168,6 +165,12 @@ pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b 
             }
         }
     };
+    // What cannot be read is left to the object that it stands for.
+    let of_message = |text: &'b str| match listed_in(text, &LISTS[1..]) {
+        Ok(Some(entries)) => raw(entries),
+        Ok(None) | Err(_) => vec![text],
+    };
+    let objects: Vec<&'b str> = objects.into_iter().flat_map(of_message).collect();
     if objects.len() > MAX_OBJECTS {
         let detail = format!(
             "the request has {} objects; the maximum is {MAX_OBJECTS}. Split the request",
@@ -188,6 +191,27 @@ pub fn context(bytes: &[u8]) -> Option<String> {
     // A list would be read as the members of the structure, one after the other.
     let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
     if is_object { serde_json::from_slice::<Page>(bytes).ok()?.context } else { None }
+}
+
+/// The entries of the first of these lists that an object has; none if it has none of them.
+fn listed_in<'b>(
+    object: &'b str,
+    lists: &[&'static str],
+) -> Result<Option<Vec<&'b RawValue>>, Problem> {
+    for list in lists {
+        let found = serde_json::Deserializer::from_str(object).deserialize_map(Outside(list));
+        match found {
+            Err(_) | Ok(Found { lists: 0, .. }) => {}
+            Ok(Found { lists: 2.., .. }) => {
+                return Err(Problem::bad_request(format!("{list:?} is given twice; give it once")));
+            }
+            Ok(Found { entries: None, .. }) => {
+                return Err(Problem::bad_request(format!("{list:?} must be a list of objects")));
+            }
+            Ok(Found { entries: Some(entries), .. }) => return Ok(Some(entries)),
+        }
+    }
+    Ok(None)
 }
 
 /// A decoded body within the size limit.
@@ -349,11 +373,22 @@ mod tests {
             Ok(vec!["{}"])
         );
         assert_eq!(objects(Some(NDJSON), b"{}\n\n{\"a\": 1}"), Ok(vec!["{}", "{\"a\": 1}"]));
+        // Messages of Azure Monitor: alone, in a list, and one a line.
+        assert_eq!(found(r#"{"records": [{"a": 1}, {}]}"#), Ok(vec![r#"{"a": 1}"#, "{}"]));
+        assert_eq!(
+            found(r#"[{"records": [{"a": 1}]}, {"b": 2}, {"records": []}]"#),
+            Ok(vec![r#"{"a": 1}"#, r#"{"b": 2}"#])
+        );
+        assert_eq!(
+            objects(Some(NDJSON), b"{\"records\": [{\"a\": 1}, {}]}\n{\"records\": 7}"),
+            Ok(vec![r#"{"a": 1}"#, "{}", r#"{"records": 7}"#])
+        );
         for (body, status) in [
             ("5", 400),
             ("[", 400),
             (r#"{"value": {}}"#, 400),
             (r#"{"value": [], "value": []}"#, 400),
+            (r#"{"records": {}}"#, 400),
         ] {
             assert_eq!(found(body), Err(status), "{body}");
         }

@@ -31,8 +31,9 @@ pub const ROUTES: &[IngestRoute] = routes! {
     /// With `audit:self`, a token writes the events of devices about its own person; one event that
     /// it may not write refuses the whole request (403). With `format=entra`, the body holds
     /// objects of Microsoft Graph instead: one, a list, a page `{"value": [...]}` or NDJSON, with
-    /// at most 1,000 objects and 4 MiB. The answer is 200 with a status for each object, the ids of
-    /// its events, and the version of a package or organisation. An import needs `audit:write`, and
+    /// at most 1,000 objects and 4 MiB. Messages of Azure Monitor (`{"records": [...]}`) are taken
+    /// too. The answer is 200 with a status for each object, the ids of its events, and the version
+    /// of a package or organisation; `ignored` objects have nothing to store. An import needs `audit:write`, and
     /// `audit:admin` too if it changes a package or organisation that an administrator configured.
     /// Without that, the object is refused with 403 if it was sent alone; among others it is
     /// `invalid`, and the others are stored.

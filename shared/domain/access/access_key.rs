@@ -23,7 +23,25 @@ pub enum Key {
     LogOn(EventId),
 }
 
+/// The beginning of the request id for an assignment whose request is unknown.
+const ASSIGNMENT: &str = "assignment:";
+
 impl Key {
+    /// The access record of an assignment whose request is unknown.
+    pub fn of_assignment(id: &str) -> Self {
+        Self::Request(format!("{ASSIGNMENT}{id}"))
+    }
+
+    /// How much the access record with this key knows of an assignment, the lowest first: its request
+    /// with the decisions, the assignment alone, or one record of the source's log.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Request(id) if id.starts_with(ASSIGNMENT) => 1,
+            Self::Session(_) | Self::Request(_) => 0,
+            Self::Event(_) | Self::LogOn(_) => 2,
+        }
+    }
+
     /// The access record that an event names. Uses and ends of accounts usually name none.
     pub fn of(event: &Event) -> Option<Self> {
         let text = |name: &str| {

@@ -79,7 +79,12 @@ impl Access {
                 recorded.event.action,
                 Action::Entitlement(EntitlementAction::Removed | EntitlementAction::Extended)
             );
-            !is_afterthought(&recorded.event) && !recorded.event.id.is_services() && !is_of_other
+            // A record of the directory that was kept whole may name a request.
+            let is_directory = matches!(recorded.event.action, Action::Directory(_));
+            !is_afterthought(&recorded.event)
+                && !recorded.event.id.is_services()
+                && !is_of_other
+                && !is_directory
         };
         if !own.iter().any(is_step) {
             return None;

@@ -13,6 +13,9 @@ use crate::entra::{
     graph::{Object, long_text, party},
 };
 
+/// Why an approval becomes no event.
+pub const NOTHING: &str = "has no stage that is decided; import it again when one is";
+
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
     let request = object.required_text(&["id"])?;
     let stages = object.list(&["stages", "steps"])?;

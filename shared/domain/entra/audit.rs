@@ -16,6 +16,7 @@ use crate::{
 use crate::entra::{
     activities::{self, Activity, Removal, Says},
     draft::{Draft, event_id},
+    governance,
     graph::{Object, long_text, party},
     pim,
 };
@@ -27,28 +28,54 @@ const ANY: Activity = Activity {
     says: Says::Nothing,
 };
 
-/// The applications by which entitlement management changes roles, with their ids. The workbook
-/// "Application role assignment activity" recognises these changes by the first application's name.
-const OF_PACKAGES: [(&str, &str); 2] = [
-    ("Azure AD Identity Governance - User Management", "ec245c98-4a90-40c2-955a-88b727d97151"),
-    (
-        "Azure AD Identity Governance - Entitlement Management",
-        "810dcf14-1858-4bf2-8134-4c369fa3235b",
-    ),
-];
+/// The members of a record that had other names in the first versions of the log.
+pub const NAMES: [&str; 2] = ["activityDisplayName", "activity"];
+pub const TIMES: [&str; 2] = ["activityDateTime", "activityDate"];
+pub const RESULTS: [&str; 3] = ["result", "activityResultStatus", "activityResult"];
+pub const INITIATORS: [&str; 2] = ["initiatedBy", "actor"];
+const TARGETS: [&str; 2] = ["targetResources", "targets"];
+const CHANGES: [&str; 2] = ["modifiedProperties", "targetUpdatedProperties"];
+const REASONS: [&str; 2] = ["resultReason", "activityResultDescription"];
+
+pub const SUCCESS: &str = "success";
+/// The results of a record, in the order of their numbers.
+const RESULT_WORDS: [&str; 4] = [SUCCESS, "failure", "timeout", "unknownFutureValue"];
 
 /// Keys of `additionalDetails` that contain the id of a request.
 const REQUEST_KEYS: [&str; 3] =
     ["RequestId", "AssignmentRequestId", "AccessPackageAssignmentRequestId"];
 
+/// What the delivery of a record adds to it.
+#[derive(Clone, Debug, Default)]
+pub struct Delivery {
+    /// The id for a record that has none.
+    pub id: Option<String>,
+    /// The members around the record.
+    pub envelope: Option<Value>,
+}
+
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
-    let name = object.required_text(&["activityDisplayName"])?;
-    let unlinked = match pim::audit::read(object, intake)? {
+    read_delivered(object, intake, Delivery::default())
+}
+
+/// Like [`read`] for a record that another service delivered.
+pub fn read_delivered(
+    object: &Object<'_>,
+    intake: &Intake<'_>,
+    delivery: Delivery,
+) -> Result<Vec<Draft>, FieldError> {
+    let name = object.required_text(&NAMES)?;
+    let id = match delivery.id {
+        Some(id) => id,
+        None => object.required_text(&["id"])?.to_owned(),
+    };
+    let envelope = delivery.envelope.as_ref();
+    let unlinked = match pim::audit::read(object, &id, envelope, intake)? {
         pim::audit::Read::Steps(steps) => return Ok(steps),
         pim::audit::Read::Unlinked(why) => Some(why),
         pim::audit::Read::NotOfPim => None,
     };
-    let record = Record::read(object)?;
+    let record = Record::read(object, id)?;
     let activity = activities::find(name).unwrap_or(&ANY);
     let told = record.draft(activity, name, intake)?;
     // A record that lacks a field of the action's sentence is stored whole, as a
@@ -64,6 +91,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         }
     };
     draft.detail("incomplete", unlinked.map(Value::from));
+    draft.detail("envelope", delivery.envelope);
     // Members that start with `@` come from the export, not from the record.
     let graph = object.members.iter().filter(|(key, _)| !key.starts_with('@'));
     draft.keep(graph.map(|(key, value)| (key.clone(), value.clone())).collect());
@@ -73,7 +101,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
 /// The parts of a record that do not depend on its activity.
 struct Record<'v> {
     object: &'v Object<'v>,
-    id: &'v str,
+    id: String,
     user: Option<Object<'v>>,
     app: Option<Object<'v>>,
     targets: Vec<Object<'v>>,
@@ -99,22 +127,27 @@ impl Told {
 }
 
 impl<'v> Record<'v> {
-    fn read(object: &'v Object<'v>) -> Result<Self, FieldError> {
-        let initiator = object.object(&["initiatedBy"])?;
+    fn read(object: &'v Object<'v>, id: String) -> Result<Self, FieldError> {
+        let initiator = object.object(&INITIATORS)?;
         let of =
             |name: &str| initiator.as_ref().map_or(Ok(None), |initiator| initiator.object(&[name]));
+        let (mut user, mut app) = (of("user")?, of("app")?);
+        // The first versions of the log have one actor with a type.
+        if let Some(actor) = object.object(&["actor"])?
+            && user.is_none()
+            && app.is_none()
+        {
+            let kind = actor.text(&["actorType", "type", "@odata.type"])?.unwrap_or_default();
+            let is_user =
+                fold(kind).contains("user") || actor.text(&["userPrincipalName"])?.is_some();
+            *(if is_user { &mut user } else { &mut app }) = Some(actor);
+        }
         let mut additional = Vec::new();
         for pair in object.list(&["additionalDetails"])?.unwrap_or_default() {
-            additional.extend(pair.text(&["key"])?.zip(pair.text(&["value"])?));
+            additional.extend(pair.text(&["key", "name"])?.zip(pair.text(&["value"])?));
         }
-        Ok(Self {
-            object,
-            id: object.required_text(&["id"])?,
-            user: of("user")?,
-            app: of("app")?,
-            targets: object.list(&["targetResources"])?.unwrap_or_default(),
-            additional,
-        })
+        let targets = object.list(&TARGETS)?.unwrap_or_default();
+        Ok(Self { object, id, user, app, targets, additional })
     }
 
     fn draft(
@@ -125,10 +158,12 @@ impl<'v> Record<'v> {
     ) -> Result<Told, FieldError> {
         let object = self.object;
         let action = &activity.action;
-        let id = event_id(intake.tenant, "audit", &[self.id]);
-        let mut draft = Draft::new(id, action.clone(), object, &["activityDateTime"])?;
-        draft.detail("activity", Some(name.into()));
-        draft.detail("category", object.text(&["category"])?.map(Value::from));
+        let id = event_id(intake.tenant, "audit", &[&self.id]);
+        let mut draft = Draft::new(id, action.clone(), object, &TIMES)?;
+        let category = object.text(&["category", "activityType"])?;
+        draft.source_names(category, name);
+        draft.detail("activity", Some(long_text(name).into()));
+        draft.detail("category", category.map(|category| long_text(category).into()));
 
         let initiator = self.user()?;
         let named = self.target_of(&["User"])?.map(|user| user.party()).transpose()?.flatten();
@@ -150,7 +185,13 @@ impl<'v> Record<'v> {
         };
         let actor = actor.unwrap_or(of_nobody);
 
-        let target = self.target(action)?;
+        let assigned = match action {
+            Action::Directory(DirectoryAction::ApplicationRoleAssignmentChanged) => {
+                self.assigned(named.as_ref())?
+            }
+            _ => None,
+        };
+        let target = self.target(action, assigned.as_ref())?;
         let subject = match action {
             Action::Entitlement(EntitlementAction::ApproverAdded) => None,
             Action::Entitlement(EntitlementAction::Fulfilled) => {
@@ -166,7 +207,7 @@ impl<'v> Record<'v> {
                 named.clone().filter(|named| !is_same(named, &actor))
             }
             Action::Directory(DirectoryAction::ApplicationRoleAssignmentChanged) => {
-                self.assigned()?.or(named.clone())
+                assigned.or(self.other_principal(target.as_ref())?)
             }
             Action::Directory(DirectoryAction::DirectoryActivity) => named
                 .clone()
@@ -199,10 +240,12 @@ impl<'v> Record<'v> {
         initiator: Option<&Value>,
     ) -> Result<(), FieldError> {
         let object = self.object;
-        let given = object.text(&["resultReason"])?.map(long_text);
-        let result = object.text(&["result"])?.unwrap_or("success");
-        let failed = activity.action == EntitlementAction::Failed
-            || ["failure", "timeout"].iter().any(|word| word.eq_ignore_ascii_case(result));
+        let given = object.text(&REASONS)?.map(long_text);
+        let result = result_of(object)?.unwrap_or(SUCCESS.into());
+        let is_partial = activity.says == Says::Partly;
+        let failed = is_partial
+            || activity.action == EntitlementAction::Failed
+            || ["failure", "timeout"].iter().any(|word| word.eq_ignore_ascii_case(&result));
         let cause = match activity.says {
             Says::Cause(cause) => Some(cause),
             Says::CauseByInitiator => Some(match (initiator, subject) {
@@ -214,7 +257,10 @@ impl<'v> Record<'v> {
             }),
             Says::Nothing | Says::Partly | Says::Change(_) => None,
         };
-        let unsaid = || format!("the directory says {result:?} and no reason");
+        let unsaid = || match is_partial {
+            true => activity.name.to_owned(),
+            false => format!("the directory says {result:?} and no reason"),
+        };
         let reason = match (failed, cause) {
             (true, _) => Some(given.unwrap_or_else(unsaid)),
             (false, Some(cause)) => {
@@ -224,7 +270,7 @@ impl<'v> Record<'v> {
             (false, None) => given,
         };
         draft.set("outcome", failed.then(|| "failure".into()));
-        draft.set_from("reason", reason.map(Value::from), object.place("resultReason"));
+        draft.set_from("reason", reason.map(Value::from), object.place(REASONS[0]));
         if let Some(policy) =
             self.target_of(&["AccessPackageAssignmentPolicy", "AssignmentPolicy", "Policy"])?
         {
@@ -256,35 +302,36 @@ impl<'v> Record<'v> {
         let Some(app) = &self.app else { return Ok(None) };
         let id = match app.id(&["appId"])? {
             Some(id) => Some(id),
-            None => app.id(&["servicePrincipalId"])?,
+            None => app.id(&["servicePrincipalId", "objectId"])?,
         };
-        let name = app.text(&["displayName", "servicePrincipalName"])?;
+        let name = app.text(&["displayName", "appDisplayName", "name", "servicePrincipalName"])?;
         Ok(party(None, id, name, None).map(|app| typed("service", app)))
     }
 
-    /// Whether entitlement management made the change. It did if the record has its application's
-    /// id, or its application's name without an id, or names an access package.
+    /// Whether a package made the change. It did if the record names an access package, or if identity
+    /// governance is the initiator. A person whose id or address is known is not identity governance.
     fn is_by_package(&self) -> Result<bool, FieldError> {
-        let is_its_own = match &self.app {
-            None => false,
-            Some(app) => match (app.id(&["appId"])?, app.text(&["displayName"])?) {
-                (Some(id), _) => {
-                    OF_PACKAGES.iter().any(|(_, known)| known.eq_ignore_ascii_case(id))
-                }
-                (None, Some(name)) => {
-                    OF_PACKAGES.iter().any(|(known, _)| fold(known) == fold(name))
-                }
-                (None, None) => false,
-            },
+        let name =
+            |initiator: &Object<'v>| initiator.text(&["displayName", "appDisplayName", "name"]);
+        let is_governance = match (&self.app, &self.user) {
+            (Some(app), _) => governance::is_governance(app.id(&["appId"])?, name(app)?),
+            (None, Some(user)) => {
+                let is_person = user.id(&["id", "objectId"])?.is_some()
+                    || user.text(&["userPrincipalName"])?.is_some();
+                !is_person && governance::is_governance(None, name(user)?)
+            }
+            (None, None) => false,
         };
-        Ok(is_its_own || self.additional.iter().any(|(key, _)| key.starts_with("AccessPackage")))
+        let names_package = self.additional.iter().any(|(key, _)| key.starts_with("AccessPackage"))
+            || self.target_of(&["AccessPackage"])?.is_some();
+        Ok(is_governance || names_package)
     }
 
     /// The first target of one of these types, in the order of the types.
     fn target_of(&self, types: &[&str]) -> Result<Option<&Object<'v>>, FieldError> {
         for wanted in types {
             for target in &self.targets {
-                if target.text(&["type"])?.is_some_and(|kind| kind.eq_ignore_ascii_case(wanted)) {
+                if target.target_kind()?.is_some_and(|kind| kind.eq_ignore_ascii_case(wanted)) {
                     return Ok(Some(target));
                 }
             }
@@ -292,26 +339,17 @@ impl<'v> Record<'v> {
         Ok(None)
     }
 
-    /// The target of the event.
-    fn target(&self, action: &Action) -> Result<Option<Value>, FieldError> {
-        let named = |kind: &str, target: &Object<'v>| {
-            let name = target.text(&["displayName", "userPrincipalName"])?;
-            Ok::<_, FieldError>(party(Some(kind), target.id(&["id"])?, name, None))
-        };
+    /// The target of the event. `assigned` got or lost an application's role.
+    fn target(
+        &self,
+        action: &Action,
+        assigned: Option<&Value>,
+    ) -> Result<Option<Value>, FieldError> {
         if let Some(package) = self.target_of(&["AccessPackage"])? {
             return named("package", package);
         }
         if *action == DirectoryAction::ApplicationRoleAssignmentChanged {
-            // The object whose roles changed: the target with the changed properties.
-            let changed = |target: &&Object<'v>| {
-                target
-                    .list(&["modifiedProperties"])
-                    .is_ok_and(|list| list.is_some_and(|list| !list.is_empty()))
-            };
-            let application = match self.target_of(&["ServicePrincipal", "Application", "App"])? {
-                Some(application) => Some(application),
-                None => self.targets.iter().find(changed),
-            };
+            let application = self.application(assigned)?;
             return application.map_or(Ok(None), |application| named("application", application));
         }
         if matches!(action, Action::Entitlement(_)) {
@@ -321,7 +359,7 @@ impl<'v> Record<'v> {
                 .and_then(|id| party(Some("request"), Some(id), None, None)));
         }
         for target in &self.targets {
-            let kind = target.text(&["type"])?.unwrap_or("object");
+            let kind = target.target_kind()?.unwrap_or("object");
             if let Some(target) = named(&crate::entra::graph::name(kind), target)? {
                 return Ok(Some(target));
             }
@@ -339,7 +377,7 @@ impl<'v> Record<'v> {
             "Approval",
         ];
         if let Some(request) = self.target_of(&types)? {
-            return request.id(&["id"]);
+            return request.id(&["id", "objectId"]);
         }
         let is_key = |key: &str| REQUEST_KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
         Ok(self.additional.iter().find(|(key, _)| is_key(key)).map(|(_, value)| *value))
@@ -349,9 +387,9 @@ impl<'v> Record<'v> {
     fn changed(&self, names: &[&str]) -> Result<Option<String>, FieldError> {
         for name in names {
             for target in &self.targets {
-                for property in target.list(&["modifiedProperties"])?.unwrap_or_default() {
+                for property in target.list(&CHANGES)?.unwrap_or_default() {
                     if property
-                        .text(&["displayName"])?
+                        .text(&["displayName", "name"])?
                         .is_some_and(|known| known.eq_ignore_ascii_case(name))
                         && let Some(value) =
                             property.text(&["newValue"])?.or(property.text(&["oldValue"])?)
@@ -365,16 +403,80 @@ impl<'v> Record<'v> {
         Ok(None)
     }
 
-    /// The party that got or lost an application's role.
-    fn assigned(&self) -> Result<Option<Value>, FieldError> {
+    /// The party that got or lost an application's role, if the record says which: a person, a group
+    /// or a service principal.
+    fn assigned(&self, named: Option<&Value>) -> Result<Option<Value>, FieldError> {
         let (id, upn) = (self.changed(&["User.ObjectID"])?, self.changed(&["User.UPN"])?);
         if id.is_some() || upn.is_some() {
             return Ok(party(None, id.as_deref(), None, upn.as_deref()));
         }
-        let (id, name) =
-            (self.changed(&["Group.ObjectID"])?, self.changed(&["Group.DisplayName"])?);
-        Ok(party(Some("group"), id.as_deref(), name.as_deref(), None))
+        let changed = |kind: &str, id: &str, name: &str| {
+            let (id, name) = (self.changed(&[id])?, self.changed(&[name])?);
+            Ok::<_, FieldError>(party(Some(kind), id.as_deref(), name.as_deref(), None))
+        };
+        if let Some(group) = changed("group", "Group.ObjectID", "Group.DisplayName")? {
+            return Ok(Some(group));
+        }
+        if named.is_some() {
+            return Ok(named.cloned());
+        }
+        changed("service", "ServicePrincipal.ObjectID", "ServicePrincipal.DisplayName")
     }
+
+    /// The application whose role was given or taken: the target with the changed properties. The
+    /// principal, which may be a service principal as well, is another target.
+    fn application(&self, assigned: Option<&Value>) -> Result<Option<&Object<'v>>, FieldError> {
+        const KINDS: [&str; 3] = ["ServicePrincipal", "Application", "App"];
+        let (mut changed, mut other, mut own, mut any) = (None, None, None, None);
+        for target in &self.targets {
+            let id = target.id(&["id", "objectId"])?;
+            let is_assigned = id.is_some() && assigned.and_then(|it| it["id"].as_str()) == id;
+            let kind = target.target_kind()?;
+            let is_application =
+                kind.is_some_and(|kind| KINDS.iter().any(|it| it.eq_ignore_ascii_case(kind)));
+            let has_changes = target.list(&CHANGES)?.is_some_and(|list| !list.is_empty());
+            match (is_application, has_changes, is_assigned) {
+                (true, true, false) => changed = changed.or(Some(target)),
+                (true, false, false) => other = other.or(Some(target)),
+                // A service principal may get a role of its own application.
+                (true, _, true) => own = own.or(Some(target)),
+                (false, true, _) => any = any.or(Some(target)),
+                (false, false, _) => {}
+            }
+        }
+        Ok(changed.or(other).or(any).or(own))
+    }
+
+    /// A group or service principal among the targets that is not the application.
+    fn other_principal(&self, application: Option<&Value>) -> Result<Option<Value>, FieldError> {
+        for target in &self.targets {
+            let kind = match target.target_kind()?.map(fold).as_deref() {
+                Some("group") => "group",
+                Some("serviceprincipal") => "service",
+                _ => continue,
+            };
+            let found = named(kind, target)?;
+            let is_application =
+                found.as_ref().zip(application).is_some_and(|(found, it)| found["id"] == it["id"]);
+            if found.is_some() && !is_application {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A target resource as a party.
+fn named(kind: &str, target: &Object<'_>) -> Result<Option<Value>, FieldError> {
+    let name = target.text(&["displayName", "name", "userPrincipalName"])?;
+    Ok(party(Some(kind), target.id(&["id", "objectId"])?, name, None))
+}
+
+/// The result of a record, in a word.
+pub fn result_of(record: &Object<'_>) -> Result<Option<String>, FieldError> {
+    let Some(result) = record.word(&RESULTS)? else { return Ok(None) };
+    let word = result.parse::<usize>().ok().and_then(|number| RESULT_WORDS.get(number));
+    Ok(Some(word.map_or_else(|| result.clone().into_owned(), |word| (*word).to_owned())))
 }
 
 fn typed(kind: &str, mut party: Value) -> Value {

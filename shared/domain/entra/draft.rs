@@ -13,7 +13,10 @@ use crate::{
     },
 };
 
-use crate::entra::{activities::Removal, graph::Object};
+use crate::entra::{
+    activities::Removal,
+    graph::{Object, long_text, name},
+};
 
 /// An event that is not validated yet.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct Draft {
     id: EventId,
     members: Map<String, Value>,
     details: Map<String, Value>,
+    /// The category and the activity of the record, as its source names them.
+    source: (Option<String>, Option<String>),
     /// For members of the event, the place in the Graph object that they come from.
     origins: Vec<(&'static str, String)>,
 }
@@ -42,6 +47,7 @@ impl Draft {
             id,
             members: Map::new(),
             details: Map::new(),
+            source: (None, None),
             origins: vec![("occurred_at", place), ("request_id", object.place("id"))],
         };
         draft.set("action", Some(action.into().as_str().into()));
@@ -67,6 +73,17 @@ impl Draft {
     pub fn set_from(&mut self, member: &'static str, value: Option<Value>, place: String) {
         self.set(member, value);
         self.origins.push((member, place));
+    }
+
+    /// Records how the source of a record names its category and its activity.
+    pub fn source_names(&mut self, category: Option<&str>, activity: &str) {
+        self.source = (category.map(name), Some(long_text(activity)));
+    }
+
+    /// Says that what was attempted failed, or was done in part only. Such an event opens no window.
+    pub fn failed(&mut self, reason: &str, place: String) {
+        self.set("outcome", Some("failure".into()));
+        self.set_from("reason", Some(long_text(reason).into()), place);
     }
 
     /// Sets a member of the details, unless `value` is none.
@@ -101,7 +118,7 @@ impl Draft {
             if let Some(largest) = largest {
                 graph.remove(&largest);
                 // Shortened, since a very long name would leave no room for other members.
-                left_out.push(crate::entra::graph::name(&largest));
+                left_out.push(name(&largest));
             }
         }
     }
@@ -113,7 +130,9 @@ impl Draft {
     pub fn judged(mut self, intake: &Intake<'_>) -> Result<Event, Vec<FieldError>> {
         self.members.insert("details".to_owned(), Value::Object(self.details));
         let json = Value::Object(self.members).to_string();
-        event_validation::read(&json, intake, || self.id).map_err(|errors| {
+        let (source_category, source_activity) = self.source;
+        let read = event_validation::read(&json, intake, || self.id);
+        read.map(|event| Event { source_category, source_activity, ..event }).map_err(|errors| {
             errors
                 .into_iter()
                 .map(|FieldError { pointer, detail }| {

@@ -2,6 +2,8 @@
 //! names for many members, and some services change the case of names. So a member is looked up by
 //! all its names, ignoring case.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use crate::json::{
@@ -23,6 +25,11 @@ impl<'v> Object<'v> {
     /// The outermost object.
     pub fn whole(members: &'v Map<String, Value>) -> Self {
         Self { members, pointer: String::new() }
+    }
+
+    /// An object at a place inside the outermost one. Its members need not be the sent ones.
+    pub fn inside(members: &'v Map<String, Value>, pointer: String) -> Self {
+        Self { members, pointer }
     }
 
     /// The JSON Pointer of a member.
@@ -66,6 +73,14 @@ impl<'v> Object<'v> {
         self.text(names)?.ok_or_else(|| self.wrong(names.first().unwrap_or(&""), "is required"))
     }
 
+    /// A text, or a number as text. Some versions of Graph number the values of an enumeration.
+    pub fn word(&self, names: &[&str]) -> Result<Option<Cow<'v, str>>, FieldError> {
+        match self.member(names) {
+            Some((_, Value::Number(number))) => Ok(Some(number.to_string().into())),
+            _ => Ok(self.text(names)?.map(Cow::Borrowed)),
+        }
+    }
+
     /// An id; none if it is the null id.
     pub fn id(&self, names: &[&str]) -> Result<Option<&'v str>, FieldError> {
         Ok(self.text(names)?.filter(|id| *id != NOBODY))
@@ -107,9 +122,30 @@ impl<'v> Object<'v> {
     /// address, because the directory's log identifies people by it.
     pub fn party(&self) -> Result<Option<Value>, FieldError> {
         let id = self.id(&["objectId", "id"])?;
-        let name = self.text(&["displayName"])?;
-        let email = self.text(&["userPrincipalName", "principalName", "mail", "email"])?;
+        let name = self.text(&["displayName", "name"])?;
+        let email = self.text(&["userPrincipalName", "principalName", "upn", "mail", "email"])?;
         Ok(party(None, id, name, email))
+    }
+
+    /// The kind of a target resource: `User`, `Group`, `ServicePrincipal` … The first versions of the
+    /// log have no member for it, but a type like `#microsoft.graph.targetResourceGroup`.
+    pub fn target_kind(&self) -> Result<Option<&'v str>, FieldError> {
+        if let Some(kind) = self.text(&["type", "targetResourceType"])? {
+            return Ok(Some(kind));
+        }
+        let kind = self.text(&["@odata.type"])?.map(|kind| kind.rsplit('.').next().unwrap_or(kind));
+        let strip = |kind: &'v str| {
+            const BEFORE: &str = "targetResource";
+            const AFTER: &str = "Entity";
+            let is = |part: Option<&str>, word: &str| {
+                part.is_some_and(|part| part.eq_ignore_ascii_case(word))
+            };
+            let kind =
+                if is(kind.get(..BEFORE.len()), BEFORE) { &kind[BEFORE.len()..] } else { kind };
+            let end = kind.len().saturating_sub(AFTER.len());
+            if is(kind.get(end..), AFTER) { &kind[..end] } else { kind }
+        };
+        Ok(kind.map(strip).filter(|kind| !kind.is_empty()))
     }
 
     /// A copy of these members.

@@ -95,6 +95,14 @@ impl About {
     }
 }
 
+/// Why nothing is to be stored of an object without an error.
+pub fn nothing(kind: Kind, object: &Object<'_>) -> String {
+    match kind {
+        Kind::Request(_) => request::nothing(object),
+        Kind::Schedule | Kind::Instance => schedule::nothing(object),
+    }
+}
+
 /// Whether an imported step contradicts the stored step with the same id. The request, the schedule
 /// and the audit record of one step give different times and names; what must agree is who got which
 /// role, and why.

@@ -1,17 +1,22 @@
 //! A request for an access package (`accessPackageAssignmentRequest`): its creation and its result.
+//! A request of an unknown type is kept whole.
 
 use serde_json::{Value, json};
 
 use crate::{
     json::strict_json::FieldError,
     time::{duration::Length, timestamp::Instant},
-    trail::{actions::EntitlementAction, event_validation::Intake},
+    trail::{
+        actions::{DirectoryAction, EntitlementAction},
+        event::EventId,
+        event_validation::Intake,
+    },
 };
 
 use crate::entra::{
     activities::Removal,
     draft::{Draft, event_id, window},
-    graph::{Object, long_text, party},
+    graph::{Object, long_text, name, party},
 };
 
 /// The kind of requestor.
@@ -82,8 +87,10 @@ enum End {
     Failed,
 }
 
-/// The members with the time of completion.
+/// The members with the time of completion, and with the result.
 const COMPLETED: [&str; 2] = ["completedDateTime", "completedDate"];
+const STATES: [&str; 2] = ["state", "requestState"];
+const STATUSES: [&str; 2] = ["status", "requestStatus"];
 
 /// The parts of a request that do not depend on its result.
 struct Request<'v> {
@@ -100,27 +107,73 @@ struct Request<'v> {
 
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
     // A request for validation only has no effect.
-    if object.flag(&["isValidationOnly"])? == Some(true) {
+    if is_validation_only(object)? {
         return Ok(Vec::new());
     }
-    let request = Request::read(object)?;
+    let kind = object.required_text(&["requestType"])?;
+    let Some(known) = TYPES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(kind)) else {
+        return Ok(vec![unknown(object, kind, intake)?]);
+    };
+    let request = Request::read(object, kind, known)?;
     let made = match request.asked {
         Asked::Access => Some(request.made(intake)?),
         // A request for removal is recorded when it is completed.
         Asked::Removal => None,
     };
-    let ended = end(object)?.map(|end| request.ended(end, intake)).transpose()?.flatten();
+    let ended = end(object)?.map(|end| request.ended(end, intake)).transpose()?;
     Ok(made.into_iter().chain(ended).collect())
 }
 
+fn is_validation_only(object: &Object<'_>) -> Result<bool, FieldError> {
+    Ok(object.flag(&["isValidationOnly"])? == Some(true))
+}
+
+/// Why a request becomes no event.
+pub fn nothing(object: &Object<'_>) -> String {
+    if is_validation_only(object).unwrap_or_default() {
+        return "is for validation only, so it has no effect".to_owned();
+    }
+    let state = object.text(&STATES).ok().flatten().unwrap_or_default();
+    format!(
+        "asks to remove access and is not completed (state {:?}); import it again when it is",
+        name(state)
+    )
+}
+
+/// A request of a type that this service does not know, as a whole.
+fn unknown(object: &Object<'_>, kind: &str, intake: &Intake<'_>) -> Result<Draft, FieldError> {
+    // The state and other members may change, and each version of the object is an event.
+    let whole = Value::Object(object.members.clone()).to_string();
+    let version = EventId::hash_of(intake.tenant, "entra_request", &whole);
+    let id = object.required_text(&["id"])?;
+    let event = event_id(intake.tenant, "request", &[id, version.as_str()]);
+    let at = [COMPLETED.as_slice(), &["createdDateTime"]].concat();
+    let mut draft = Draft::new(event, DirectoryAction::DirectoryActivity, object, &at)?;
+    let assignment = object.object(&["assignment", "accessPackageAssignment"])?;
+    let (package, requestor) =
+        (package(object, assignment.as_ref()), requestor(object, assignment.as_ref()));
+    draft.set("actor", Some(json!({"type": "service", "name": "Microsoft Entra ID"})));
+    draft.set_from("subject", requestor.ok(), object.place("requestor"));
+    draft.set_from("target", package.ok(), object.place("accessPackage"));
+    draft.set("request_id", Some(id.into()));
+    let kind = name(kind);
+    draft.detail("activity", Some(format!("access package request of the type {kind:?}").into()));
+    draft.detail("request_type", Some(kind.into()));
+    let known: Vec<_> = TYPES.iter().map(|(name, ..)| *name).collect();
+    let lacks = format!("the type of the request is none of these: {}", known.join(", "));
+    draft.detail("incomplete", Some(lacks.into()));
+    let graph = object.members.iter().filter(|(key, _)| !key.starts_with('@'));
+    draft.keep(graph.map(|(key, value)| (key.clone(), value.clone())).collect());
+    Ok(draft)
+}
+
 impl<'v> Request<'v> {
-    fn read(object: &'v Object<'v>) -> Result<Self, FieldError> {
-        let kind = object.required_text(&["requestType"])?;
-        let known = TYPES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(kind));
-        let (_, by, asked) = *known.ok_or_else(|| {
-            let known: Vec<_> = TYPES.iter().map(|(name, ..)| *name).collect();
-            object.wrong("requestType", format!("{kind:?} must be one of {}", known.join(", ")))
-        })?;
+    fn read(
+        object: &'v Object<'v>,
+        kind: &'v str,
+        (_, by, asked): &(&str, By, Asked),
+    ) -> Result<Self, FieldError> {
+        let (by, asked) = (*by, *asked);
         let assignment = object.object(&["assignment", "accessPackageAssignment"])?;
         Ok(Self {
             object,
@@ -176,55 +229,61 @@ impl<'v> Request<'v> {
         Ok(made)
     }
 
-    /// The event about the result; none if the result does not affect access.
-    fn ended(&self, end: End, intake: &Intake<'_>) -> Result<Option<Draft>, FieldError> {
+    /// The event about the result.
+    fn ended(&self, end: End, intake: &Intake<'_>) -> Result<Draft, FieldError> {
         let Self { object, by, asked, requestor, schedule, .. } = self;
         let completed = object.text(&COMPLETED)?.and_then(|text| text.parse::<Instant>().ok());
-        // A failed request may be retried and fail again.
-        let failed =
-            completed.map_or_else(|| "failed".to_owned(), |at| format!("failed_{}", at.millis()));
-        let (step, action) = match (asked, end) {
-            (Asked::Removal, End::Delivered) => ("removed", EntitlementAction::Removed),
-            (
-                Asked::Removal,
-                End::PartlyDelivered | End::Denied | End::TimedOut | End::Canceled | End::Failed,
-            ) => {
-                return Ok(None);
-            }
-            (Asked::Access, End::Delivered) => ("fulfilled", EntitlementAction::Fulfilled),
-            // The remaining roles may follow.
-            (Asked::Access, End::PartlyDelivered) => {
-                ("partly_fulfilled", EntitlementAction::Fulfilled)
-            }
-            (Asked::Access, End::Denied) => ("denied", EntitlementAction::Denied),
-            (Asked::Access, End::TimedOut) => ("timed_out", EntitlementAction::TimedOut),
-            (Asked::Access, End::Canceled) => ("canceled", EntitlementAction::Canceled),
-            (Asked::Access, End::Failed) => (failed.as_str(), EntitlementAction::Failed),
+        // What failed or was done in part may be tried again, with another result.
+        let tried = |step: &str| {
+            completed.map_or_else(|| step.to_owned(), |at| format!("{step}_{}", at.millis()))
         };
-        let mut ended = self.draft(step, action, &COMPLETED, intake)?;
+        let (step, action) = match (asked, end) {
+            (Asked::Removal, End::Delivered) => ("removed".to_owned(), EntitlementAction::Removed),
+            (Asked::Removal, End::PartlyDelivered) => {
+                (tried("partly_removed"), EntitlementAction::Removed)
+            }
+            // The access remains.
+            (Asked::Removal, End::Denied | End::TimedOut | End::Canceled | End::Failed) => {
+                (tried("removal_failed"), EntitlementAction::Removed)
+            }
+            (Asked::Access, End::Delivered) => {
+                ("fulfilled".to_owned(), EntitlementAction::Fulfilled)
+            }
+            (Asked::Access, End::PartlyDelivered) => {
+                (tried("partly_fulfilled"), EntitlementAction::Fulfilled)
+            }
+            (Asked::Access, End::Denied) => ("denied".to_owned(), EntitlementAction::Denied),
+            (Asked::Access, End::TimedOut) => ("timed_out".to_owned(), EntitlementAction::TimedOut),
+            (Asked::Access, End::Canceled) => ("canceled".to_owned(), EntitlementAction::Canceled),
+            (Asked::Access, End::Failed) => (tried("failed"), EntitlementAction::Failed),
+        };
+        let mut ended = self.draft(&step, action, &COMPLETED, intake)?;
         // The approver of access is in the approval, which is a separate object.
         let actor = if *asked == Asked::Removal { *by } else { By::System }.actor(requestor);
         ended.set_from("actor", Some(actor), object.place("requestor"));
         ended.set_from("subject", Some(requestor.clone()), object.place("requestor"));
-        if *asked == Asked::Removal {
+        let is_done = match (asked, end) {
+            (_, End::PartlyDelivered | End::Failed) => false,
+            (Asked::Removal, End::Denied | End::TimedOut | End::Canceled) => false,
+            (Asked::Access, End::Denied | End::TimedOut | End::Canceled) | (_, End::Delivered) => {
+                true
+            }
+        };
+        if !is_done {
+            // The status says more than the state.
+            let status = object.text(&STATUSES)?.or(object.text(&STATES)?);
+            ended.failed(status.unwrap_or_default(), object.place("status"));
+        } else if *asked == Asked::Removal {
             ended.set("reason", Some(by.removal().reason().into()));
             ended.end_cause(by.removal());
-        }
-        if end == End::Failed {
-            let status = object.text(&["status", "requestStatus"])?.unwrap_or("delivery failed");
-            ended.set_from("reason", Some(long_text(status).into()), object.place("status"));
-            ended.set("outcome", Some("failure".into()));
         }
         if end == End::PartlyDelivered {
             ended.detail("partial", Some(true.into()));
         }
         if action == EntitlementAction::Fulfilled {
             let ends_at = schedule.ends_at(completed);
-            ended.set_from(
-                "window",
-                window(completed, ends_at, intake.now),
-                object.place("schedule"),
-            );
+            let window = window(completed, ends_at, intake.now).filter(|_| is_done);
+            ended.set_from("window", window, object.place("schedule"));
             ended.detail("schedule", schedule.told(ends_at));
         }
         if let Some(assignment) = &self.assignment {
@@ -241,15 +300,14 @@ impl<'v> Request<'v> {
             "completedDate",
         ];
         ended.keep(kept(object, &members)?);
-        Ok(Some(ended))
+        Ok(ended)
     }
 }
 
 /// The result, from state and status; none while the request is in progress.
 fn end(object: &Object<'_>) -> Result<Option<End>, FieldError> {
-    let state = object.required_text(&["state", "requestState"])?.to_ascii_lowercase();
-    let status =
-        object.text(&["status", "requestStatus"])?.unwrap_or_default().to_ascii_lowercase();
+    let state = object.required_text(&STATES)?.to_ascii_lowercase();
+    let status = object.text(&STATUSES)?.unwrap_or_default().to_ascii_lowercase();
     let is_timeout = ["timedout", "timeout", "expired"].iter().any(|word| {
         let squeezed = |text: &str| text.replace([' ', '_', '-'], "").contains(word);
         squeezed(&state) || squeezed(&status)

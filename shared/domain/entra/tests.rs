@@ -12,6 +12,8 @@ use crate::trail::event::Tenant;
 mod approval;
 mod assignment;
 mod audit;
+mod first_versions;
+mod monitor;
 mod organisation;
 mod package;
 mod pim;
@@ -44,6 +46,14 @@ fn event(object: &Value) -> Event {
     let mut events = events(object);
     assert_eq!(events.len(), 1, "{object}");
     events.remove(0)
+}
+
+/// Why nothing is stored of an object.
+fn nothing(object: &Value) -> String {
+    match told(object) {
+        Ok(Told::Nothing(reason)) => reason,
+        other => panic!("{object}: {other:?}"),
+    }
 }
 
 fn fixture(text: &str) -> Value {
@@ -115,7 +125,6 @@ fn what_is_wrong_is_named_where_it_stands_in_the_object() {
     refused(&with(audit, json!({"targetResources": [1]})), "/targetResources/0", "object");
     refused(&with(request(), json!({"accessPackage": null})), "/accessPackage", "$expand");
     refused(&with(request(), json!({"requestor": null})), "/requestor", "$expand");
-    refused(&with(request(), json!({"requestType": "teleport"})), "/requestType", "userAdd");
     refused(&with(request(), json!({"completedDateTime": null})), "/completedDateTime", "required");
     refused(
         &with(request(), json!({"createdDateTime": "2031-01-01T00:00:00Z"})),
@@ -170,6 +179,11 @@ fn whatever_stands_in_a_member_an_object_is_taken_or_its_place_is_named() {
         fixture(include_str!("fixtures/pim_schedule.json")),
         pim::record(0),
         pim::record(3),
+        fixture(include_str!("fixtures/app_role_service_principal.json")),
+        fixture(include_str!("fixtures/directory_audits_first.json"))["value"][1].clone(),
+        fixture(include_str!("fixtures/monitor.json"))["records"][0].clone(),
+        fixture(include_str!("fixtures/monitor.json"))["records"][2].clone(),
+        with(request(), json!({"requestType": "teleport"})),
     ];
     let values = [
         Value::Null,

@@ -75,6 +75,7 @@ pub fn events() -> impl Strategy<Value = Event> {
         of(window()),
         of((of(text()), of(text()), of(text()))),
         of(vec((text(), any::<i32>()), 0..3)),
+        (of(text()), of(text())),
     );
     ("[a-zA-Z0-9_-]{1,64}", "[a-zA-Z0-9_-]{1,128}", text(), instant(), who, why, rest).prop_map(
         |(tenant, id, action, occurred_at, who, why, rest)| Event {
@@ -97,6 +98,8 @@ pub fn events() -> impl Strategy<Value = Event> {
             outcome: if rest.0 { Outcome::Failure } else { Outcome::Success },
             window: rest.1,
             source: rest.2.map(|(ip, user_agent, client)| Origin { ip, user_agent, client }),
+            source_category: rest.4.0,
+            source_activity: rest.4.1,
             details: rest.3.map(|members| {
                 members.into_iter().map(|(key, value)| (key, value.into())).collect()
             }),

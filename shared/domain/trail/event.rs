@@ -3,6 +3,7 @@
 mod event_digest;
 mod ids;
 mod parties;
+mod session_username;
 
 use std::borrow::Cow;
 
@@ -73,6 +74,12 @@ pub struct Event {
     pub window: Option<AskedWindow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Origin>,
+    /// The category of an imported record, in the words of its source. Only the service sets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_category: Option<String>,
+    /// The activity of an imported record, in the words of its source. Only the service sets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_activity: Option<String>,
     /// Any other data: an object of at most 32 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Map<String, Value>>,
@@ -281,6 +288,8 @@ impl Event {
             outcome: Outcome::Success,
             window: None,
             source: None,
+            source_category: None,
+            source_activity: None,
             details: None,
         }
     }
@@ -390,40 +399,6 @@ impl Recorded {
 
     fn took_place(&self, action: &Definition) -> bool {
         self.event.outcome == Outcome::Success || action.always_fails
-    }
-
-    /// The displayed user name of the session: `TBD` until it is granted, whatever name was sent.
-    pub fn session_username(&self) -> Option<&str> {
-        let session = self.event.session.as_ref()?;
-        match self.is_before_grant() {
-            true if session.scope == Scope::Session || session.username.is_some() => {
-                Some(USERNAME_TBD)
-            }
-            true => None,
-            false => session.username.as_deref(),
-        }
-    }
-
-    /// The user name that the source sent for a session that was not granted yet.
-    pub fn sent_username(&self) -> Option<&str> {
-        let session = self.event.session.as_ref().filter(|_| self.is_before_grant())?;
-        session.username.as_deref()
-    }
-
-    /// Whether the event belongs to the time before its session was granted.
-    fn is_before_grant(&self) -> bool {
-        let state = self.event.action.definition().and_then(|action| action.state);
-        match state {
-            Some(
-                RequestState::Created
-                | RequestState::Approved
-                | RequestState::Denied
-                | RequestState::TimedOut,
-            ) => true,
-            Some(RequestState::Granted) => self.event.outcome == Outcome::Failure,
-            Some(RequestState::Canceled | RequestState::Expired | RequestState::Terminated)
-            | None => false,
-        }
     }
 }
 

@@ -123,6 +123,9 @@ fn read_members(
         }),
         window,
         source,
+        // Only an import sets these.
+        source_category: None,
+        source_activity: None,
         details,
     };
     check_against_catalogue(&event, definition, &mut fields);

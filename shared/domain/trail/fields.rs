@@ -206,6 +206,8 @@ fields! {
     SourceIp = field("source.ip", Text, |e| text(e.event.source.as_ref().and_then(|s| s.ip.as_ref()))),
     SourceUserAgent = field("source.user_agent", Text, |e| text(e.event.source.as_ref().and_then(|s| s.user_agent.as_ref()))),
     SourceClient = field("source.client", Text, |e| text(e.event.source.as_ref().and_then(|s| s.client.as_ref()))),
+    SourceCategory = searched("source_category", Text, |e| text(e.event.source_category.as_ref())),
+    SourceActivity = searched("source_activity", Text, |e| text(e.event.source_activity.as_ref())),
     Window = field("window", Object, |e| if e.event.window.is_some() { FieldValue::Object } else { object(&e.opened) }),
     WindowId = field("window.id", Text, |e| text(e.opened.as_ref().map(|opened| &opened.id))),
     WindowStartsAt = field("window.starts_at", Time, |e| time(e.opened.as_ref().map(|opened| opened.starts_at))),

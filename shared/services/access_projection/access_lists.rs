@@ -6,13 +6,14 @@ use shared_domain::{
     access::{
         access_key::Key,
         access_record::{Access, AccessKind},
+        assignment::DELIVERY,
         kept_events, timeline,
     },
     identity::matching,
     text::case_folding::fold,
     time::timestamp::Instant,
     trail::{
-        actions::RevocationAction,
+        actions::{Action, EntitlementAction, RevocationAction},
         event::Event,
         search::{Order, Range},
     },
@@ -107,7 +108,12 @@ impl<'t> Follower<'t> {
         let named =
             event.details.as_ref().and_then(|details| details.get("assignment_id")?.as_str());
         facets.extend(named.map(|assignment| facet("assignment", assignment)));
-        let found = self.around(facets, event.occurred_at).await?;
+        // An assignment may start before its fulfilment is known.
+        let until = match event.action {
+            Action::Entitlement(EntitlementAction::Fulfilled) => event.occurred_at.plus(DELIVERY),
+            _ => event.occurred_at,
+        };
+        let found = self.overlapping(facets, [event.occurred_at, until]).await?;
         let is_one = |access: &&Access| {
             let is_target = access
                 .target

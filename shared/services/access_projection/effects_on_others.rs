@@ -107,6 +107,7 @@ impl<'t> Follower<'t> {
         was: Option<&Access>,
         is: &Access,
         others: &Others,
+        doubles: &BTreeSet<String>,
     ) -> Result<(), ReadError> {
         let soon = self.scope.database.clock.now().plus(SOON);
         // A rebuild also repairs the totals.
@@ -138,14 +139,14 @@ impl<'t> Follower<'t> {
         for (name, month) in others.approvers.iter().filter(|_| !self.is_silent) {
             self.put_off(&format!("{HASTY}{month} {name}"), soon).await?;
         }
-        // The assignment's own access record must notice that another record contains the
-        // assignment.
-        let doubled =
-            is.assignment.as_ref().map(|it| Key::Request(format!("assignment:{it}")).to_string());
-        if let Some(doubled) = doubled
-            .filter(|it| *it != is.id && was.is_none_or(|was| was.assignment != is.assignment))
-        {
-            self.look_soon(&doubled, soon).await?;
+        // The other access records of the holding must notice that this one contains them.
+        let named = is.assignment.as_ref().map(|it| Key::of_assignment(it).to_string());
+        let named = named.filter(|_| was.is_none_or(|was| was.assignment != is.assignment));
+        let is_new = was.is_none_or(|was| was.events != is.events);
+        let doubles = doubles.iter().filter(|_| is_new).cloned();
+        let doubled: BTreeSet<String> = doubles.chain(named).filter(|it| *it != is.id).collect();
+        for key in doubled {
+            self.look_soon(&key, soon).await?;
         }
         Ok(())
     }

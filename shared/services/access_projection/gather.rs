@@ -10,6 +10,7 @@ use shared_domain::{
     access::{
         access_key::Key,
         access_record::{Access, AccessKind},
+        assignment::DELIVERY,
         kept_events,
     },
     time::timestamp::Instant,
@@ -63,9 +64,10 @@ impl<'t> Follower<'t> {
             (Some(verified), Some(until)) => verified.at.max(until).plus(Duration::from_millis(1)),
             _ => always().until,
         };
-        let range =
-            Range { since: begun.min(access.at()), until, order: Order::Ascending, after: None };
         let is_package = access.kind == AccessKind::Package;
+        let since = begun.min(access.at());
+        let since = if is_package { since.minus(DELIVERY) } else { since };
+        let range = Range { since, until, order: Order::Ascending, after: None };
         let own = key;
         let (name, key, party) = match is_package {
             true => ("by_subject", "subject_key", &access.subject),
@@ -78,6 +80,14 @@ impl<'t> Follower<'t> {
         for partition in party.iter().flat_map(|party| self.partitions_of(party)) {
             let index = Index::Involved { name, key, partition };
             self.read_index(index, range.clone(), known, is_wanted).await?;
+        }
+        if is_package {
+            let ids = self.events_of_holding(access).await?;
+            let missing: Vec<EventId> =
+                ids.into_iter().filter(|id| !known.contains_key(id)).collect();
+            let found = self.scope.events_of(&missing).await?;
+            let found = found.into_iter().filter(|recorded| is_wanted(&recorded.event));
+            known.extend(found.map(|recorded| (recorded.event.id.clone(), recorded)));
         }
         Ok(known.len() > count)
     }

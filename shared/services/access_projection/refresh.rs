@@ -11,7 +11,10 @@ use shared_domain::{
     findings::hasty_approvals,
     identity::matching,
     time::timestamp::Instant,
-    trail::event::{EventId, Recorded},
+    trail::{
+        actions::EntitlementAction,
+        event::{EventId, Recorded},
+    },
 };
 use shared_platform::backoff::Pauses;
 use shared_storage::{
@@ -22,7 +25,7 @@ use shared_storage::{
 use super::{
     AT_ONCE, BUSY, DAMAGED, Follower, INDEXED, TRIES,
     access_lists::{ALL, LONG, facet, list_of},
-    gather::always,
+    holdings,
 };
 use crate::daily_totals::{self, Contribution, contribution_of};
 
@@ -42,15 +45,24 @@ pub(super) enum Refreshed {
 }
 
 impl<'t> Follower<'t> {
+    /// Refreshes records, those that know most of a holding first: the others then see that it contains
+    /// them.
     pub(super) async fn refresh_all(
         &self,
         accesses: BTreeMap<Key, Vec<Recorded>>,
     ) -> Result<(), ReadError> {
-        let refreshed: Vec<_> = accesses
-            .into_iter()
-            .map(|(key, events)| async move { self.bring_up(&key, events).await })
-            .collect();
-        stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
+        let mut by_rank: BTreeMap<u8, Vec<(Key, Vec<Recorded>)>> = BTreeMap::new();
+        for (key, events) in accesses {
+            by_rank.entry(key.rank()).or_default().push((key, events));
+        }
+        for accesses in by_rank.into_values() {
+            let refreshed: Vec<_> = accesses
+                .into_iter()
+                .map(|(key, events)| async move { self.bring_up(&key, events).await })
+                .collect();
+            stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        }
+        Ok(())
     }
 
     /// Refreshes a record. If it is busy or damaged, its events are deferred, so that nothing else
@@ -125,6 +137,8 @@ impl<'t> Follower<'t> {
         let scope = self.scope;
         let text = key.to_string();
         let is_look = new.is_empty();
+        let is_fulfilled =
+            new.iter().any(|recorded| recorded.event.action == EntitlementAction::Fulfilled);
         let mut known: HashMap<EventId, Recorded> =
             new.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)).collect();
         let mut is_gathered = false;
@@ -163,14 +177,17 @@ impl<'t> Follower<'t> {
             let has_moved = was.as_ref().is_none_or(|was| bounds(was) != bounds(&access));
             // Repeated when the record has been quiet for a while: an index may have missed the
             // latest events.
-            if (has_moved || is_look) && self.gather_others(&access, key, &mut known).await? {
+            // The other access records of the same holding may have changed when one is fulfilled.
+            if (has_moved || is_look || is_fulfilled)
+                && self.gather_others(&access, key, &mut known).await?
+            {
                 covered = self.covered_by_others(key, &known).await?;
                 access = computed(&known, &covered).unwrap_or(access);
             }
             let events: Vec<Recorded> = known.values().cloned().collect();
             // An assignment that belongs to another record is shown there and not in a record of
             // its own.
-            let is_double = self.is_double(&access).await?;
+            let is_double = self.is_double(&access, &events).await?;
             let mut again = None;
             // Repeated until the findings in the trail agree with the rules: other runs may change
             // them meanwhile.
@@ -198,7 +215,8 @@ impl<'t> Follower<'t> {
             // Scheduled before the record is stored, so that the effects on others are not lost if
             // this run stops.
             let others = self.others(was.as_ref(), &access, has_moved, &known).await?;
-            self.announce(was.as_ref(), &access, &others).await?;
+            let doubles = holdings::doubles(&access, known.values());
+            self.announce(was.as_ref(), &access, &others, &doubles).await?;
             let expires_at = self.expiry_of(&access);
             let kept = ProjectionWrite { key: &text, content: &access, places, due, expires_at };
             // A duplicate record is in no list and counts once.
@@ -268,6 +286,7 @@ impl<'t> Follower<'t> {
         let assignment = access.assignment.iter().map(|assignment| facet("assignment", assignment));
         let mut facets: BTreeSet<String> = [ALL.to_owned()].into();
         facets.extend(people.map(|name| facet("person", &name)).chain(things).chain(assignment));
+        facets.extend(self.holdings(access).await?);
         let (_, last) = access.span();
         let lasts_until = last.unwrap_or(self.scope.now).max(at);
         let is_long = lasts_until.millis() - at.millis()
@@ -287,15 +306,5 @@ impl<'t> Follower<'t> {
             places.insert(Place { list: facet("hasty", &approver), at: hasty.at });
         }
         Ok((places, due))
-    }
-
-    /// Whether the record contains an assignment that the record of its request also contains.
-    async fn is_double(&self, access: &Access) -> Result<bool, ReadError> {
-        let Some(assignment) = &access.assignment else { return Ok(false) };
-        if access.id != Key::Request(format!("assignment:{assignment}")).to_string() {
-            return Ok(false);
-        }
-        let (page, _) = self.listed_at(&facet("assignment", assignment), always(), None).await?;
-        Ok(page.iter().any(|(_, key)| *key != access.id))
     }
 }

@@ -28,11 +28,14 @@ use shared_storage::{ReadError, TenantScope, keys, projections::ProjectionKind};
 use tokio::time::Instant as Deadline;
 
 use super::{
-    AT_A_TIME, either, package_rows,
+    AT_A_TIME, boxed_row, either,
     person_names::{names_asked, names_of},
 };
 use crate::{
-    access_projection::access_lists::{ALL, LOOK_BACK, facet, list_of, log_ons_of},
+    access_projection::{
+        access_lists::{ALL, LOOK_BACK, facet, list_of, log_ons_of},
+        holdings,
+    },
     documents,
 };
 
@@ -42,6 +45,10 @@ pub(super) struct Accesses {
     lists: Vec<Places>,
     /// The position at which an earlier page ended.
     pub(super) after: Option<String>,
+    /// The lists of the holdings that the access records read last belong to, by their keys.
+    pub(super) holdings: BTreeMap<String, Vec<String>>,
+    /// Whether the rows are holdings, so that records that another one contains are read too.
+    is_of_holdings: bool,
 }
 
 struct Places {
@@ -95,7 +102,8 @@ impl Accesses {
             let long = (list_of(&facet, true), [Instant::from_millis(0), short]);
             lists.push(places(vec![long, (list_of(&facet, false), [short, until])]));
         }
-        Ok(Self { lists, after })
+        let is_of_holdings = query.report == Report::Package(PackageReport::PackageUsers);
+        Ok(Self { lists, after, holdings: BTreeMap::new(), is_of_holdings })
     }
 
     /// The next access records, the newest first, each with its position; none at the end.
@@ -125,7 +133,23 @@ impl Accesses {
             return Ok(None);
         }
         let keys: Vec<String> = places.iter().map(|(_, key)| key.clone()).collect();
-        let mut found = accesses_of(scope, &keys).await?;
+        let mut found = BTreeMap::new();
+        self.holdings.clear();
+        for projection in scope.projections(ProjectionKind::Access, &keys).await? {
+            let access = projection.read::<Access>()?;
+            let lists = projection.places().iter().map(|place| place.list.clone());
+            let mut lists: Vec<String> = lists.filter(|list| holdings::is_holding(list)).collect();
+            // It has left the lists since they were read, because another record contains it. That one
+            // may not have been in them yet.
+            if projection.places().is_empty() {
+                if !self.is_of_holdings {
+                    continue;
+                }
+                lists = holdings::lists_by_name(&access);
+            }
+            self.holdings.insert(projection.key.clone(), lists);
+            found.insert(projection.key.clone(), access);
+        }
         let explains = |access: &Access| match &access.explained {
             Some(Explained::Access(key)) => Some(key.clone()),
             Some(Explained::OfflineCode(_)) | None => None,
@@ -255,21 +279,17 @@ pub(super) fn is_meant(
 
 /// The row of an access record, if the report contains it. `names` are those of the person in the
 /// query.
-pub(super) async fn row(
+pub(super) fn row(
     scope: &TenantScope<'_>,
     query: &Query,
     names: &[String],
     access: &Access,
-) -> Result<Option<Box<dyn AnyRow>>, ReadError> {
-    Ok(match query.report {
-        Report::Package(_) => {
-            let user = package_rows::package_user(scope, query, names, access).await?;
-            user.map(|row| Box::new(row) as Box<dyn AnyRow>)
-        }
-        Report::Access(AccessReport::Revocation) => access_row(scope, query, names, access)
-            .map(|row| Box::new(RevocationRow(row)) as Box<dyn AnyRow>),
-        Report::Access(_) | Report::Event(_) | Report::Statistics(_) => {
-            access_row(scope, query, names, access).map(|row| Box::new(row) as Box<dyn AnyRow>)
+) -> Option<Box<dyn AnyRow>> {
+    let row = access_row(scope, query, names, access)?;
+    Some(match query.report {
+        Report::Access(AccessReport::Revocation) => boxed_row(RevocationRow(row)),
+        Report::Access(_) | Report::Package(_) | Report::Event(_) | Report::Statistics(_) => {
+            boxed_row(row)
         }
     })
 }

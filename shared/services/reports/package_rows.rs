@@ -36,6 +36,7 @@ use super::{
     access_rows::{Accesses, exposure, is_meant},
     boxed, either,
     event_rows::{any_access_to, heads},
+    holding_rows::{self, Holdings},
     person_names::{names_of, person},
 };
 use crate::documents;
@@ -49,7 +50,8 @@ pub(super) async fn source<'t>(
 ) -> Result<Source<'t>, ReadError> {
     match (report, &query.package) {
         (PackageReport::PackageUsers, _) => {
-            Ok(Source::Accesses(Accesses::of(scope, query, after).await?))
+            let accesses = Accesses::of(scope, query, after).await?;
+            Ok(Source::Holdings(Box::new((accesses, Holdings::default()))))
         }
         (PackageReport::PackageActivity, Some(named)) => {
             let names = match documents::of_target::<Package>(scope, &either(named)).await? {
@@ -141,16 +143,18 @@ async fn assignments(scope: &TenantScope<'_>, name: &str) -> Result<Vec<PackageU
     let query = Query { person: Some(name.to_owned()), ..Query::of(report) };
     let names = names_of(scope, name).await?;
     let mut accesses = Accesses::of(scope, &query, None).await?;
-    let mut found = Vec::new();
+    let mut held = Vec::new();
     while let Some(read) = accesses.read(scope).await? {
-        for (access, _) in read {
-            // The list also contains requests that the person made for others.
-            let is_theirs =
-                access.subject.as_ref().is_some_and(|subject| is_identified_by(subject, &names));
-            if is_theirs {
-                found.extend(package_user(scope, &query, &names, &access).await?);
-            }
-        }
+        // The list also contains requests that the person made for others.
+        let is_theirs = |access: &Access| {
+            access.subject.as_ref().is_some_and(|subject| is_identified_by(subject, &names))
+                && is_meant(scope, &query, &names, access)
+        };
+        held.extend(read.into_iter().map(|(access, _)| access).filter(is_theirs));
+    }
+    let mut found = Vec::new();
+    for access in holding_rows::of_person(held) {
+        found.extend(package_user(scope, &query, &names, &access).await?);
     }
     Ok(found)
 }

@@ -1,7 +1,7 @@
 //! Import of Microsoft Graph objects: the events they become, in any order and with any number of repetitions.
 
 use serde_json::{Value, json};
-use tests::{Answer, Stack, seconds_ago, seconds_ahead};
+use tests::{Answer, Stack, seconds_ago, seconds_ahead, until};
 
 const IMPORT: &str = "/v1/events?format=entra";
 const REQUEST: &str = "7999249e-249e-7999-9e24-99799e249979";
@@ -49,7 +49,7 @@ fn request(state: &str, more: Value) -> Value {
     request
 }
 
-fn until(ends_at: &str) -> Value {
+fn ending(ends_at: &str) -> Value {
     json!({"startDateTime": null, "expiration": {"type": "afterDateTime", "endDateTime": ends_at}})
 }
 
@@ -271,7 +271,7 @@ async fn importing_an_updated_request_adds_only_the_new_steps() {
     let created = seconds_ago(7200);
     let pending = request(
         "pendingApproval",
-        json!({"createdDateTime": created, "schedule": until(&seconds_ahead(86_400))}),
+        json!({"createdDateTime": created, "schedule": ending(&seconds_ahead(86_400))}),
     );
     let first = stack.post(&writer, IMPORT, &pending).await;
     assert_eq!(counts(&first), [1, 0, 0, 0], "{}", first.text);
@@ -324,7 +324,7 @@ async fn history_is_imported_even_if_its_windows_are_over() {
     let writer = stack.writer("acme");
     let over = request(
         "delivered",
-        json!({"createdDateTime": seconds_ago(9 * 86_400), "completedDateTime": seconds_ago(8 * 86_400), "schedule": until(&seconds_ago(86_400))}),
+        json!({"createdDateTime": seconds_ago(9 * 86_400), "completedDateTime": seconds_ago(8 * 86_400), "schedule": ending(&seconds_ago(86_400))}),
     );
     let approval = json!({"id": REQUEST, "stages": [{
         "id": "stage-1", "displayName": null, "reviewResult": "Approved", "reviewedDateTime": seconds_ago(8 * 86_400 + 60),
@@ -379,7 +379,8 @@ async fn an_invalid_object_does_not_reject_the_valid_ones() {
         nothing_yet
     ]);
     let answer = stack.post(&writer, IMPORT, &objects).await;
-    assert_eq!(counts(&answer), [1, 1, 0, 4], "{}", answer.text);
+    assert_eq!(counts(&answer), [1, 0, 0, 4], "{}", answer.text);
+    assert_eq!(answer.body["ignored"], 1, "{}", answer.text);
     let results = answer.body["results"].as_array().unwrap();
     let told: Vec<_> = results
         .iter()
@@ -393,10 +394,12 @@ async fn an_invalid_object_does_not_reject_the_valid_ones() {
             ("invalid", Some("")),
             ("invalid", Some("")),
             ("invalid", Some("/accessPackage")),
-            ("duplicate", None)
+            ("ignored", None)
         ]
     );
     assert_eq!(results[5]["ids"], json!([]));
+    let reason = results[5]["reason"].as_str().unwrap();
+    assert!(reason.contains("no stage that is decided"), "{reason}");
     assert_eq!(found(&stack, "action sw \"entitlement\"").await.len(), 1);
     stack.stop().await;
 }
@@ -570,5 +573,177 @@ async fn only_machines_import_and_at_most_one_page_per_request() {
         .collect();
     let answer = stack.post(&writer, IMPORT, &json!({"value": thousand})).await;
     assert_eq!(counts(&answer), [1000, 0, 0, 0]);
+    stack.stop().await;
+}
+
+/// The records of Azure Monitor, with dates within the retention.
+fn monitored() -> Value {
+    let mut message = fixture(include_str!("../../../shared/domain/entra/fixtures/monitor.json"));
+    for (place, record) in message["records"].as_array_mut().unwrap().iter_mut().enumerate() {
+        let at = seconds_ago(86_400 - place as u64);
+        if record["properties"].get("activityDateTime").is_some() {
+            record["properties"]["activityDateTime"] = at.clone().into();
+        }
+        record["time"] = at.into();
+    }
+    message
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn azure_monitor_and_graph_deliver_the_same_record_once() {
+    let stack = Stack::start().await;
+    let writer = stack.writer("acme");
+    let message = monitored();
+    let first = stack.post(&writer, IMPORT, &message).await;
+    assert_eq!(
+        (counts(&first), &first.body["ignored"]),
+        ([3, 0, 0, 0], &json!(1)),
+        "{}",
+        first.text
+    );
+    let signed_in = &first.body["results"][3];
+    assert_eq!((&signed_in["status"], &signed_in["ids"]), (&json!("ignored"), &json!([])));
+    assert!(signed_in["reason"].as_str().unwrap().contains("SignInLogs"), "{signed_in}");
+    // By Graph, and as the lines of a file.
+    let mut graph = audits()["value"][0].clone();
+    graph["activityDateTime"] = message["records"][0]["time"].clone();
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &graph).await), [0, 1, 0, 0]);
+    let lines = async |lines: String| {
+        let request = stack.request("POST", IMPORT).bearer_auth(&writer);
+        let request = request.header("Content-Type", "application/x-ndjson").body(lines);
+        tests::send(request).await
+    };
+    let records = message["records"].as_array().unwrap().iter().map(Value::to_string);
+    let again = lines(records.collect::<Vec<_>>().join("\n")).await;
+    assert_eq!(
+        (counts(&again), &again.body["ignored"]),
+        ([0, 3, 0, 0], &json!(1)),
+        "{}",
+        again.text
+    );
+    // One message a line, as an event hub's archive has them.
+    let again = lines(format!("{message}\n{message}\n")).await;
+    assert_eq!(
+        (counts(&again), &again.body["ignored"]),
+        ([0, 6, 0, 0], &json!(2)),
+        "{}",
+        again.text
+    );
+    assert_eq!(again.body["results"][7]["index"], 7);
+    let story = found(&stack, "id sw \"entra_\"").await;
+    assert_eq!(story.len(), 3, "{story:#?}");
+    assert_eq!(story[0]["id"], "entra_audit_ELM_0f2b6d1c-5f5e-4c1a-9d1e-3d5f5a1c0a11_1_7001");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_category_and_activity_of_the_source_are_searched_like_any_field() {
+    let stack = Stack::start().await;
+    let (writer, reader) = (stack.writer("acme"), stack.reader("acme"));
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &audits()).await), [3, 0, 0, 0]);
+    let ids = |events: &Value| -> Vec<String> {
+        events.as_array().unwrap().iter().map(|it| it["source_activity"].to_string()).collect()
+    };
+    let lifecycle = ["\"GroupLifecyclePolicies_Get\""];
+    for filter in [
+        "source_category eq \"groupmanagement\"",
+        "source_activity sw \"GroupLifecycle\"",
+        "source_category pr and category eq \"UserManagement\" and not (source_activity co \"app role\")",
+    ] {
+        assert_eq!(ids(&json!(found(&stack, filter).await)), lifecycle, "{filter}");
+    }
+    let search = json!({"q": "GroupLifecyclePolicies_Get"});
+    let answer = stack.post(&reader, "/v1/events/search", &search).await;
+    assert_eq!(ids(&answer.body["events"]), lifecycle);
+    let feed = until("the feed has the event", async || {
+        let path = "/v1/feed?filter=source_category%20eq%20%22GroupManagement%22";
+        let events = stack.get(&reader, path).await.body["events"].clone();
+        events.as_array().is_some_and(|events| !events.is_empty()).then_some(events)
+    })
+    .await;
+    assert_eq!(
+        (ids(&feed), &feed[0]["source_category"]),
+        (lifecycle.map(str::to_owned).to_vec(), &json!("GroupManagement"))
+    );
+    // The twin of an export has both, and the columns are the usual ones.
+    let asked = json!({"jsonl": true, "filter": "source_category eq \"GroupManagement\""});
+    let job = stack.exported(&reader, &asked).await;
+    let files = stack.files(&reader, &job).await;
+    let (_, twin) = files.iter().find(|(name, _)| name.ends_with(".jsonl")).unwrap();
+    let row: Value = serde_json::from_slice(twin).unwrap();
+    assert_eq!(row["source_activity"], "GroupLifecyclePolicies_Get");
+    // A sender cannot set them.
+    let forged = json!({
+        "action": "directory.activity", "occurred_at": seconds_ago(5), "actor": {"type": "user", "email": "x@acme.example"},
+        "details": {"activity": "x"}, "source_category": "GroupManagement"
+    });
+    let refused = stack.post(&writer, "/v1/events", &forged).await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    assert_eq!(refused.body["errors"][0]["pointer"], "/source_category");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_given_by_identity_governance_is_no_finding_and_a_service_principal_is_named() {
+    let stack = Stack::start().await;
+    let (writer, reader) = (stack.writer("acme"), stack.reader("acme"));
+    let changed = |id: &str, by: Value| {
+        let mut record = fixture(include_str!(
+            "../../../shared/domain/entra/fixtures/app_role_service_principal.json"
+        ));
+        record["id"] = id.into();
+        record["activityDateTime"] = seconds_ago(600).into();
+        record["initiatedBy"] = by;
+        record
+    };
+    let app = |name: &str| json!({"user": null, "app": {"displayName": name, "appId": null}});
+    let records = json!([
+        changed("by-governance", app("Azure AD Identity Governance")),
+        changed("by-management", app("Azure AD Identity Governance - Entitlement Management")),
+        changed("by-mim", app("MIM Service")),
+        changed("by-admin", user("admin")),
+    ]);
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &records).await), [4, 0, 0, 0]);
+    let events = found(&stack, "subject.type eq \"service\" and action sw \"application\"").await;
+    assert_eq!(events.len(), 4);
+    for event in &events {
+        assert_eq!(
+            (&event["subject"]["name"], &event["target"]["name"]),
+            (&json!("Payroll sync"), &json!("Microsoft Graph"))
+        );
+        let is_by_admin = event["id"] == "entra_audit_by-admin";
+        assert_eq!(event["details"]["via_package"], !is_by_admin, "{event}");
+    }
+    let path = "/v1/findings?rule=role_change.out_of_band";
+    let findings = until("the administrator's change is a finding", async || {
+        let findings = stack.get(&reader, path).await.body["findings"].clone();
+        findings.as_array().is_some_and(|it| !it.is_empty()).then_some(findings)
+    })
+    .await;
+    let evidence: Vec<_> =
+        findings.as_array().unwrap().iter().map(|it| it["evidence"].clone()).collect();
+    assert_eq!(evidence, [json!(["entra_audit_by-admin"])]);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_an_unknown_type_is_stored_whole() {
+    let stack = Stack::start().await;
+    let object = request("submitted", json!({"requestType": "onBehalfTeleport"}));
+    let writer = stack.writer("acme");
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &object).await), [1, 0, 0, 0]);
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &object).await), [0, 1, 0, 0]);
+    let [event] = found(&stack, "action eq \"directory.activity\"").await.try_into().unwrap();
+    assert_eq!(event["details"]["graph"], object);
+    assert_eq!(event["request_id"], REQUEST);
+    // It is no access.
+    let other = request("delivered", json!({"id": "r-2", "completedDateTime": seconds_ago(60)}));
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &other).await), [1, 0, 0, 0]);
+    until("the other request is an access", async || {
+        let path = "/v1/reports/access";
+        let rows = stack.get(&stack.reader("acme"), path).await.body["rows"].clone();
+        (rows.as_array()?.len() == 1 && rows[0]["request_id"] == "r-2").then_some(())
+    })
+    .await;
     stack.stop().await;
 }

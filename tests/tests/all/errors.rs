@@ -130,7 +130,7 @@ async fn every_list_names_all_its_wrong_parameters() {
         ("/v1/exports?limit=x&cursor=x", &[("limit", "1 to 1000"), ("cursor", "this query")]),
         (
             "/v1/sessions?until=soon&limit=x&state=GONE",
-            &[("until", "is not a time"), ("limit", "1 to 1000"), ("state", "unknown")],
+            &[("until", "is not a time"), ("limit", "1 to 1000"), ("state", "must be one of")],
         ),
         (
             "/v1/feed?after=x&shape=leef&filter=(&include_service=x&limit=x",

@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use crate::{
     access::{
-        access_record::{Access, UnderPolicy},
-        assignment::stated_assignment,
+        access_record::Access,
         event_kind,
         kept_events::{is_afterthought, is_use},
         session::StepProblem,
@@ -96,15 +95,7 @@ impl Access {
             self.window = stated("merged_into").map(str::to_owned).or(self.window.take());
         }
         if let Action::Entitlement(_) = event.action {
-            let kept = event.details.as_ref().and_then(|details| details.get("policy"));
-            let text =
-                |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);
-            let stated = event.policy.clone().map(|policy| (policy.id, Some(policy.version), None));
-            let kept = text("id").map(|id| (id, None, text("name")));
-            if let Some((id, version, name)) = stated.or(kept) {
-                self.policy.get_or_insert(UnderPolicy { id, version, name });
-            }
-            self.assignment = self.assignment.take().or_else(|| stated_assignment(event));
+            self.take_assignment_facts(event);
         }
         if let Some(opened) = &recorded.opened {
             self.window.get_or_insert_with(|| opened.id.clone());

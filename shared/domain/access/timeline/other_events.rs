@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    access::{access_record::Access, kept_events::is_use},
+    access::{access_record::Access, assignment::is_partly_fulfilled, kept_events::is_use},
     trail::{
         actions::{Action, JitAction, RevocationAction},
         event::{Outcome, Recorded},
@@ -19,7 +19,7 @@ impl Access {
         let event = &recorded.event;
         let at = event.occurred_at;
         let has_begun = self.granted_at.is_some_and(|begun| begun.minus(TOLERANCE) <= at);
-        if event.outcome == Outcome::Failure {
+        if event.outcome == Outcome::Failure && !is_partly_fulfilled(event) {
             return false;
         }
         if let Action::Entitlement(_) = event.action {

@@ -3,7 +3,7 @@
 use crate::{
     access::{
         access_record::{Access, AccessStatus},
-        assignment::{cause_of, planned_end},
+        assignment::{cause_of, is_partly_fulfilled, planned_end},
         decision::Verdict,
         evidence::{EndCause, Proof},
         session::StepProblem,
@@ -24,8 +24,12 @@ impl Access {
     /// Applies a step, in the order in which they occurred.
     pub(super) fn take_step(&mut self, recorded: &Recorded) {
         let event = &recorded.event;
-        // A failed attempt changed nothing. Only a failed request for an account changes the state.
-        if event.outcome == Outcome::Failure && event.action != EntitlementAction::Failed {
+        // A failed attempt changed nothing. Only a failed request for an account changes the state, and
+        // what was fulfilled in part.
+        if event.outcome == Outcome::Failure
+            && event.action != EntitlementAction::Failed
+            && !is_partly_fulfilled(event)
+        {
             if event.action == JitAction::EntraAccountRequested {
                 self.standing = self.standing.max(AccessStatus::Failed);
             }

@@ -25,6 +25,7 @@ use super::{
     request::ticket,
 };
 use crate::entra::{
+    audit::{INITIATORS, NAMES, SUCCESS, TIMES, result_of},
     draft::{Draft, event_id},
     graph::{Object, long_text, name},
 };
@@ -96,6 +97,7 @@ const NO_PERSON: &str = "the record does not say who has the role";
 struct Record<'v> {
     object: &'v Object<'v>,
     id: &'v str,
+    envelope: Option<&'v Value>,
     activity: &'v str,
     initiator: Option<Object<'v>>,
     app: Option<Object<'v>>,
@@ -105,8 +107,14 @@ struct Record<'v> {
     is_of_group: bool,
 }
 
-pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Read, FieldError> {
-    let activity = object.required_text(&["activityDisplayName"])?;
+/// Reads a record with this id. `envelope` has the members around it.
+pub fn read(
+    object: &Object<'_>,
+    id: &str,
+    envelope: Option<&Value>,
+    intake: &Intake<'_>,
+) -> Result<Read, FieldError> {
+    let activity = object.required_text(&NAMES)?;
     let folded = fold(activity.trim().trim_end_matches('.'));
     let known = ACTIVITIES.iter().find(|(known, ..)| fold(known) == folded);
     let Some((_, says, by)) = known.copied() else { return Ok(Read::NotOfPim) };
@@ -116,7 +124,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Read, FieldError
         Some("groupmanagement") => true,
         Some(_) => return Ok(Read::NotOfPim),
     };
-    let record = Record::read(object, activity, is_of_group)?;
+    let record = Record { envelope, ..Record::read(object, id, activity, is_of_group)? };
     let needs_new_key = matches!(says, Says::Deactivated | Says::Removed);
     let Some(request) = record.request(needs_new_key)? else {
         return Ok(Read::Unlinked(NO_REQUEST));
@@ -134,10 +142,11 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Read, FieldError
 impl<'v> Record<'v> {
     fn read(
         object: &'v Object<'v>,
+        id: &'v str,
         activity: &'v str,
         is_of_group: bool,
     ) -> Result<Self, FieldError> {
-        let initiated = object.object(&["initiatedBy"])?;
+        let initiated = object.object(&INITIATORS)?;
         let of = |name: &str| initiated.as_ref().map_or(Ok(None), |all| all.object(&[name]));
         let mut additional = Vec::new();
         for pair in object.list(&["additionalDetails"])?.unwrap_or_default() {
@@ -145,7 +154,8 @@ impl<'v> Record<'v> {
         }
         Ok(Self {
             object,
-            id: object.required_text(&["id"])?,
+            id,
+            envelope: None,
             activity,
             initiator: of("user")?,
             app: of("app")?,
@@ -244,7 +254,7 @@ impl<'v> Record<'v> {
         by: By,
         intake: &Intake<'_>,
     ) -> Result<Vec<Draft>, FieldError> {
-        let at: Time<'_, '_> = (self.object, &["activityDateTime"]);
+        let at: Time<'_, '_> = (self.object, &TIMES);
         let principal = activation.principal.clone().unwrap_or_default();
         let initiator = self.initiator()?.filter(is_person);
         let is_own = initiator.as_ref().is_none_or(|it| is_same(it, &principal));
@@ -267,7 +277,8 @@ impl<'v> Record<'v> {
             Says::Other => return Ok(vec![self.other(activation, at, intake)?]),
         };
         let given = self.object.text(&["resultReason"])?;
-        let result = self.object.text(&["result"])?.unwrap_or("success");
+        let result = result_of(self.object)?;
+        let result = result.as_deref().unwrap_or(SUCCESS);
         let has_failed =
             ["failure", "timeout"].iter().any(|word| word.eq_ignore_ascii_case(result));
         if has_failed {
@@ -343,7 +354,8 @@ impl<'v> Record<'v> {
         let actor = self.initiator()?.map_or_else(of_pim, |initiator| user(&initiator));
         activation.name(&mut draft, actor, self.object);
         draft.set("session", Some(activation.session("session").into()));
-        let result = self.object.text(&["result"])?.unwrap_or("success");
+        let result = result_of(self.object)?;
+        let result = result.as_deref().unwrap_or(SUCCESS);
         if ["failure", "timeout"].iter().any(|word| word.eq_ignore_ascii_case(result)) {
             let reason = self.object.text(&["resultReason"])?.unwrap_or(result);
             draft.set("outcome", Some("failure".into()));
@@ -357,10 +369,13 @@ impl<'v> Record<'v> {
     fn say(&self, draft: &mut Draft) -> Result<(), FieldError> {
         let object = self.object;
         draft.detail("activity", Some(self.activity.into()));
-        draft.detail("category", object.text(&["category"])?.map(Value::from));
+        let category = object.text(&["category"])?;
+        draft.detail("category", category.map(Value::from));
+        draft.source_names(category, self.activity);
         let ip = self.initiator.as_ref().map_or(Ok(None), |user| user.text(&["ipAddress"]))?;
         let ip = ip.or_else(|| self.additional("ipaddr"));
         draft.set("source", ip.map(|ip| json!({"ip": name(ip)})));
+        draft.detail("envelope", self.envelope.cloned());
         // Members that start with `@` come from the export, not from the record.
         let graph = object.members.iter().filter(|(key, _)| !key.starts_with('@'));
         draft.keep(graph.map(|(key, value)| (key.clone(), value.clone())).collect());

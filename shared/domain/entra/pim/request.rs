@@ -59,6 +59,9 @@ const ACTIONS: [(&str, By, Asked); 9] = [
     ("adminRemove", By::Administrator, Asked::End),
 ];
 
+/// The statuses of a request that came to nothing.
+const FAILED: [&str; 6] = ["denied", "admindenied", "canceled", "failed", "timedout", "invalid"];
+
 /// The reason why a request is recorded as it is, and not as a session.
 const NO_KIND: &str = "the object does not say whether it is about an active or an eligible assignment; export it with its @odata.type, or send its page with the page's @odata.context";
 const NO_ACTIVATION: &str =
@@ -83,8 +86,7 @@ pub fn read(
     about: About,
     intake: &Intake<'_>,
 ) -> Result<Vec<Draft>, FieldError> {
-    // A request for validation only has no effect.
-    if object.flag(&["isValidationOnly"])? == Some(true) {
+    if is_validation_only(object)? {
         return Ok(Vec::new());
     }
     let request = Request::read(object)?;
@@ -102,6 +104,19 @@ pub fn read(
         (Asked::Assignment, About::Active) if !request.schedule.has_end() => recorded(None),
         (Asked::Activation | Asked::Assignment, About::Active) => request.started(intake),
     }
+}
+
+fn is_validation_only(object: &Object<'_>) -> Result<bool, FieldError> {
+    Ok(object.flag(&["isValidationOnly"])? == Some(true))
+}
+
+/// Why a request becomes no event.
+pub fn nothing(object: &Object<'_>) -> String {
+    if is_validation_only(object).unwrap_or_default() {
+        return "is for validation only, so it has no effect".to_owned();
+    }
+    let status = object.text(&["status"]).ok().flatten().unwrap_or_default();
+    format!("is not decided or done yet (status {:?}); import it again when it is", name(status))
 }
 
 impl<'v> Request<'v> {
@@ -236,9 +251,13 @@ impl<'v> Request<'v> {
         Ok(Some(granted))
     }
 
-    /// The end that a request asks for; none until it is done.
+    fn has_failed(&self) -> bool {
+        FAILED.contains(&self.status.as_str())
+    }
+
+    /// The end that a request asks for; none until it is done or has failed.
     fn ended(&self, activation: String, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
-        if !["revoked", "provisioned"].contains(&self.status.as_str()) {
+        if !self.has_failed() && !["revoked", "provisioned"].contains(&self.status.as_str()) {
             return Ok(Vec::new());
         }
         let step = match self.by {
@@ -246,9 +265,19 @@ impl<'v> Request<'v> {
             By::Administrator => SessionAction::Terminated,
         };
         let at: (&Object<'_>, &[&str]) = (self.object, &["completedDateTime", "createdDateTime"]);
-        let mut ended = self.activation(activation).step(step, at, self.actor()?, intake)?;
-        let reason = self.object.text(&["justification"])?.map(long_text);
-        ended.set_from("reason", reason.map(Value::from), self.object.place("justification"));
+        let (activation, actor) = (self.activation(activation), self.actor()?);
+        let justification = self.object.text(&["justification"])?.map(long_text);
+        let justification = justification.map(Value::from);
+        let place = self.object.place("justification");
+        let mut ended;
+        if self.has_failed() {
+            let status = name(self.object.text(&["status"])?.unwrap_or_default());
+            ended = activation.failed(step, at, actor, &status, intake)?;
+            ended.set_from("justification", justification, place);
+        } else {
+            ended = activation.step(step, at, actor, intake)?;
+            ended.set_from("reason", justification, place);
+        }
         ended.detail("request_type", Some(self.action.into()));
         ended.detail("removal_request_id", Some(json!(self.id)));
         ended.keep(self.whole());
@@ -287,9 +316,7 @@ impl<'v> Request<'v> {
         draft.set_from("subject", subject, object.place("principal"));
         draft.set("target", self.target.clone());
         draft.set_from("request_id", Some(json!(self.id)), object.place("id"));
-        if ["denied", "admindenied", "canceled", "failed", "timedout", "invalid"]
-            .contains(&self.status.as_str())
-        {
+        if self.has_failed() {
             draft.set("outcome", Some("failure".into()));
             draft.set("reason", object.text(&["status"])?.map(|status| name(status).into()));
         }

@@ -19,9 +19,12 @@ use super::activation::{
 };
 use crate::entra::{
     draft::{Draft, event_id},
-    graph::Object,
+    graph::{Object, name},
     request::Schedule,
 };
+
+/// The status of a schedule that is in effect, or will be at its start.
+const PROVISIONED: &str = "provisioned";
 
 /// An assignment as its schedule or instance says.
 struct Assignment<'v> {
@@ -37,7 +40,7 @@ struct Assignment<'v> {
 /// Reads a schedule.
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
     let status = object.required_text(&["status"])?;
-    if !status.eq_ignore_ascii_case("provisioned") {
+    if !status.eq_ignore_ascii_case(PROVISIONED) {
         return Ok(Vec::new());
     }
     let schedule = Schedule::read(object)?;
@@ -52,6 +55,21 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         ends_at: schedule.ends_at(None),
     };
     assignment.read(intake)
+}
+
+/// Why a schedule or an instance becomes no event.
+pub fn nothing(object: &Object<'_>) -> String {
+    let text = |names: &[&str]| object.text(names).ok().flatten().map(name);
+    let member = text(&["memberType"]).filter(|member| !member.eq_ignore_ascii_case("direct"));
+    match (text(&["status"]), member) {
+        (Some(status), _) if !status.eq_ignore_ascii_case(PROVISIONED) => {
+            format!("is not provisioned (status {status:?}); import it again when it is")
+        }
+        (_, Some(member)) => format!(
+            "is held through a group (memberType {member:?}), whose own assignment is imported"
+        ),
+        _ => "has no start, or a later one; import it again when it has begun".to_owned(),
+    }
 }
 
 /// Reads an instance of a schedule.

@@ -1,7 +1,7 @@
 //! Assignments of access packages.
 
 use super::*;
-use crate::trail::event::AskedWindow;
+use crate::trail::event::{AskedWindow, Outcome};
 
 #[test]
 fn an_assignment_says_since_when_and_until_when() {
@@ -16,7 +16,8 @@ fn an_assignment_says_since_when_and_until_when() {
     let mut extended = assignment();
     extended["schedule"]["expiration"]["endDateTime"] = "2028-10-02T08:25:11.623Z".into();
     assert_ne!(event(&extended).id, given.id);
-    assert!(events(&with(assignment(), json!({"state": "delivering"}))).is_empty());
+    let reason = nothing(&with(assignment(), json!({"state": "delivering"})));
+    assert!(reason.contains("state \"delivering\""), "{reason}");
     let over = events(&with(
         assignment(),
         json!({"state": "expired", "expiredDateTime": "2026-11-01T00:00:00Z"}),
@@ -35,4 +36,24 @@ fn an_assignment_says_since_when_and_until_when() {
         ("entitlement.removed", Some("expired"))
     );
     assert_eq!(detail(&removed, "policy/id"), "63ebd106-8116-40e7-a0ab-01ae475d11bb");
+}
+
+#[test]
+fn an_assignment_that_failed_or_was_delivered_in_part_is_a_failure() {
+    let state = |state: &str, status: &str| {
+        event(&with(assignment(), json!({"state": state, "status": status})))
+    };
+    let partial = state("partiallyDelivered", "PartiallyDelivered");
+    assert_eq!(
+        (partial.action.as_str(), partial.outcome, partial.reason.as_deref()),
+        ("entitlement.fulfilled", Outcome::Failure, Some("PartiallyDelivered"))
+    );
+    assert_eq!((partial.window.clone(), detail(&partial, "partial")), (None, &json!(true)));
+    // The rest follows: another event.
+    assert_ne!(event(&assignment()).id, partial.id);
+    let failed = state("deliveryFailed", "DeliveryFailed: The site is locked");
+    assert_eq!(
+        failed.message(),
+        "The request for access package Access package for testing of Audry Oliver failed. Reason: DeliveryFailed: The site is locked"
+    );
 }

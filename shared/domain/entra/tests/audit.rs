@@ -166,6 +166,11 @@ fn a_changed_application_role_says_whether_a_package_did_it() {
         ),
         (json!({"displayName": "Azure AD Identity Governance - Entitlement Management"}), true),
         (json!({"displayName": "x", "appId": "810DCF14-1858-4bf2-8134-4c369fa3235b"}), true),
+        (
+            json!({"displayName": "Azure AD Identity Governance", "servicePrincipalId": "sp-2"}),
+            true,
+        ),
+        (json!({"displayName": "MIM Service"}), true),
         // Any application can have that name.
         (
             json!({"displayName": "Azure AD Identity Governance - User Management", "appId": "11111111-1858-4bf2-8134-4c369fa3235b"}),
@@ -178,6 +183,81 @@ fn a_changed_application_role_says_whether_a_package_did_it() {
         assert_eq!(detail(&event, "via_package"), &json!(via_package), "{app}");
         assert_eq!(event.actor.kind, ActorType::Service);
     }
+}
+
+#[test]
+fn a_service_principal_that_got_a_role_is_the_subject() {
+    let object = fixture(include_str!("../fixtures/app_role_service_principal.json"));
+    let subject = json!({"type": "service", "id": "5d2c7b1a-77aa-4c35-8a0e-91d0c4b3a2f6", "name": "Payroll sync"});
+    let parties = |object: &Value| {
+        let event = event(object);
+        assert_eq!(event.action.as_str(), "application.role_assignment.changed");
+        let party = |party| serde_json::to_value(party).unwrap();
+        (party(event.subject), event.target.unwrap().name.unwrap())
+    };
+    assert_eq!(parties(&object), (subject, "Microsoft Graph".to_owned()));
+    assert_eq!(
+        event(&object).message(),
+        "admin@wingtiptoysonline.com changed a role assignment of application Microsoft Graph for Payroll sync."
+    );
+    // The principal stands first, and its name is that of the target.
+    let mut turned = object.clone();
+    turned["targetResources"].as_array_mut().unwrap().reverse();
+    turned["targetResources"][0]["displayName"] = "Payroll sync".into();
+    assert_eq!(parties(&turned), parties(&object));
+    // The properties do not name it.
+    let properties = turned["targetResources"][1]["modifiedProperties"].as_array_mut().unwrap();
+    properties.retain(|it| !it["displayName"].as_str().unwrap().starts_with("ServicePrincipal"));
+    assert_eq!(parties(&turned), parties(&object));
+    let removed =
+        json!({"activityDisplayName": "Remove app role assignment from service principal"});
+    assert_eq!(detail(&event(&with(turned, removed)), "change"), "removed");
+    // An application's role that its own service principal got.
+    let mut own = object;
+    own["targetResources"].as_array_mut().unwrap().pop();
+    own["targetResources"][0]["id"] = "5d2c7b1a-77aa-4c35-8a0e-91d0c4b3a2f6".into();
+    assert_eq!(parties(&own).1, "Microsoft Graph");
+}
+
+#[test]
+fn a_group_without_properties_is_the_subject() {
+    let mut object = with(
+        audits()[1].clone(),
+        json!({"activityDisplayName": "Add app role assignment to group"}),
+    );
+    object["targetResources"][0]["modifiedProperties"].as_array_mut().unwrap().truncate(2);
+    object["targetResources"][1] = json!({"id": "g-1", "displayName": "Sales", "type": "Group"});
+    assert_eq!(
+        serde_json::to_value(event(&object).subject).unwrap(),
+        json!({"type": "group", "id": "g-1", "name": "Sales"})
+    );
+}
+
+#[test]
+fn what_was_fulfilled_in_part_is_a_failure() {
+    let partial =
+        json!({"activityDisplayName": "Partially fulfill access package assignment request"});
+    let event = event(&with(audits()[0].clone(), partial));
+    assert_eq!(event.action.as_str(), "entitlement.fulfilled");
+    assert_eq!(
+        (event.outcome, event.reason.as_deref()),
+        (Outcome::Failure, Some("Partially fulfill access package assignment request"))
+    );
+    assert_eq!(detail(&event, "partial"), &json!(true));
+}
+
+#[test]
+fn an_event_has_the_category_and_activity_of_its_record() {
+    for (object, category) in
+        audits().iter().zip(["EntitlementManagement", "UserManagement", "GroupManagement"])
+    {
+        let event = event(object);
+        assert_eq!(event.source_category.as_deref(), Some(category));
+        assert_eq!(event.source_activity.as_deref(), object["activityDisplayName"].as_str());
+    }
+    let long = json!({"category": "é".repeat(300)});
+    let event = event(&with(audits()[2].clone(), long));
+    assert!(event.source_category.unwrap().len() <= 256);
 }
 
 #[test]

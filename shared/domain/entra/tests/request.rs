@@ -1,7 +1,7 @@
 //! Requests for access packages.
 
 use super::*;
-use crate::trail::event::AskedWindow;
+use crate::trail::event::{AskedWindow, Outcome};
 
 #[test]
 fn a_delivered_request_was_made_and_fulfilled() {
@@ -81,7 +81,8 @@ fn a_request_ends_as_its_state_says() {
             "{kind}"
         );
         assert_eq!(events(&of_type(kind)).len(), 1);
-        assert!(events(&with(of_type(kind), json!({"state": "delivering"}))).is_empty());
+        let reason = nothing(&with(of_type(kind), json!({"state": "delivering"})));
+        assert!(reason.contains("not completed (state \"delivering\")"), "{reason}");
     }
 }
 
@@ -163,7 +164,83 @@ fn a_request_of_beta_is_told_too() {
 
 #[test]
 fn a_request_that_is_only_tried_tells_nothing() {
-    assert!(events(&with(request(), json!({"isValidationOnly": true}))).is_empty());
+    assert!(nothing(&with(request(), json!({"isValidationOnly": true}))).contains("validation"));
+}
+
+#[test]
+fn a_removal_that_failed_or_was_half_done_is_a_failure() {
+    let removal = |state: &str, status: Value| {
+        let more = json!({"requestType": "adminRemove", "state": state, "status": status});
+        event(&with(request(), more))
+    };
+    for (state, status, reason) in [
+        (
+            "deliveryFailed",
+            json!("DeliveryFailed: The group is gone"),
+            "DeliveryFailed: The group is gone",
+        ),
+        ("partiallyDelivered", json!("PartiallyDelivered"), "PartiallyDelivered"),
+        ("denied", json!("Denied"), "Denied"),
+        ("canceled", Value::Null, "canceled"),
+    ] {
+        let event = removal(state, status);
+        assert_eq!(event.action.as_str(), "entitlement.removed", "{state}");
+        assert_eq!((event.outcome, event.reason.as_deref()), (Outcome::Failure, Some(reason)));
+        assert_eq!(detail(&event, "partial") == true, state == "partiallyDelivered");
+        assert_eq!(detail(&event, "end_cause"), &Value::Null, "nothing has ended");
+    }
+    assert_eq!(
+        removal("deliveryFailed", json!("DeliveryFailed: The group is gone")).message(),
+        "an administrator failed to remove access package Access package for testing from Audry Oliver. Reason: DeliveryFailed: The group is gone"
+    );
+    // It is tried again and succeeds: a second event.
+    assert_ne!(removal("partiallyDelivered", json!("x")).id, removal("delivered", json!("x")).id);
+}
+
+#[test]
+fn access_that_was_delivered_in_part_is_a_failure_with_the_end_of_what_is_held() {
+    let partial = json!({"state": "partiallyDelivered", "status": "PartiallyDelivered"});
+    let partly = events(&with(request(), partial)).pop().unwrap();
+    assert_eq!(
+        (partly.action.as_str(), partly.outcome, partly.reason.as_deref()),
+        ("entitlement.fulfilled", Outcome::Failure, Some("PartiallyDelivered"))
+    );
+    assert_eq!((partly.window.clone(), detail(&partly, "partial")), (None, &json!(true)));
+    assert_eq!(detail(&partly, "schedule/ends_at"), "2027-10-02T08:25:11.623Z");
+    // An earlier version stored it as a success.
+    let stored = Event { outcome: Outcome::Success, reason: None, ..partly.clone() };
+    assert!(!contradicts(&partly, &stored));
+}
+
+#[test]
+fn a_request_of_an_unknown_type_is_kept_whole() {
+    for kind in ["teleport", "notSpecified", "unknownFutureValue"] {
+        let object = with(request(), json!({"requestType": kind}));
+        let event = event(&object);
+        assert_eq!(event.action.as_str(), "directory.activity");
+        assert_eq!(
+            event.message(),
+            format!(
+                "Microsoft Entra ID did: access package request of the type {kind:?} on Access package for testing."
+            )
+        );
+        let mut whole = object.clone();
+        whole.as_object_mut().unwrap().remove("@odata.type");
+        assert_eq!(detail(&event, "graph"), &whole);
+        assert!(detail(&event, "incomplete").as_str().unwrap().contains("userAdd"));
+        assert_eq!(event.subject.unwrap().email.as_deref(), Some("audry@wingtiptoysonline.com"));
+        assert_eq!(event.request_id.as_deref(), Some("7999249e-249e-7999-9e24-99799e249979"));
+        assert_eq!(events(&object)[0].id, event.id);
+    }
+    // Each version of the object is an event, also without what other requests need.
+    let bare =
+        json!({"id": "r-1", "requestType": "teleport", "createdDateTime": "2026-10-01T00:00:00Z"});
+    let (first, second) = (event(&bare), event(&with(bare, json!({"state": "delivered"}))));
+    assert_ne!(first.id, second.id);
+    // What does not fit is left out and named.
+    let answers = json!([{"answer": "x".repeat(40_000)}]);
+    let large = event(&with(request(), json!({"requestType": "teleport", "answers": answers})));
+    assert_eq!(detail(&large, "graph_left_out"), &json!(["answers"]));
 }
 
 #[test]
