@@ -25,6 +25,7 @@ use crate::{
     reviews::{
         review::Review,
         review_answer::{ReviewAnswer, ReviewItemAnswer},
+        review_plan::ReviewPlan,
     },
     streams::stream::{Stream, StreamAnswer},
     time::timestamp::Instant,
@@ -59,6 +60,7 @@ fn each_answer_has_a_schema_and_no_two_share_a_name() {
     describe!(
         AccessAnswer,
         AlertAnswer,
+        Configured<ReviewPlan>,
         ConnectionAnswer,
         Configured<Saved>,
         EndOrderAnswer,

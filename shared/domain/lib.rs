@@ -152,6 +152,7 @@ pub mod reviews {
     pub mod review;
     pub mod review_answer;
     pub mod review_item;
+    pub mod review_plan;
 }
 /// Alerts about findings.
 pub mod alerts {

@@ -1,4 +1,4 @@
-//! Access reviews: their items, decisions and sign-off.
+//! Access reviews: their items, decisions and sign-off, and plans that open them.
 //!
 //! A review is one item of the state table, and each of its items is a separate one, so that a
 //! review may have many. Every change by a person checks the review's generation: a decision, its
@@ -12,10 +12,12 @@
 mod create;
 mod decide;
 mod list;
+mod plans;
 mod sign_off;
 mod step;
 
 pub use create::{Opened, fill_review, open_review};
 pub use decide::{DecisionOutcome, decide_review, no_reviewer};
 pub use list::{review, review_items, reviews, shown_items};
+pub use plans::open_planned;
 pub use sign_off::{Ended, look_at_review, sign_off_review};

@@ -1,5 +1,5 @@
-//! Configured documents: settings, people, applications, packages, organisations, streams and saved
-//! searches. Each document has a kind, an id and a generation that counts its changes. Each change
+//! Configured documents: settings, people, applications, packages, organisations, streams, saved
+//! searches and review plans. Each document has a kind, an id and a generation that counts its changes. Each change
 //! is an event with the old and the new content, stored in the same transaction.
 //!
 //! A document may have aliases. Each alias is a separate item that refers to the document, so that

@@ -7,7 +7,7 @@
 //! | | | | `by_actor`, `by_subject`: `<field>_key` `tenant#e:value#0` (e-mail, else `i:` id, else `n:` name) / `at` |
 //! | | | | `by_account`, `by_target`: `<field>_key` `tenant#n:value#0` (name, else `i:` id, else `e:` e-mail) / `at` |
 //! | | | | `by_session`: `session_key` `tenant#i:session#0`, of an event that names none `tenant#r:request_id#0` / `at` |
-//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while it has work to do (streams, connections, saved searches with a schedule); `stream_rests#0` for a stream that rests or is being processed |
+//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while it has work to do (streams, connections, saved searches with a schedule, review plans); `stream_rests#0` for a stream that rests or is being processed |
 //! | alias of a document | `kind_alias#tenant` | `e:value` | |
 //! | user of a connection's directory | `collected_user#tenant#connection` | its id there | |
 //! | group of a connection's directory | `collected_group#tenant#connection` | its id there | |
@@ -26,7 +26,7 @@
 //! | lease for processing due windows | `lease` | `disable` | |
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while it has work to do |
 //! | idempotency key of a job | `export_key#tenant` | `sub#key` | |
-//! | limited places and their holders | `places#tenant` | the kind: `exports`, `scheduled_exports`, `stream`, `saved` | |
+//! | limited places and their holders | `places#tenant` | the kind: `exports`, `scheduled_exports`, `stream`, `saved`, `review_plan` | |
 //! | run of a saved search | `saved_run#tenant#its id` | its time`#`the job's id | |
 //! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while a refresh is due |
 //! | row of a day's totals | `day_row#tenant#2026-11` | `22#`its key | |

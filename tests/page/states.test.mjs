@@ -173,6 +173,7 @@ test("hostile names and justifications are text in every view", async () => {
   await api("PUT", "v1/packages/hostile-package", { name: HOSTILE, description: HOSTILE, resource_roles: [{ resource: { name: HOSTILE }, role: HOSTILE }], policies: [{ id: "p", requestors: { all: true }, approvals_needed: 0 }] });
   await api("PUT", "v1/organisations/hostile", { name: HOSTILE, description: HOSTILE, state: "configured" });
   await api("POST", "v1/reviews", { id: "hostile", name: HOSTILE, of: "sessions", since: at(600), until: at(-600), due_at: at(-6000) });
+  await api("PUT", "v1/review-plans/hostile", { name: HOSTILE, every: "month", of: "sessions", target: HOSTILE, reviewers: [HOSTILE] });
   await api("PUT", "v1/saved/hostile", { name: HOSTILE, filter: `actor.name eq ${JSON.stringify(HOSTILE)}`, range: "today", schedule: { every: "day" } });
   await api("PUT", "v1/saved/hostile-report", { name: `${HOSTILE} of a report`, report: { name: "access", target: HOSTILE } });
   await api("PUT", "v1/streams/hostile", { target: { kind: "s3" }, filter: `target.name eq ${JSON.stringify(HOSTILE)}` });

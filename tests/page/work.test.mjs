@@ -161,6 +161,27 @@ test("clocks that change make the column say its zone and each cell its offset",
   await until("it is there", async () => (await column(page, "Session End Timestamp"))[0] === "2026-10-25 13:00:00 +01:00");
 });
 
+test("an actor's name stands with the address, and a cell can be typed as it stands", async () => {
+  const event = (id, actor) => ({ id, action: "user.logged_in", occurred_at: new Date().toISOString(), actor });
+  const events = [
+    event("both-names", { type: "user", name: "Kim Both", email: "kim.both@acme.example" }),
+    event("both-scm", { type: "scm", name: "both-octocat", email: "octocat@both.example" }),
+  ];
+  await api("POST", "v1/events", { events });
+  const page = await open("Ann Auditor", "#/activity/trail?q=both");
+  assert.equal(await found(page), 2);
+  const actors = await column(page, "Actor");
+  assert.deepEqual(actors.sort(), ["Kim Both\nkim.both@acme.example", "both-octocat (scm)"]);
+  await fill(page, "Filter Actor", "both-octocat (scm)");
+  assert.equal(await found(page), 1);
+  assert.deepEqual(await column(page, "Actor"), ["both-octocat (scm)"]);
+  // The field says the same after the address is opened again.
+  await page.reload();
+  await until("the field is filled", async () => (await page.getByLabel("Filter Actor", { exact: true }).inputValue()) === "both-octocat (scm)");
+  await fill(page, "Filter Actor", "Kim Both");
+  await until("the other is found", async () => (await column(page, "Actor"))[0]?.startsWith("Kim Both"));
+});
+
 test("a session's pop-up tells roles, decisions and justification, and rows about roles are light blue", async () => {
   const page = await open("Ann Auditor", `#/activity/trail?filter=${encodeURIComponent('action eq "session.approved"')}`);
   await found(page);
@@ -585,6 +606,33 @@ test("a report that is saved with a schedule stands in the settings with its nex
   await page.goBack();
   await row.getByRole("button", { name: /^Delete/ }).click();
   await dialog.getByRole("button", { name: "Delete" }).click();
+  await row.waitFor({ state: "detached" });
+});
+
+test("a review that repeats is planned where one is opened, and stands with its next opening until it is stopped", async () => {
+  const page = await open("Ida Admin", "#/reviews");
+  const dialog = page.getByRole("dialog");
+  const row = page.getByRole("region", { name: "Reviews that repeat" }).getByRole("row").filter({ hasText: "Prices, each quarter" });
+  await page.getByRole("button", { name: "Open a review" }).click();
+  await dialog.getByLabel("How often").selectOption("every quarter");
+  await dialog.getByRole("textbox", { name: /^Name/ }).fill("Prices, each quarter");
+  await dialog.getByLabel(/^Only this target/).fill("prices");
+  await dialog.getByRole("radio", { name: /^A sample/ }).check();
+  // The page looks whether the plan's id is free.
+  page.said.expected.push(/status of 404/);
+  await dialog.getByRole("button", { name: "Open", exact: true }).click();
+  await page.getByText(/^The review repeats\. The next one is opened at/).waitFor();
+  await row.getByText("every quarter").waitFor();
+  for (const text of ["a sample of 25, due after 14 days", "prices"]) await row.getByText(text, { exact: true }).waitFor();
+  const plan = await api("GET", "v1/review-plans/prices-each-quarter");
+  assert.deepEqual([plan.every, plan.target, plan.sample, plan.due_days], ["quarter", "prices", { size: 25 }, 14]);
+  const shown = plan.next_run_at.slice(0, 19).replace("T", " ");
+  await row.getByText(shown).waitFor();
+  await row.getByRole("link", { name: /^Its reviews/ }).click();
+  await page.getByText("The plan prices-each-quarter has opened no review yet.").waitFor();
+  await page.getByRole("button", { name: "Show all reviews" }).click();
+  await row.getByRole("button", { name: /^Stop repeating/ }).click();
+  await dialog.getByRole("button", { name: "Stop repeating" }).click();
   await row.waitFor({ state: "detached" });
 });
 

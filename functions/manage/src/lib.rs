@@ -1,7 +1,8 @@
-//! The API for changes of settings, people, applications, packages, organisations,
-//! connections, streams, windows, findings, reviews and saved searches. In reading order: [`api`], [`routes`],
-//! [`configured`] (documents of any kind), [`configured_list`] (many of them), [`settings`], [`applications`], [`connections`],
-//! [`streams`], [`windows`], [`findings`], [`reviews`], [`saved`], [`alerts`] (test alerts).
+//! The API for changes of settings, people, applications, packages, organisations, connections,
+//! streams, windows, findings, reviews, their plans and saved searches. In reading order: [`api`],
+//! [`routes`], [`configured`] (documents of any kind), [`configured_list`] (many of them),
+//! [`settings`], [`applications`], [`connections`], [`streams`], [`windows`], [`findings`],
+//! [`reviews`], [`review_plans`], [`saved`], [`alerts`] (test alerts).
 //!
 //! Every change is stored in one transaction with an event that contains the old and the new
 //! content.
@@ -12,6 +13,7 @@ pub mod configured;
 pub mod configured_list;
 pub mod connections;
 pub mod findings;
+pub mod review_plans;
 pub mod reviews;
 pub mod routes;
 pub mod saved;

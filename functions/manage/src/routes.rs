@@ -22,6 +22,7 @@ use shared::{
         reviews::{
             review::{DecisionsRequest, ReviewRequest, SignOffRequest},
             review_answer::ReviewAnswer,
+            review_plan::{ReviewPlan, ReviewPlanRequest},
         },
         streams::stream::{ReplayRequest, StreamAnswer, StreamRequest},
         windows::{
@@ -45,7 +46,7 @@ use shared::{
 use crate::{
     Manage, alerts, applications, configured,
     configured_list::{self, DocumentResults, DocumentsRequest},
-    connections, findings, reviews, saved, settings, streams, windows,
+    connections, findings, review_plans, reviews, saved, settings, streams, windows,
 };
 
 /// A call whose caller has the permission.
@@ -194,4 +195,13 @@ pub const ROUTES: &[ManageRoute] = routes! {
     /// caller is not one of them. After it, nothing in the review changes.
     sign_off_review: POST "/v1/reviews/{id}/sign-off" (OPERATE)
         reviews::sign_off as fn((Id, OptionalBody<SignOffRequest>)) -> Json<ReviewAnswer>;
+    /// Creates or replaces a plan of reviews. After each week, month, quarter or year, the service
+    /// opens a review of it. A missed opening is made up later. A changed plan continues with the
+    /// first period that has no review. A tenant has at most 100 plans (409).
+    put_review_plan: PUT "/v1/review-plans/{id}" (OPERATE)
+        review_plans::put
+        as fn((review_plans::PlanId, Body<ReviewPlanRequest>)) -> Stored<Configured<ReviewPlan>>;
+    /// Deletes a plan of reviews: no further reviews are opened. Those that are open stay.
+    delete_review_plan: DELETE "/v1/review-plans/{id}" (OPERATE)
+        review_plans::delete as fn(Id) -> NoContent;
 };

@@ -21,6 +21,12 @@ export function cell(column, event) {
   return text ?? "";
 }
 
+/** The name and the address of an actor who has both, in two lines of one cell; else null. */
+export function nameAndAddress({ actor }) {
+  const { type, name, email } = actor;
+  return type !== "scm" && name && email && name !== email ? [name, email] : null;
+}
+
 /** Names that the page shows otherwise than the files do. */
 const HEADS = { Action: "Action Code", Label: "Action", Message: "Description" };
 export const head = (column) => HEADS[column.name] ?? column.name;

@@ -19,6 +19,8 @@ function term(column, text, zone) {
   if (typed === "-") return `not (${column.paths.map((path) => `${path} pr`).join(" or ")})`;
   if (column.is_time) return timeTerm(column.paths[0], typed, zone);
   if (isSystem(column, typed)) return SYSTEM;
+  const both = bothParts(column, typed);
+  if (both) return both;
   if (typed.startsWith("!") && typed.length > 1) return `not (${column.paths.map((path) => `${path} co ${quoted(typed.slice(1))}`).join(" or ")})`;
   if (typed.startsWith("=") && typed.length > 1) return each("eq", typed.slice(1));
   if (typed.startsWith("^") && typed.length > 1) return each("sw", typed.slice(1));
@@ -29,6 +31,16 @@ function term(column, text, zone) {
 // `System` is what an actor without any name is shown as.
 const SYSTEM = 'actor.type eq "system"';
 const isSystem = (column, text) => column.name === "Actor" && /^=?system$/i.test(text);
+
+/** The term for a cell that shows two attributes, typed as it stands there: `octocat (scm)`, `policy (version)`, `sender (client)`. */
+function bothParts(column, text) {
+  const [, first, second] = /^=?(.+) \((.+)\)$/.exec(text) ?? [];
+  if (first === undefined) return null;
+  if (column.name === "Actor" && second === "scm") return `(actor.type eq "scm" and ${anyOf(column.paths.map((path) => `${path} eq ${quoted(first)}`))})`;
+  if (!["Policy", "Recorded By"].includes(column.name)) return null;
+  const [one, other] = column.paths;
+  return `(${one} eq ${quoted(first)} and ${other} eq ${quoted(second)})`;
+}
 
 function timeTerm(path, text, zone) {
   const [from, until] = text.includes("..") ? text.split("..") : span(text, zone);
@@ -84,7 +96,9 @@ function candidates(column, text, shownTime) {
   }
   const value = new RegExp(VALUE).exec(text)?.[0];
   const word = value === undefined ? "" : JSON.parse(value);
-  return [word, `=${word}`, `^${word}`, `${word}$`, `!${word}`, "*", "-", "System"];
+  const [first = "", second = ""] = (text.match(new RegExp(VALUE, "g")) ?? []).map((value) => JSON.parse(value));
+  const both = [`${second} (${first})`, `${first} (${second})`];
+  return [word, `=${word}`, `^${word}`, `${word}$`, `!${word}`, "*", "-", "System", ...both];
 }
 
 /** Puts an expression apart: what stands in which column's field, and the terms that are nobody's. */

@@ -1,4 +1,5 @@
-//! `GET /v1/calendar`: reviews that are due and runs that schedules will start.
+//! `GET /v1/calendar`: reviews that are due, reviews that plans will open, and runs that schedules
+//! will start.
 
 use std::time::Duration;
 
@@ -6,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
     domain::{
-        configuration::document::Configured, exports::saved_search::Saved, reviews::review::Stage,
+        configuration::document::Configured,
+        exports::saved_search::Saved,
+        reviews::{review::Stage, review_plan::ReviewPlan},
         time::timestamp::Instant,
     },
     http::{input::Query, output::Json, parameters::ZoneName, problem::Problem, search_parameters},
@@ -48,9 +51,9 @@ pub struct Entry {
     /// When the review is due, or the run starts.
     pub at: Instant,
     pub kind: CalendarEntryKind,
-    /// The id of the review or the saved search.
+    /// The id of the review, the plan or the saved search.
     pub id: String,
-    /// The name of the review or the saved search.
+    /// The name of the review, the plan or the saved search.
     pub name: String,
     /// Only for a review: its due date has passed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -63,12 +66,14 @@ pub struct Entry {
 pub enum CalendarEntryKind {
     /// The due date of a review.
     Review,
+    /// The time at which a plan opens a review.
+    Opening,
     /// The time at which a schedule starts a run.
     Run,
 }
 
-/// `GET /v1/calendar`: open reviews that are due in the range, and runs that schedules will start
-/// in it, in order of time.
+/// `GET /v1/calendar`: open reviews that are due in the range, and reviews that plans will open and
+/// runs that schedules will start in it, in order of time.
 ///
 /// # Errors
 /// 400 also when the range is longer than a year or holds more entries than one answer.
@@ -90,6 +95,18 @@ pub async fn calendar(
         Some((since, until))
     })?;
     let mut entries = reviews(scope, since, until).await?;
+    for configured in documents::all::<ReviewPlan>(scope).await? {
+        let next_run_at = configured.next_run_at();
+        let Configured { id, document: plan, .. } = configured;
+        let openings = next_run_at.into_iter().flat_map(|next| openings(&plan, next, since, until));
+        entries.extend(openings.map(|at| Entry {
+            at,
+            kind: CalendarEntryKind::Opening,
+            id: id.clone(),
+            name: plan.name.clone(),
+            overdue: false,
+        }));
+    }
     for configured in documents::all::<Saved>(scope).await? {
         let next_run_at = configured.next_run_at();
         let Configured { id, document: saved, .. } = configured;
@@ -141,6 +158,21 @@ async fn reviews(
             return Ok(entries);
         }
     }
+}
+
+/// The times at which a plan opens reviews in the range. `next` is its next opening.
+fn openings(
+    plan: &ReviewPlan,
+    next: Instant,
+    since: Instant,
+    until: Instant,
+) -> impl Iterator<Item = Instant> {
+    // Start at the range, however far ahead it is; with the day before, because a review is opened
+    // some hours after its period.
+    let first = if next < since { plan.opening_after(since.minus(DAY)) } else { next };
+    std::iter::successors(Some(first), |at| Some(plan.opening_after(*at)))
+        .skip_while(move |at| *at < since)
+        .take_while(move |at| *at < until)
 }
 
 /// The runs that a schedule starts in the range. `next` is the schedule's next run.

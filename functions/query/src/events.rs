@@ -38,7 +38,8 @@ pub struct EventsQuery {
     pub until: Option<String>,
     /// A filter, such as `actor.email eq "ann@acme.example"`.
     pub filter: Option<String>,
-    /// Words that must all occur in the texts of an event.
+    /// Words that must all occur in what a person sees of an event: in a column other than times and
+    /// the digest, or in the details.
     pub q: Option<String>,
     /// `desc` (the default): newest first.
     #[schemars(extend("enum" = ["desc", "asc"]))]

@@ -41,7 +41,8 @@ pub struct FeedQuery {
     pub after: Option<String>,
     /// A filter, such as `outcome eq "failure"`.
     pub filter: Option<String>,
-    /// Words that must all occur in the texts of an event.
+    /// Words that must all occur in what a person sees of an event: in a column other than times and
+    /// the digest, or in the details.
     pub q: Option<String>,
     /// Whether events of this service itself are listed too. False by default.
     pub include_service: Option<bool>,

@@ -42,20 +42,28 @@ pub async fn one(
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ReviewsQuery {
     pub state: Option<ReviewState>,
+    /// Only reviews that the plan with this id opened.
+    pub plan: Option<String>,
     pub limit: Option<Limit>,
     pub cursor: Option<Cursor>,
 }
 
-/// `GET /v1/reviews`: reviews, newest first, optionally filtered by state.
+/// `GET /v1/reviews`: reviews, newest first, optionally filtered by state and plan.
 pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
     parameters: Query<ReviewsQuery>,
 ) -> Result<List<ReviewAnswer>, Problem> {
-    let (state, asked) = parameters.check(|values, parameters| {
+    let (state, plan, asked) = parameters.check(|values, parameters| {
         let asked = pagination::Asked::read(scope, reader, parameters, ReviewAnswer::LIST);
-        Some((values.state, asked))
+        Some((values.state, values.plan.clone(), asked))
     })?;
-    let is_wanted = &|review: &Review| state.is_none_or(|state| review.state(scope.now) == state);
+    let is_of_plan = |review: &Review, plan: &String| {
+        review.plan.as_ref().is_some_and(|origin| origin.id == *plan)
+    };
+    let is_wanted = &|review: &Review| {
+        state.is_none_or(|state| review.state(scope.now) == state)
+            && plan.as_ref().is_none_or(|plan| is_of_plan(review, plan))
+    };
     let read = |after: Option<String>| async move {
         let (reviews, goes_on) = reviews::reviews(scope, after.as_deref()).await?;
         let answered = |review: Option<Review>| {

@@ -15,7 +15,10 @@ use shared::{
         findings::finding::Finding,
         identity::{caller::Caller, person::Person},
         reports::report_answer::{ReportAnswer, ReportsAnswer},
-        reviews::review_answer::{ReviewAnswer, ReviewItemAnswer},
+        reviews::{
+            review_answer::{ReviewAnswer, ReviewItemAnswer},
+            review_plan::ReviewPlan,
+        },
         streams::stream::StreamAnswer,
         trail::event::Recorded,
         windows::window_answer::WindowAnswer,
@@ -128,8 +131,15 @@ pub const TENANT_ROUTES: &[TenantRoute] = routes! {
     /// changed since the review was opened, and what was recorded about it after the sign-off.
     list_review_items: GET "/v1/reviews/{id}/items" (READ)
         reviews::items as fn((Id, Query<reviews::ItemsQuery>)) -> List<ReviewItemAnswer>;
-    /// The reviews that are due and the runs that schedules will start, in order of time. By
-    /// default it covers 31 days from now; a range has at most 366 days (400).
+    /// Lists plans of reviews. Each has the time of its next opening.
+    list_review_plans: GET "/v1/review-plans" (READ)
+        configured::list::<ReviewPlan> as fn(Query<configured::DocumentsQuery>) -> List<Configured<ReviewPlan>>;
+    /// One plan of reviews.
+    get_review_plan: GET "/v1/review-plans/{id}" (READ)
+        configured::one::<ReviewPlan> as fn(Id) -> Versioned<Configured<ReviewPlan>>;
+    /// The reviews that are due, the reviews that plans will open and the runs that schedules will
+    /// start, in order of time. By default it covers 31 days from now; a range has at most 366 days
+    /// (400).
     get_calendar: GET "/v1/calendar" (READ)
         calendar::calendar as fn(Query<calendar::CalendarQuery>) -> Json<calendar::Calendar>;
     /// Lists windows, newest first. Each has its directory, account, state, start, end, how the end

@@ -1,8 +1,8 @@
 //! Consumes the stream of the events table: updates projections, raises findings and sends alerts.
 //! In reading order: [`handle`], [`records`] (a batch of the stream), [`due`] (checks that are
-//! due), [`rebuild`] (all projections of a tenant, from its first event), [`alerts`] (sending),
-//! `alert_lane` (the alerts of one channel), `alert_channels` (the kinds of channels), `metrics` (of
-//! a batch).
+//! due), [`review_plans`] (reviews that plans open), [`rebuild`] (all projections of a tenant, from
+//! its first event), [`alerts`] (sending), `alert_lane` (the alerts of one channel),
+//! `alert_channels` (the kinds of channels), `metrics` (of a batch).
 
 mod alert_channels;
 mod alert_lane;
@@ -11,6 +11,7 @@ pub mod due;
 mod metrics;
 pub mod rebuild;
 pub mod records;
+pub mod review_plans;
 
 use shared::platform::environment;
 use shared::services::alert_outbox;
@@ -26,6 +27,7 @@ use shared::{
     domain::{configuration::application::Place, trail::event::Tenant},
     platform::{
         aws_client::Aws,
+        clock::Clock,
         environment::{ConfigError, Variables},
         outbound_http::Outbound,
     },
@@ -69,6 +71,11 @@ impl Watch {
             dead_letters: variables.text("DEAD_LETTERS")?.to_owned(),
             forward: variables.text("FORWARD_FUNCTION")?.to_owned(),
         })
+    }
+
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { database: self.database.by(clock), ..self }
     }
 
     /// Starts a run of this function for what was just queued, so that a batch of the stream does
@@ -168,9 +175,13 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
         function.move_old_alerts().await;
         alerts::send_due(&function, end).await
     };
-    let (looked_at, alerts, ()) =
-        tokio::join!(looking, Box::pin(sending), Box::pin(function.mark_past_days(end)));
-    Ok(json!({"looked_at": looked_at?, "alerts": alerts?}))
+    let (looked_at, alerts, opened, ()) = tokio::join!(
+        looking,
+        Box::pin(sending),
+        Box::pin(review_plans::open_due(&function, end)),
+        Box::pin(function.mark_past_days(end))
+    );
+    Ok(json!({"looked_at": looked_at?, "alerts": alerts?, "reviews_opened": opened?}))
 }
 
 /// The end of this invocation's time.

@@ -45,6 +45,7 @@ const TAGS: &[(&str, &str)] = &[
     ("projections", "What the service computes from the trail."),
     ("alerts", "Messages about findings, and their deliveries."),
     ("reviews", "Access reviews."),
+    ("review-plans", "Plans of access reviews: reviews that the service opens after each period."),
     ("calendar", "What is due in a range of time."),
     ("me", "The caller."),
     ("openapi.json", "This description."),

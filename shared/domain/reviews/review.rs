@@ -39,7 +39,7 @@ pub use schema::{DecisionRequest, DecisionsRequest, ReviewRequest, SignOffReques
 /// Maximum number of items of a sample.
 pub const MOST_SAMPLED: u32 = 100_000;
 /// Maximum number of reviewers of a review.
-const MOST_REVIEWERS: usize = 50;
+pub(super) const MOST_REVIEWERS: usize = 50;
 /// Maximum number of decisions of one request.
 pub const MOST_DECISIONS: usize = 200;
 /// The rule of the finding about an overdue review.
@@ -107,18 +107,14 @@ impl RequestedReview {
             let id = fields.text("id", NAME_BYTES);
             if id.as_ref().is_some_and(|id| !is_id(id)) {
                 fields.fault("id", "must be 1 to 64 of A-Z a-z 0-9 _ -");
-            } else if id.as_ref().is_some_and(|id| id.starts_with(KEYED)) {
-                fields.fault("id", format!("must not begin with {KEYED:?}"));
+            }
+            for reserved in [KEYED, PLANNED] {
+                if id.as_ref().is_some_and(|id| id.starts_with(reserved)) {
+                    fields.fault("id", format!("must not begin with {reserved:?}"));
+                }
             }
             let name = fields.required_text("name", NAME_BYTES);
-            let of = fields.required_word("of");
-            let zone = match fields.text("tz", NAME_BYTES) {
-                Some(tz) => time_zone::zone(&tz).map_err(|detail| fields.fault("tz", detail)).ok(),
-                None => time_zone::zone(zone).ok(),
-            };
-            // An invalid zone is reported once; the times are read in UTC to find their other
-            // errors.
-            let zone = zone.unwrap_or_else(TimeZone::utc);
+            let (_, zone) = read_zone(&mut fields, zone);
             let since =
                 fields.required("since", |fields| time(fields, "since", &zone, Bound::Since));
             let until =
@@ -129,18 +125,7 @@ impl RequestedReview {
                 fields.fault("until", format!("({until}) must be after since ({since})"));
             }
             let due_at = time(&mut fields, "due_at", &zone, Bound::Until);
-            let [target, person, account] =
-                ["target", "person", "account"].map(|name| fields.text(name, NAME_BYTES));
-            if of == Some(Of::Policies) {
-                for (name, value) in [("person", &person), ("account", &account)] {
-                    if value.is_some() {
-                        fields.fault(
-                            name,
-                            "is only for reviews of sessions; remove it from a review of policies",
-                        );
-                    }
-                }
-            }
+            let (of, [target, person, account]) = read_subject(&mut fields);
             let sample = fields.object("sample").and_then(|mut fields| {
                 let size = fields.required("size", |fields| fields.whole("size", 1..=MOST_SAMPLED));
                 let seed = fields.required_text("seed", NAME_BYTES);
@@ -158,22 +143,50 @@ impl RequestedReview {
     }
 }
 
+/// Reads what is reviewed: its kind, and the target, person and account to which it is limited.
+pub(super) fn read_subject(fields: &mut Fields<'_>) -> (Option<Of>, [Option<String>; 3]) {
+    let of = fields.required_word("of");
+    let [target, person, account] =
+        ["target", "person", "account"].map(|name| fields.text(name, NAME_BYTES));
+    if of == Some(Of::Policies) {
+        for (name, value) in [("person", &person), ("account", &account)] {
+            if value.is_some() {
+                fields.fault(
+                    name,
+                    "is only for reviews of sessions; remove it from a review of policies",
+                );
+            }
+        }
+    }
+    (of, [target, person, account])
+}
+
+/// Reads the zone that the member `tz` names, otherwise `zone`; with its name.
+pub(super) fn read_zone(fields: &mut Fields<'_>, zone: &str) -> (String, TimeZone) {
+    let name = fields.text("tz", NAME_BYTES).unwrap_or_else(|| zone.to_owned());
+    let found = time_zone::zone(&name).map_err(|detail| fields.fault("tz", detail));
+    // An invalid zone is reported once; times are read in UTC to find their other errors.
+    (name, found.unwrap_or_else(|()| TimeZone::utc()))
+}
+
 /// A hash of the request's body, independent of the order of members.
 pub fn sent(json: &str) -> String {
     let value: Value = serde_json::from_str(json).unwrap_or_default();
     hex(&Sha256::digest(value.to_string()))
 }
 
-/// Whether the text is a valid id of a review.
 /// What the id of a review begins with that was opened with an idempotency key.
 pub const KEYED: &str = "key_";
+/// What the id of a review begins with that a plan opened.
+pub const PLANNED: &str = "plan_";
 
+/// Whether the text is a valid id of a review.
 pub fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-fn time(
+pub(super) fn time(
     fields: &mut Fields<'_>,
     key: &'static str,
     zone: &TimeZone,
@@ -227,6 +240,18 @@ pub struct SignOff {
     pub event: EventId,
 }
 
+/// The plan that opened a review.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ReviewOrigin")]
+pub struct PlanOrigin {
+    /// The id of the plan.
+    pub id: String,
+    /// The period of the review, such as `2026 Q4`.
+    pub period: String,
+    /// Who created the plan.
+    pub owner: Actor,
+}
+
 /// A review. Each change is stored together with an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Review {
@@ -239,6 +264,9 @@ pub struct Review {
     pub opened_at: Instant,
     /// The caller that opened it, as recorded in events.
     pub recorded_by: RecordedBy,
+    /// The plan that opened it; none for a review that a caller opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanOrigin>,
     /// The items, once they are fixed.
     pub fixed: Option<Fixed>,
     /// How many items have each decision.
@@ -280,6 +308,7 @@ impl Review {
             opened_by: by.actor(),
             opened_at: now,
             recorded_by: by.recorded_by(),
+            plan: None,
             fixed: None,
             decided: BTreeMap::new(),
             overdue_at: None,
@@ -295,6 +324,15 @@ impl Review {
             Stage::Open => ReviewState::Open,
             Stage::SignedOff => ReviewState::SignedOff,
         }
+    }
+
+    /// The addresses of the people who answer for the review: its reviewers, otherwise who opened it.
+    pub fn owners(&self) -> Vec<String> {
+        if !self.asked.reviewers.is_empty() {
+            return self.asked.reviewers.clone();
+        }
+        let opener = self.plan.as_ref().map_or(&self.opened_by, |plan| &plan.owner);
+        opener.email.iter().cloned().collect()
     }
 
     /// The number of items without a decision.

@@ -10,7 +10,7 @@ use crate::{
     access::access_answer::AccessAnswer,
     configuration::access_package::Policy,
     reviews::{
-        review::{Of, RequestedReview, Review, ReviewState, Sample, SignOff},
+        review::{Of, PlanOrigin, RequestedReview, Review, ReviewState, Sample, SignOff},
         review_item::{DECISIONS_HASHED, Decided, Decision, ITEMS_HASHED, METHOD},
     },
     time::timestamp::Instant,
@@ -54,6 +54,9 @@ pub struct ReviewAnswer {
     pub opened_by: Actor,
     /// When the review was requested.
     pub opened_at: Instant,
+    /// The plan that opened it. Absent if a caller opened it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanOrigin>,
     pub progress: ReviewProgressAnswer,
     /// The number of items that were found, of which a sample may be in the review.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,6 +241,7 @@ impl Review {
             state: self.state(now),
             opened_by: self.opened_by.clone(),
             opened_at: self.opened_at,
+            plan: self.plan.clone(),
             progress: ReviewProgressAnswer {
                 items: fixed.map(|it| it.items),
                 decided: self.decided.values().sum(),

@@ -7,7 +7,7 @@ use crate::{
     tables::csv_writer::Row,
     time::{time_zone::TimeZone, timestamp::Instant},
     trail::{
-        event::{Policy, Recorded, RecordedBy, Ticket},
+        event::{Policy, Recorded, Ticket},
         fields::{Field, FieldKind, FieldValue},
     },
 };
@@ -77,6 +77,7 @@ pub const COLUMNS: &[Column] = &[
     column("Reason", &[Field::Reason]),
     column("Actor Type", &[Field::ActorType]),
     made("Actor", &[Field::ActorEmail, Field::ActorName, Field::ActorId], |it| Some(it.event.actor.shown().into_owned())),
+    column("Actor Name", &[Field::ActorName]),
     column("Actor Email", &[Field::ActorEmail]),
     column("Subject", &[Field::SubjectName, Field::SubjectId, Field::SubjectEmail]),
     column("Account", &[Field::AccountName, Field::AccountId, Field::AccountEmail]),
@@ -93,10 +94,10 @@ pub const COLUMNS: &[Column] = &[
     column("Window End", &[Field::WindowEndsAt]),
     column("Justification", &[Field::Justification]),
     column("Approver", &[Field::ApproverName, Field::ApproverId, Field::ApproverEmail]),
-    made("Policy", &[Field::PolicyId, Field::PolicyVersion], |it| it.event.policy.as_ref().map(|Policy { id, version }| format!("{id} ({version})"))),
+    made("Policy", &[Field::PolicyId, Field::PolicyVersion], |it| it.event.policy.as_ref().map(Policy::to_string)),
     made("Ticket", &[Field::TicketId, Field::TicketUrl], |it| it.event.ticket.as_ref().map(ticket)),
     column("Source IP", &[Field::SourceIp]),
-    made("Recorded By", &[Field::RecordedBySub, Field::RecordedByClientId], |it| Some(recorded_by(&it.recorded_by))),
+    made("Recorded By", &[Field::RecordedBySub, Field::RecordedByClientId], |it| Some(it.recorded_by.to_string())),
     column("Message", &[Field::Message]),
     column("Digest", &[Field::Digest]),
     made("Details", &[], |it| serde_json::to_string(it.event.details.as_ref()?).ok()),
@@ -104,13 +105,6 @@ pub const COLUMNS: &[Column] = &[
 
 fn ticket(Ticket { id, url, .. }: &Ticket) -> String {
     url.as_ref().map_or_else(|| id.clone(), |url| format!("{id} {url}"))
-}
-
-fn recorded_by(by: &RecordedBy) -> String {
-    match &by.client_id {
-        Some(client) if *client != by.sub => format!("{} ({client})", by.sub),
-        _ => by.sub.clone(),
-    }
 }
 
 /// Columns in a zone: the head of a table, and its rows.
@@ -228,7 +222,16 @@ fn shown(zone: TimeZone, since: Instant, until: Instant) -> (TimeZone, String) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::time::time_zone::zone;
+    use crate::{
+        time::time_zone::zone,
+        trail::{
+            actions::PlatformAction,
+            arbitrary::{event_id, recorded},
+            event::{Actor, ActorType, Event, Opened, Tenant},
+            filter::{Filter, FreeText},
+        },
+    };
+    use serde_json::json;
 
     fn instant(text: &str) -> Instant {
         text.parse().unwrap()
@@ -288,7 +291,7 @@ mod tests {
         /// Whatever an event says, its row has a cell for each column, and another reader finds them. Every action has its turn.
         #[test]
         fn every_row_has_every_cell(event in crate::trail::arbitrary::events(), action in proptest::sample::select(crate::trail::actions::Action::all().collect::<Vec<_>>())) {
-            let mut event = crate::trail::arbitrary::recorded(event, instant("2026-10-01T00:00:00Z"));
+            let mut event = recorded(event, instant("2026-10-01T00:00:00Z"));
             event.event.action = action;
             let layout = Layout::new(&[], TimeZone::utc(), event.recorded_at, event.recorded_at).unwrap();
             let mut out = Vec::new();
@@ -298,6 +301,89 @@ mod tests {
             let row = reader.records().next().unwrap().unwrap();
             proptest::prop_assert_eq!(row.len(), COLUMNS.len());
             proptest::prop_assert_eq!(&row[7], event.request_status().unwrap_or_default());
+        }
+
+        /// Whatever a person reads in a row, apart from times and the digest, free text finds.
+        #[test]
+        fn free_text_finds_every_word_of_a_row(event in crate::trail::arbitrary::events(), action in proptest::sample::select(crate::trail::actions::Action::all().collect::<Vec<_>>())) {
+            let mut event = recorded(event, instant("2026-10-01T00:00:00Z"));
+            event.event.action = action;
+            let is_searched = |column: &&Column| !column.is_time() && !["Digest", "Details"].contains(&column.name);
+            for column in COLUMNS.iter().filter(is_searched) {
+                let cell = text_of(column, &event);
+                if let Ok(words) = FreeText::read(&cell) {
+                    proptest::prop_assert!(words.matches(&event), "{column:?} {cell:?}");
+                }
+            }
+        }
+
+        /// Each cell is reached by a filter on its column.
+        #[test]
+        fn a_filter_on_each_column_finds_what_its_cell_holds(event in crate::trail::arbitrary::events(), action in proptest::sample::select(crate::trail::actions::Action::all().collect::<Vec<_>>())) {
+            let mut event = recorded(event, instant("2026-10-01T00:00:00Z"));
+            event.event.action = action;
+            event.opened = Some(Opened { id: "w".to_owned(), starts_at: event.recorded_at, ends_at: event.recorded_at });
+            for column in COLUMNS.iter().filter(|column| column.name != "Details") {
+                let mut is_empty = true;
+                for field in column.fields {
+                    let operand = match field.find(&event) {
+                        FieldValue::Text(text) => json!(text),
+                        FieldValue::Texts(texts) => json!(texts[0]),
+                        FieldValue::Time(at) => json!(at),
+                        FieldValue::Number(_) | FieldValue::Object => panic!("{column:?} shows no text"),
+                        FieldValue::Absent => continue,
+                    };
+                    is_empty = false;
+                    let filter = format!("{} eq {operand}", field.path());
+                    proptest::prop_assert!(Filter::read(&filter).unwrap().matches(&event), "{}", filter);
+                }
+                // `System` and `(scm)` come from the actor's type, which has a column of its own.
+                let is_of_type = column.name == "Actor" && matches!(event.event.actor.kind, ActorType::System | ActorType::Scm);
+                let is_filtered = !is_empty || column.is_time() || is_of_type;
+                proptest::prop_assert!(is_filtered || text_of(column, &event).is_empty(), "{column:?}");
+            }
+        }
+    }
+
+    /// The text of a cell, before the guard against formulas.
+    fn text_of(column: &Column, event: &Recorded) -> String {
+        if let Some(cell) = column.cell {
+            return cell(event).unwrap_or_default();
+        }
+        let values = column.fields.iter().map(|field| field.find(event));
+        match values.into_iter().find(|value| *value != FieldValue::Absent) {
+            Some(FieldValue::Text(text)) => text.into_owned(),
+            Some(FieldValue::Texts(texts)) => texts.join(", "),
+            _ => String::new(),
+        }
+    }
+
+    #[test]
+    fn a_row_shows_name_and_address_of_the_actor() {
+        let (person, machine) = (
+            Actor {
+                kind: ActorType::User,
+                id: Some("u-1".to_owned()),
+                name: Some("Alex Kim".to_owned()),
+                email: Some("alex@nikpot.com".to_owned()),
+            },
+            Actor { kind: ActorType::Scm, name: Some("octocat".to_owned()), ..Actor::system() },
+        );
+        for (actor, cells) in [
+            (person, ["alex@nikpot.com", "Alex Kim", "alex@nikpot.com"]),
+            (machine, ["octocat (scm)", "octocat", ""]),
+            (Actor::system(), ["System", "", ""]),
+        ] {
+            let (id, tenant) = (event_id(), Tenant::new("acme").unwrap());
+            let at = instant("2026-10-01T00:00:00Z");
+            let event = recorded(
+                Event::of_service(id, &tenant, PlatformAction::UserLoggedIn, at, actor),
+                at,
+            );
+            let shown = ["Actor", "Actor Name", "Actor Email"].map(|name| {
+                text_of(COLUMNS.iter().find(|column| column.name == name).unwrap(), &event)
+            });
+            assert_eq!(shown, cells);
         }
     }
 

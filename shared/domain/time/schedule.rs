@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-use chrono::{Datelike, Days, NaiveDate, NaiveTime, Weekday as Day};
+use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime, Weekday as Day};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use strum::{Display, EnumString, VariantNames};
@@ -36,7 +36,10 @@ pub enum RelativeRange {
 }
 
 /// A calendar period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "CalendarPeriod")]
+#[derive(EnumString, VariantNames, Display)]
 #[strum(serialize_all = "snake_case")]
 pub enum Period {
     /// From Monday to Sunday.
@@ -57,6 +60,33 @@ impl Period {
             Self::Year => 1,
         };
         NaiveDate::from_ymd_opt(day.year(), month, 1).unwrap_or(day)
+    }
+
+    /// The time of day `at` on the first day after the period that holds `instant`, in a time zone.
+    pub fn end_after(self, instant: Instant, at: TimeOfDay, zone: &TimeZone) -> Instant {
+        let first = self.first(zone.local(instant).date_naive());
+        let after = match self {
+            Self::Week => first.checked_add_days(Days::new(7)),
+            Self::Month => first.checked_add_months(Months::new(1)),
+            Self::Quarter => first.checked_add_months(Months::new(3)),
+            Self::Year => first.checked_add_months(Months::new(12)),
+        };
+        match after.filter(|day| day.year() < 10_000) {
+            Some(day) => zone.first_moment(day.and_time(at.time())),
+            // Where the calendar ends, nothing follows.
+            None => Instant::from_millis(i64::MAX),
+        }
+    }
+
+    /// The name of the period that holds `instant`: `2026`, `2026 Q4`, `2026-11` or `2026 W47`.
+    pub fn name(self, instant: Instant, zone: &TimeZone) -> String {
+        let day = zone.local(instant).date_naive();
+        match self {
+            Self::Week => format!("{} W{:02}", day.iso_week().year(), day.iso_week().week()),
+            Self::Month => format!("{}-{:02}", day.year(), day.month()),
+            Self::Quarter => format!("{} Q{}", day.year(), day.month0() / 3 + 1),
+            Self::Year => day.year().to_string(),
+        }
     }
 }
 
@@ -225,10 +255,20 @@ pub struct TimeOfDay {
 
 impl TimeOfDay {
     /// Before most people start to work, and seldom affected by clock changes.
-    const MORNING: Self = Self { hour: 6, minute: 0 };
+    pub const MORNING: Self = Self { hour: 6, minute: 0 };
 
     fn time(self) -> NaiveTime {
         NaiveTime::from_hms_opt(self.hour, self.minute, 0).unwrap_or_default()
+    }
+}
+
+impl TimeOfDay {
+    /// Reads the member `key`; the morning where it is absent.
+    pub fn read(fields: &mut Fields<'_>, key: &'static str) -> Option<Self> {
+        let Some(text) = fields.text(key, WORD_BYTES) else { return Some(Self::MORNING) };
+        text.parse()
+            .map_err(|error: NoTimeOfDay| fields.fault(key, format!("{text:?} {error}")))
+            .ok()
     }
 }
 
@@ -296,13 +336,7 @@ impl Schedule {
         }
         let mut schedule = fields.object(key)?;
         let every = schedule.required_word("every");
-        let at = match schedule.text("at", WORD_BYTES) {
-            None => Some(TimeOfDay::MORNING),
-            Some(text) => text
-                .parse()
-                .map_err(|error: NoTimeOfDay| schedule.fault("at", format!("{text:?} {error}")))
-                .ok(),
-        };
+        let at = TimeOfDay::read(&mut schedule, "at");
         let on = schedule.word("on");
         let every = match (every, on) {
             (Some(Word::Week), on) => Some(Every::Week { on: on.unwrap_or(Weekday::Monday) }),

@@ -5,7 +5,7 @@ mod ids;
 mod parties;
 mod session_username;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
@@ -157,6 +157,13 @@ pub struct Policy {
     pub id: String,
     /// The version that applied.
     pub version: String,
+}
+
+impl fmt::Display for Policy {
+    /// The text of the Policy column.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.id, self.version)
+    }
 }
 
 /// The outcome of an action.
@@ -335,6 +342,16 @@ pub struct RecordedBy {
     /// The token's client, if it names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+}
+
+impl fmt::Display for RecordedBy {
+    /// The text of the Recorded By column.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.client_id {
+            Some(client) if *client != self.sub => write!(f, "{} ({client})", self.sub),
+            _ => f.write_str(&self.sub),
+        }
+    }
 }
 
 /// An event as it is stored in the trail.

@@ -1,7 +1,7 @@
 //! The fields of an event in an API response, in one table: path, type, value, and whether
 //! free-text search includes the field. Filters, search, export columns and OCSF use this table.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::{
     time::timestamp::Instant,
     trail::{
         actions::{Category, RequestState},
-        event::{AskedWindow, Event, Party, Recorded, Session},
+        event::{ActorType, AskedWindow, Event, Party, Recorded, Session},
     },
 };
 
@@ -141,7 +141,7 @@ const fn field(
     Row { path, kind, find, is_searched: false }
 }
 
-/// A field that free-text search includes.
+/// A field that free-text search includes: what a column shows, apart from times and the digest.
 const fn searched(
     path: &'static str,
     kind: FieldKind,
@@ -158,7 +158,7 @@ fields! {
     Action = searched("action", Text, |e| FieldValue::Text(e.event.action.as_str().into())),
     OccurredAt = field("occurred_at", Time, |e| FieldValue::Time(e.event.occurred_at)),
     Actor = field("actor", Object, |_| FieldValue::Object),
-    ActorType = field("actor.type", Text, |e| word(e.event.actor.kind.into())),
+    ActorType = searched("actor.type", Text, |e| word(e.event.actor.kind.into())),
     ActorId = searched("actor.id", Text, |e| text(e.event.actor.id.as_ref())),
     ActorName = searched("actor.name", Text, |e| text(e.event.actor.name.as_ref())),
     ActorEmail = searched("actor.email", Text, |e| text(e.event.actor.email.as_ref())),
@@ -173,15 +173,15 @@ fields! {
     AccountName = searched("account.name", Text, |e| party(&e.event.account, |p| &p.name)),
     AccountEmail = searched("account.email", Text, |e| party(&e.event.account, |p| &p.email)),
     Target = field("target", Object, |e| object(&e.event.target)),
-    TargetType = field("target.type", Text, |e| party(&e.event.target, |p| &p.kind)),
+    TargetType = searched("target.type", Text, |e| party(&e.event.target, |p| &p.kind)),
     TargetId = searched("target.id", Text, |e| party(&e.event.target, |p| &p.id)),
     TargetName = searched("target.name", Text, |e| party(&e.event.target, |p| &p.name)),
     TargetEmail = searched("target.email", Text, |e| party(&e.event.target, |p| &p.email)),
     Session = field("session", Object, |e| object(&e.event.session)),
     SessionId = searched("session.id", Text, |e| text(session(e, |s| Some(&s.id)))),
-    SessionScope = field("session.scope", Text, |e| session(e, |s| Some(s.scope.into())).map_or(FieldValue::Absent, word)),
+    SessionScope = searched("session.scope", Text, |e| session(e, |s| Some(s.scope.into())).map_or(FieldValue::Absent, word)),
     SessionRoles = searched("session.roles", Texts, |e| texts(session(e, |s| Some(&s.roles)))),
-    SessionUsername = field("session.username", Text, |e| e.session_username().map_or(FieldValue::Absent, |name| FieldValue::Text(name.into()))),
+    SessionUsername = searched("session.username", Text, |e| e.session_username().map_or(FieldValue::Absent, |name| FieldValue::Text(name.into()))),
     SessionStartsAt = field("session.starts_at", Time, |e| time(session(e, |s| s.starts_at))),
     SessionEndsAt = field("session.ends_at", Time, |e| time(session(e, |s| s.ends_at))),
     SessionApprovalsNeeded = field("session.approvals_needed", Number, |e| session(e, |s| s.approvals_needed).map_or(FieldValue::Absent, |n| FieldValue::Number(n.into()))),
@@ -201,9 +201,9 @@ fields! {
     PolicyId = field("policy.id", Text, |e| text(e.event.policy.as_ref().map(|p| &p.id))),
     PolicyVersion = field("policy.version", Text, |e| text(e.event.policy.as_ref().map(|p| &p.version))),
     Roles = searched("roles", Texts, |e| texts(Some(&e.event.roles))),
-    Outcome = field("outcome", Text, |e| word(e.event.outcome.into())),
+    Outcome = searched("outcome", Text, |e| word(e.event.outcome.into())),
     Source = field("source", Object, |e| object(&e.event.source)),
-    SourceIp = field("source.ip", Text, |e| text(e.event.source.as_ref().and_then(|s| s.ip.as_ref()))),
+    SourceIp = searched("source.ip", Text, |e| text(e.event.source.as_ref().and_then(|s| s.ip.as_ref()))),
     SourceUserAgent = field("source.user_agent", Text, |e| text(e.event.source.as_ref().and_then(|s| s.user_agent.as_ref()))),
     SourceClient = field("source.client", Text, |e| text(e.event.source.as_ref().and_then(|s| s.client.as_ref()))),
     SourceCategory = searched("source_category", Text, |e| text(e.event.source_category.as_ref())),
@@ -216,11 +216,11 @@ fields! {
     WindowAskedDuration = field("window.asked.duration", Text, |e| match &e.event.window { Some(AskedWindow::Duration(duration)) => text(Some(duration)), _ => FieldValue::Absent }),
     WindowAskedEndsAt = field("window.asked.ends_at", Time, |e| match &e.event.window { Some(AskedWindow::Until(at)) => FieldValue::Time(*at), _ => FieldValue::Absent }),
     Label = searched("label", Text, |e| FieldValue::Text(e.event.label().into())),
-    Category = field("category", Text, |e| word(e.category().as_str())),
-    State = field("state", Text, |e| e.state().map_or(FieldValue::Absent, |state| word(state.as_str()))),
-    RequestStatus = field("request_status", Text, |e| e.request_status().map_or(FieldValue::Absent, word)),
+    Category = searched("category", Text, |e| word(e.category().as_str())),
+    State = searched("state", Text, |e| e.state().map_or(FieldValue::Absent, |state| word(state.as_str()))),
+    RequestStatus = searched("request_status", Text, |e| e.request_status().map_or(FieldValue::Absent, word)),
     Message = searched("message", Text, |e| FieldValue::Text(e.event.message().into())),
-    SentUsername = field("sent_username", Text, |e| e.sent_username().map_or(FieldValue::Absent, |name| FieldValue::Text(name.into()))),
+    SentUsername = searched("sent_username", Text, |e| e.sent_username().map_or(FieldValue::Absent, |name| FieldValue::Text(name.into()))),
     RecordedAt = field("recorded_at", Time, |e| FieldValue::Time(e.recorded_at)),
     RecordedBy = field("recorded_by", Object, |_| FieldValue::Object),
     RecordedBySub = field("recorded_by.sub", Text, |e| text(Some(&e.recorded_by.sub))),
@@ -229,24 +229,34 @@ fields! {
 }
 
 /// Writes the texts for free-text search, each on its own line, so that no match spans two texts.
+/// They are what a person sees of an event: every column apart from times and the digest, the ticket
+/// system, and the texts and numbers of the details.
 pub fn write_searchable(recorded: &Recorded, out: &mut String) {
+    let Event { actor, policy, details, .. } = &recorded.event;
+    // Columns that show more than one field. Writing to a text cannot fail.
+    let _ = writeln!(out, "{}", recorded.recorded_by);
+    if let Some(policy) = policy {
+        let _ = writeln!(out, "{policy}");
+    }
     let mut line = |text: &str| {
         out.push_str(text);
         out.push('\n');
     };
+    match actor.kind {
+        ActorType::System | ActorType::Scm => line(&actor.shown()),
+        // They are shown as one of the fields.
+        ActorType::User | ActorType::Service => {}
+    }
     for field in Field::ALL.iter().filter(|field| field.row().is_searched) {
         match field.find(recorded) {
             FieldValue::Text(text) => line(&text),
-            FieldValue::Texts(texts) => texts.iter().for_each(|text| line(text)),
+            FieldValue::Texts(texts) => line(&texts.join(", ")),
             FieldValue::Absent
             | FieldValue::Time(_)
             | FieldValue::Number(_)
             | FieldValue::Object => {}
         }
     }
-    let Event { session, details, .. } = &recorded.event;
-    // The user name as the source sent it. The field contains `TBD` until the session is granted.
-    session.iter().flat_map(|session| &session.username).for_each(|text| line(text));
     details
         .iter()
         .flat_map(|details| details.values())

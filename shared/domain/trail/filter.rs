@@ -156,23 +156,27 @@ impl FreeText {
         }
     }
 
-    /// Whether every word occurs in `event`: in its action, label, message, e-mail addresses,
-    /// names, ids, reason, justification, ticket, or a text or number of its details.
+    /// Whether every word occurs in what a person sees of `event`: in the text of any column, or in
+    /// a text or number of its details. [`write_searchable`] lists it.
     pub fn matches(&self, event: &Recorded) -> bool {
         let mut text = String::with_capacity(1024);
         write_searchable(event, &mut text);
-        self.are_within(&text)
+        self.are_within(text)
     }
 
     /// Whether every word occurs in one of `texts`.
     pub fn are_in<'t>(&self, texts: impl Iterator<Item = &'t str>) -> bool {
         // A word contains no line break, so no match spans two texts.
-        self.are_within(&texts.collect::<Vec<_>>().join("\n"))
+        self.are_within(texts.collect::<Vec<_>>().join("\n"))
     }
 
-    fn are_within(&self, text: &str) -> bool {
-        let folded = fold(text);
-        self.0.iter().all(|word| word.find(folded.as_bytes()).is_some())
+    fn are_within(&self, mut text: String) -> bool {
+        // The text of most events is ASCII, which is folded where it is: a search reads many.
+        match text.is_ascii() {
+            true => text.make_ascii_lowercase(),
+            false => text = fold(&text),
+        }
+        self.0.iter().all(|word| word.find(text.as_bytes()).is_some())
     }
 }
 

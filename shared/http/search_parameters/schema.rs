@@ -81,7 +81,10 @@ pub(crate) fn search_members(object: Object) -> Object {
         .optional(
             "q",
             about(
-                &format!("Words that all occur in the event; at most {}.", filter::MAX_TERMS),
+                &format!(
+                    "Words that all occur in what a person sees of the event: in a column other than times and the digest, or in the details. At most {}.",
+                    filter::MAX_TERMS
+                ),
                 text(filter::MAX_BYTES),
             ),
         )

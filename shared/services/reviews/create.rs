@@ -117,6 +117,9 @@ pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Rev
             _ => Map::new(),
         };
         details.extend(facts.map(|(name, value)| (name.to_owned(), value)));
+        if let Some(plan) = &review.plan {
+            details.insert("plan".to_owned(), json!(plan));
+        }
         event.details = Some(details);
         review.stage = Stage::Open;
         review.fixed = Some(fixed.clone());

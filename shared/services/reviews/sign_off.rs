@@ -168,17 +168,13 @@ async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), Re
         event.target = Some(named(&review));
         let details = json!({"due_at": review.asked.due_at, "undecided": undecided});
         event.details = details.as_object().cloned();
-        let owners = match (&review.asked.reviewers, &review.opened_by.email) {
-            (reviewers, Some(opener)) if reviewers.is_empty() => vec![opener.clone()],
-            (reviewers, _) => reviewers.clone(),
-        };
         let due = review.asked.due_at.map(|due| due.to_string()).unwrap_or_default();
         let why = format!(
             "review {} was due at {due} and is not signed off; items not decided: {undecided}",
             review.asked.name
         );
         let severity = rules::rule_of(review::OVERDUE).map(|rule| rule.severity);
-        let details = json!({"severity": severity, "owners": owners, "evidence": [id]});
+        let details = json!({"severity": severity, "owners": review.owners(), "evidence": [id]});
         let finding = overdue_finding(scope, FindingAction::Raised, &review, &why, details);
         review.overdue_at = Some(scope.now);
         Ok(ReviewChange::To {

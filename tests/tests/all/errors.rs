@@ -486,6 +486,10 @@ fn documents() -> Vec<(&'static str, Value)> {
             "/v1/saved/access",
             json!({"name": "Access", "report": {"name": "access", "since": "2026-01-01"}}),
         ),
+        (
+            "/v1/review-plans/monthly",
+            json!({"name": "Monthly", "every": "month", "of": "sessions", "sample": {"size": 5}, "due_days": 7}),
+        ),
         ("/v1/settings", settings()),
     ]
 }
@@ -501,7 +505,7 @@ fn settings() -> Value {
 #[tokio::test]
 async fn a_document_that_was_read_can_be_changed_and_sent_back() {
     let stack = Stack::start().await;
-    let admin = stack.admin("acme");
+    let admin = stack.caller("acme", "admin", "audit:admin audit:operate audit:read");
     // Twice, so that there is an earlier retention. The saved searches have recipients.
     let longer = json!({"retention_days": 200});
     assert_eq!(stack.put(&admin, "/v1/settings", &longer).await.status, 200);
@@ -545,7 +549,7 @@ async fn a_document_that_was_read_can_be_changed_and_sent_back() {
 #[tokio::test]
 async fn what_only_the_service_sets_cannot_be_changed() {
     let stack = Stack::start().await;
-    let admin = stack.admin("acme");
+    let admin = stack.caller("acme", "admin", "audit:admin audit:operate audit:read");
     assert_eq!(stack.put(&admin, "/v1/settings", &settings()).await.status, 200);
     for (path, body) in documents() {
         assert!(stack.put(&admin, path, &body).await.status.is_success(), "{path}");

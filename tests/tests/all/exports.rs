@@ -224,6 +224,7 @@ async fn hostile_text_is_neutralised_in_csv_and_unchanged_in_jsonl() {
         ("Reason", "because"),
         ("Actor Type", "user"),
         ("Actor", "john@acme.example"),
+        ("Actor Name", "john"),
         ("Actor Email", "john@acme.example"),
         ("Subject", "mark"),
         ("Account", "MSP-ALEX"),
@@ -260,6 +261,56 @@ async fn hostile_text_is_neutralised_in_csv_and_unchanged_in_jsonl() {
         assert_eq!(*event, stack.get(&token, &format!("/v1/events/{id}")).await.body);
     }
     assert_eq!(twin.last().unwrap()["justification"], hostile);
+}
+
+/// The rows of the table of columns in the guide: name and paths.
+fn columns_of_the_guide() -> Vec<(String, Vec<String>)> {
+    let guide = include_str!("../../../docs/exports.md");
+    let (_, section) = guide.split_once("## Columns").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.split('|').collect();
+        let ticked = |cell: &str| {
+            cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<String>>()
+        };
+        let paths = if cells[2].contains("none") { Vec::new() } else { ticked(cells[2]) };
+        (ticked(cells[1]).remove(0), paths)
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn a_file_has_the_columns_of_the_guide_in_that_order() {
+    let stack = Stack::start().await;
+    let token = stack.reader("acme");
+    let mut named = login("named", &seconds_ago(5), "alex@nikpot.com");
+    named["actor"]["name"] = json!("Alex Kim");
+    let mut robot = login("robot", &seconds_ago(9), "unused");
+    robot["actor"] = json!({"type": "scm", "name": "octocat"});
+    write(&stack, "acme", &[named, robot]).await;
+    let job = stack.exported(&token, &json!({})).await;
+    let file = stack.files(&token, &job).await.remove("audit-trail-0001.csv").unwrap();
+    let (head, rows) = records(&file);
+    let guide = columns_of_the_guide();
+    let names: Vec<_> = guide.iter().map(|(name, _)| name.replace("(zone)", "(UTC)")).collect();
+    assert_eq!(head, names);
+    for (column, (_, paths)) in COLUMNS.iter().zip(&guide) {
+        let own: Vec<_> = column.fields.iter().map(|field| field.path()).collect();
+        assert_eq!(own, *paths, "{column:?}");
+    }
+    let shown = |row: &Vec<String>| {
+        ["Actor", "Actor Name", "Actor Email"]
+            .map(|name| row[head.iter().position(|it| it == name).unwrap()].clone())
+    };
+    assert_eq!(shown(&rows[1]), ["octocat (scm)", "octocat", ""]);
+    assert_eq!(shown(&rows[0]), ["alex@nikpot.com", "Alex Kim", "alex@nikpot.com"]);
+    // The same names select columns, also in a saved search.
+    let some = json!({"columns": ["Actor Name", "Actor Email"]});
+    let job = stack.exported(&token, &some).await;
+    let file = stack.files(&token, &job).await.remove("audit-trail-0001.csv").unwrap();
+    assert_eq!(records(&file).0, ["Actor Name", "Actor Email"]);
+    let saved = json!({"name": "Names", "columns": ["Actor Name"]});
+    assert_eq!(stack.put(&token, "/v1/saved/names", &saved).await.status, 201);
 }
 
 /// LibreOffice computes no cell, and saves the same cell contents that it opened.

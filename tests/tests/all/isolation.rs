@@ -196,13 +196,19 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             send(get("/v1/applications").query(&[("q", HOSTILE_TEXTS[text])])).await
         }
         Operation::Save { id, text } => {
+            let plan = json!({"name": format!("secret of {}", tenant.name), "every": "week", "of": "sessions", "target": HOSTILE_TEXTS[text]});
+            let operator = stack.caller(tenant.name, "operator", "audit:operate");
+            let planned = stack.put(&operator, "/v1/review-plans/weekly", &plan).await;
+            assert!(planned.status.is_success(), "{}", planned.text);
             let saved = json!({"name": format!("secret of {}", tenant.name), "q": HOSTILE_TEXTS[text], "schedule": {"every": "day"}});
             stack.put(&tenant.reader, &format!("/v1/saved/{}", HOSTILE[id]), &saved).await
         }
         Operation::Saved { text } => {
             let id: String =
                 HOSTILE_TEXTS[text].bytes().map(|byte| format!("%{byte:02X}")).collect();
-            for path in [format!("/v1/saved/{id}/runs"), "/v1/calendar".to_owned()] {
+            let plans = ["/v1/review-plans", "/v1/review-plans/weekly", "/v1/calendar"];
+            let paths = plans.map(str::to_owned).into_iter();
+            for path in paths.chain([format!("/v1/saved/{id}/runs")]) {
                 let answer = stack.get(&tenant.reader, &path).await;
                 assert!(
                     !answer.text.contains(&format!("secret of {}", tenant.other)),

@@ -50,6 +50,8 @@ const ROUTES: &[(&str, Option<Needs>)] = &[
     ("GET /v1/reviews", READ),
     ("GET /v1/reviews/{id}", READ),
     ("GET /v1/reviews/{id}/items", READ),
+    ("GET /v1/review-plans", READ),
+    ("GET /v1/review-plans/{id}", READ),
     ("GET /v1/settings", READ),
     ("GET /v1/people", READ),
     ("GET /v1/people/{id}", READ),
@@ -88,6 +90,8 @@ const ROUTES: &[(&str, Option<Needs>)] = &[
     ("POST /v1/reviews", OPERATE),
     ("POST /v1/reviews/{id}/decisions", OPERATE),
     ("POST /v1/reviews/{id}/sign-off", OPERATE),
+    ("PUT /v1/review-plans/{id}", OPERATE),
+    ("DELETE /v1/review-plans/{id}", OPERATE),
 
     ("PUT /v1/settings", ADMIN),
     ("PUT /v1/people", ADMIN),

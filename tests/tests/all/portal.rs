@@ -145,7 +145,7 @@ async fn the_page_is_served_without_a_token_and_contacts_no_other_host() {
 
     let deployment = send(stack.request("GET", "/page/deployment.json")).await.body;
     assert_eq!(deployment["issuer"], json!(format!("{}/dev", stack.running.url())));
-    assert_eq!(deployment["columns"].as_array().unwrap().len(), 35);
+    assert_eq!(deployment["columns"].as_array().unwrap().len(), 36);
     for missing in [
         "/page/nothing.js",
         "/page/../Cargo.toml",

@@ -1,9 +1,17 @@
 //! Reviews of access records and of package policies, from opening to sign-off.
 
-use shared::platform::clock;
+use shared::platform::{aws_client::Aws, clock, clock::Clock};
 use shared::services::reviews;
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use local::{Functions, Options};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::{
@@ -11,13 +19,18 @@ use shared::{
         access::access_record::Access,
         identity::caller::Caller,
         reviews::review::{RequestedReview, Review},
-        trail::event::Tenant,
+        time::timestamp::Instant,
+        trail::{
+            event::Tenant,
+            filter::Filter,
+            search::{Order, Range, Search},
+        },
     },
     http::request,
     services::{access_projection::access_lists::ALL, reviews::Opened},
     storage::projections::{Place, ProjectionKind, ProjectionWrite},
 };
-use tests::{Answer, Stack, pass, seconds_ago, seconds_ahead, store, until};
+use tests::{Answer, Stack, options, pass, seconds_ago, seconds_ahead, store, until};
 
 const OPERATOR: &str = "audit:read audit:operate";
 
@@ -30,7 +43,10 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let stack = Stack::start().await;
+        Self::of(Stack::start().await)
+    }
+
+    fn of(stack: Stack) -> Self {
         let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
         let (ann, portal) = (stack.caller("acme", "ann", OPERATOR), stack.writer("acme"));
         Self { stack, admin, ann, portal }
@@ -692,4 +708,293 @@ async fn concurrent_requests_open_a_review_once() {
     assert_eq!(world.events("action eq \"review.opened\"").await.len(), 1);
     let listed = world.stack.get(&world.ann, "/v1/reviews").await.body;
     assert_eq!(listed["reviews"].as_array().unwrap().len(), 1);
+}
+
+/// A stack whose `watch` uses a clock that is ahead.
+struct Ahead {
+    world: World,
+    ahead: Arc<AtomicU64>,
+}
+
+impl Ahead {
+    async fn start() -> Self {
+        let ahead = Arc::<AtomicU64>::default();
+        let clock = Self::clock(&ahead);
+        let make =
+            move |variables: &_, aws: &_| Ok(watch::Watch::new(variables, aws)?.by(clock.clone()));
+        let functions = Functions::all().add("watch", make, watch::handle);
+        let stack = Stack::with(Options { functions, ..options() }).await;
+        Self { world: World::of(stack), ahead }
+    }
+
+    fn clock(ahead: &Arc<AtomicU64>) -> Clock {
+        let ahead = ahead.clone();
+        Clock::new(move || clock::now().plus(Duration::from_secs(ahead.load(Ordering::Relaxed))))
+    }
+
+    /// The events of an action, up to the time of the clock.
+    async fn events(&self, action: &str) -> Vec<Value> {
+        let store = store(&self.world.stack).by(Self::clock(&self.ahead));
+        let tenant = Tenant::new("acme").unwrap();
+        let scope = store.scope(&tenant, store.clock().now(), request::deadline()).await.unwrap();
+        let always = Range {
+            since: Instant::from_millis(i64::MIN),
+            until: Instant::from_millis(i64::MAX),
+            order: Order::Ascending,
+            after: None,
+        };
+        let filter = Some(Filter::read(&format!("action eq \"{action}\"")).unwrap());
+        let search = Search { range: always, filter, words: None, include_service: true };
+        let (mut listing, mut events) = (scope.search_all(&search), Vec::new());
+        while let Some(recorded) = listing.next().await.unwrap() {
+            if search.wants(&recorded) {
+                events.push(serde_json::to_value(&recorded).unwrap());
+            }
+        }
+        events
+    }
+
+    /// Moves the clock to `seconds` after a time, and calls `watch` as its schedule does.
+    async fn travel(&self, to: &Value, seconds: u64) {
+        let to: Instant = to.as_str().unwrap().parse().unwrap();
+        let ahead = (to.millis() - clock::now().millis()).max(0) as u64 / 1000 + seconds;
+        self.ahead.store(ahead, Ordering::Relaxed);
+        self.tick().await;
+    }
+
+    async fn tick(&self) {
+        let aws = Aws::new(self.world.stack.running.sdk_config());
+        aws.invoke("jit-audit-Watch", &json!({})).await.unwrap();
+    }
+
+    async fn plan(&self, id: &str, more: Value) -> Answer {
+        let mut plan =
+            json!({"name": "Prices", "every": "quarter", "of": "sessions", "target": "prices"});
+        plan.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.world.stack.put(&self.world.admin, &format!("/v1/review-plans/{id}"), &plan).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.world.stack.get(&self.world.ann, path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.body
+    }
+
+    /// Waits until a plan has opened `count` reviews, and returns them, newest first.
+    async fn opened(&self, plan: &str, count: usize) -> Vec<Value> {
+        until(format!("{plan} has opened {count} reviews"), async || {
+            let found = self.get(&format!("/v1/reviews?plan={plan}")).await["reviews"].clone();
+            let found = found.as_array().unwrap().clone();
+            assert!(found.len() <= count, "too many reviews: {found:?}");
+            let is_open = found.iter().all(|review| review["state"] != "opening");
+            (found.len() == count && is_open).then_some(found)
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_opens_the_review_of_each_period_by_itself() {
+    let ahead = Ahead::start().await;
+    let Ahead { world, .. } = &ahead;
+    world.told(&["s-1", "s-2", "s-3"].map(session).concat()).await;
+    // The period that holds the sessions, whatever the day of this test.
+    let more = json!({
+        "since": seconds_ago(1000), "tz": "Europe/Paris", "sample": {"size": 2}, "due_days": 14,
+        "reviewers": ["ann@acme.example"],
+    });
+    let planned = ahead.plan("prices", more.clone()).await;
+    assert_eq!(planned.status, 201, "{}", planned.text);
+    assert_eq!(planned.body["owner"]["email"], "it@acme.example");
+    let next = planned.body["next_run_at"].clone();
+    assert_eq!(ahead.get("/v1/review-plans/prices").await, planned.body);
+    assert_eq!(ahead.get("/v1/review-plans").await["plans"], json!([planned.body]));
+    // Nothing is opened before the period is over, and one review after it.
+    ahead.tick().await;
+    assert_eq!(ahead.opened("prices", 0).await, Vec::<Value>::new());
+    ahead.travel(&next, 30).await;
+    let review = ahead.opened("prices", 1).await.remove(0);
+    let period = review["plan"]["period"].as_str().unwrap().to_owned();
+    let word = period.to_lowercase().replace(' ', "-");
+    assert_eq!(review["id"], format!("plan_prices_{word}"));
+    assert_eq!(review["name"], format!("Prices, {period}"));
+    let owner =
+        json!({"type": "user", "id": planned.body["owner"]["id"], "email": "it@acme.example"});
+    assert_eq!(review["plan"], json!({"id": "prices", "period": period, "owner": owner}));
+    assert_eq!(review["opened_by"], json!({"type": "system"}));
+    assert_eq!(review["reviewers"], json!(["ann@acme.example"]));
+    // The whole period in the plan's zone, and the sample that anybody can draw again.
+    let [since, end, due] = ["since", "until", "due_at"]
+        .map(|member| review[member].as_str().unwrap().parse::<Instant>().unwrap());
+    let now = seconds_ago(900).parse::<Instant>().unwrap();
+    assert!(since < now && now < end, "{review}");
+    let opening: Instant = next.as_str().unwrap().parse().unwrap();
+    assert_eq!(opening.millis() - end.millis(), 6 * 3_600_000);
+    assert!((14..=16).contains(&((due.millis() - end.millis()) / 86_400_000)), "{review}");
+    let seed = format!("prices {word}");
+    assert_eq!((&review["sample"]["seed"], &review["found"]), (&json!(seed), &json!(3)));
+    let mut drawn: Vec<String> = (1..=3).map(|number| format!("s:s-{number}")).collect();
+    drawn.sort_by_key(|id| Sha256::digest(format!("{seed}\n{id}")).to_vec());
+    drawn.truncate(2);
+    drawn.sort();
+    let id = review["id"].as_str().unwrap();
+    assert_eq!(ids(&world.items(id).await), drawn);
+
+    // It is opened once, with one event, however often the schedule runs.
+    ahead.tick().await;
+    ahead.tick().await;
+    ahead.opened("prices", 1).await;
+    let told = until("the opening is recorded", async || {
+        let found = ahead.events("review.opened").await;
+        (!found.is_empty()).then_some(found)
+    })
+    .await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["message"], format!("System opened review Prices, {period}."));
+    assert_eq!(told[0]["details"]["plan"]["id"], "prices");
+    let then = ahead.get("/v1/review-plans/prices").await["next_run_at"].clone();
+    assert!(then.as_str() > next.as_str(), "{then} {next}");
+
+    // It is decided and signed off like any other, and is a finding once it is overdue.
+    assert_eq!(world.decide(&world.admin, id, &drawn[0], "appropriate").await.status, 403);
+    assert_eq!(world.decide(&world.ann, id, &drawn[0], "appropriate").await.status, 200);
+    ahead.travel(&review["due_at"], 30).await;
+    let finding = until("the overdue review is a finding", async || {
+        let found = ahead.get("/v1/findings?rule=review.overdue").await["findings"].clone();
+        found.as_array().unwrap().first().cloned()
+    })
+    .await;
+    assert_eq!(finding["owners"], json!(["ann@acme.example"]));
+    assert_eq!(world.decide(&world.ann, id, &drawn[1], "appropriate").await.status, 200);
+    assert_eq!(world.sign_off(&world.ann, id).await.status, 200);
+
+    // The next period has its own review; a deleted plan opens no more, and its reviews stay.
+    ahead.travel(&then, 30).await;
+    let both = ahead.opened("prices", 2).await;
+    assert_eq!(both[1]["id"], *id);
+    assert_eq!(both[0]["since"], review["until"]);
+    let path = "/v1/review-plans/prices";
+    assert_eq!(world.stack.delete(&world.admin, path).await.status, 204);
+    assert_eq!(world.stack.delete(&world.admin, path).await.status, 404);
+    ahead.travel(&then, 100 * 86_400).await;
+    ahead.opened("prices", 2).await;
+    assert_eq!(ahead.get("/v1/review-plans").await["plans"], json!([]));
+    // The same plan again opens nothing a second time.
+    assert_eq!(ahead.plan("prices", more).await.status, 201);
+    ahead.tick().await;
+    until("the plan is past its openings", async || {
+        let next = ahead.get(path).await["next_run_at"].clone();
+        (next.as_str() > then.as_str()).then_some(())
+    })
+    .await;
+    let reviews = ahead.get("/v1/reviews?plan=prices").await["reviews"].clone();
+    let ids: BTreeSet<_> =
+        reviews.as_array().unwrap().iter().map(|review| review["id"].to_string()).collect();
+    assert_eq!(ids.len(), reviews.as_array().unwrap().len(), "{reviews}");
+    assert_eq!(
+        reviews.as_array().unwrap().last().unwrap()["signed_off"]["by"]["email"],
+        "ann@acme.example"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openings_that_were_missed_are_made_up_each_for_its_period() {
+    let ahead = Ahead::start().await;
+    let Ahead { world, .. } = &ahead;
+    world.told(&session("s-1")).await;
+    // The service stood still for most of a year: five reviews follow in one minute, the rest in the
+    // next ones.
+    let next = ahead.plan("prices", json!({"every": "month", "since": seconds_ago(1000)})).await;
+    let next = next.body["next_run_at"].clone();
+    ahead.travel(&next, 300 * 86_400).await;
+    until("all are opened", async || {
+        ahead.tick().await;
+        let plan = ahead.get("/v1/review-plans/prices").await;
+        let next: Instant = plan["next_run_at"].as_str().unwrap().parse().unwrap();
+        let now = clock::now().plus(Duration::from_secs(ahead.ahead.load(Ordering::Relaxed)));
+        (next > now).then_some(())
+    })
+    .await;
+    // A review is stored before the plan's next time.
+    let reviews = ahead.get("/v1/reviews?plan=prices&limit=50").await["reviews"].clone();
+    let count = reviews.as_array().unwrap().len();
+    assert!((10..=12).contains(&count), "{count}");
+    let mut reviews = ahead.opened("prices", count).await;
+    reviews.sort_by_key(|review| review["since"].as_str().unwrap().to_owned());
+    // Without a gap and without an overlap.
+    for pair in reviews.windows(2) {
+        assert_eq!(pair[0]["until"], pair[1]["since"]);
+    }
+    let found: Vec<_> = reviews.iter().map(|review| review["found"].as_u64().unwrap()).collect();
+    // The session may last into the second month.
+    assert_eq!((found[0], found[2..].iter().sum::<u64>()), (1, 0), "{found:?}");
+
+    // A new plan reviews the periods that are over at once.
+    ahead.ahead.store(0, Ordering::Relaxed);
+    let past = ahead.plan("past", json!({"since": seconds_ago(200 * 86_400)})).await;
+    assert_eq!(past.status, 201, "{}", past.text);
+    ahead.tick().await;
+    let quarter = |at: String| {
+        let (year, month): (usize, usize) = (at[..4].parse().unwrap(), at[5..7].parse().unwrap());
+        year * 4 + (month - 1) / 3
+    };
+    // A review is opened six hours after its period.
+    let ended = quarter(seconds_ago(6 * 3600)) - quarter(seconds_ago(200 * 86_400));
+    let opened = ahead.opened("past", ended).await;
+    assert!(opened.iter().all(|review| review["opened_by"]["type"] == "system"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_changed_by_operators_and_its_errors_are_named() {
+    let ahead = Ahead::start().await;
+    let Ahead { world, .. } = &ahead;
+    let stack = &world.stack;
+    let path = "/v1/review-plans/prices";
+    let body = json!({"name": "Prices", "every": "quarter", "of": "sessions"});
+    assert_eq!(stack.put(&stack.reader("acme"), path, &body).await.status, 403);
+    assert_eq!(stack.delete(&stack.reader("acme"), path).await.status, 403);
+    assert_eq!(stack.put(&world.admin, "/v1/review-plans/a.b", &body).await.status, 400);
+    let long = format!("/v1/review-plans/{}", "x".repeat(49));
+    assert_eq!(stack.put(&world.admin, &long, &body).await.status, 400);
+    for (more, pointer) in [
+        (json!({"every": "day"}), "/every"),
+        (json!({"since": seconds_ago(4000 * 86_400)}), "/since"),
+        (json!({"of": "policies", "person": "mark"}), "/person"),
+        (json!({"sample": {"size": 5, "seed": "x"}}), "/sample/seed"),
+        (json!({"due_at": "2027-01-01"}), "/due_at"),
+    ] {
+        let refused = ahead.plan("prices", more.clone()).await;
+        assert_eq!(refused.status, 422, "{more}: {}", refused.text);
+        assert!(refused.text.contains(pointer), "{more}: {}", refused.text);
+    }
+    // No caller can take the place of a review that a plan will open.
+    let taken = world.open(json!({"id": "plan_prices_2026-q4"})).await;
+    assert!(taken.status == 422 && taken.text.contains("plan_"), "{}", taken.text);
+
+    let created = ahead.plan("prices", json!({})).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    assert_eq!((&created.body["tz"], &created.body["at"]), (&json!("UTC"), &json!("06:00")));
+    assert_eq!(ahead.plan("prices", json!({})).await.body, created.body, "a repeated request");
+    // Another operator changes it; it stays with who created it.
+    let named = json!({"name": "Prices again", "every": "quarter", "of": "sessions"});
+    let changed = stack.put(&world.ann, path, &named).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(changed.body["owner"], created.body["owner"]);
+    assert_eq!(changed.body["next_run_at"], created.body["next_run_at"]);
+    let found = ahead.get("/v1/review-plans?q=again").await;
+    assert_eq!(found["plans"], json!([changed.body]));
+    let stale = stack.request("PUT", path).bearer_auth(&world.ann).header("If-Match", "\"1\"");
+    let stale = tests::send(stale.json(&body)).await;
+    assert_eq!(stale.status, 412, "{}", stale.text);
+
+    let told = world.events("action eq \"review_plan.configured\"").await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[1]["message"], "ann@acme.example configured review plan Prices again.");
+    let names = [&told[1]["details"]["old"]["name"], &told[1]["details"]["new"]["name"]];
+    assert_eq!(names, [&json!("Prices"), &json!("Prices again")]);
+    // Another tenant does not see it.
+    let foreign = stack.caller("bolt", "ann", OPERATOR);
+    assert_eq!(stack.get(&foreign, path).await.status, 404);
+    assert_eq!(stack.delete(&foreign, path).await.status, 404);
+    assert_eq!(stack.get(&foreign, "/v1/review-plans").await.body["plans"], json!([]));
 }

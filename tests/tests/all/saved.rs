@@ -829,6 +829,10 @@ async fn the_calendar_shows_reviews_and_runs() {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let weekly = json!({"name": "Weekly", "tz": "America/New_York", "schedule": {"every": "week", "on": "friday", "at": "17:30"}});
     let next = world.put("weekly", weekly).await.body["next_run_at"].clone();
+    let plan =
+        json!({"name": "Planned", "every": "month", "of": "sessions", "tz": "America/New_York"});
+    let plan = world.stack.put(&operator, "/v1/review-plans/monthly", &plan).await;
+    assert_eq!(plan.status, 201, "{}", plan.text);
     assert_eq!(world.put("never", json!({"name": "Never"})).await.status, 201);
 
     let entries = async |query: &str| {
@@ -845,6 +849,12 @@ async fn the_calendar_shows_reviews_and_runs() {
     let runs: Vec<_> = all.iter().filter(|entry| entry["kind"] == "run").collect();
     assert!((4..=5).contains(&runs.len()), "{runs:?}");
     assert_eq!(runs[0], &json!({"at": next, "kind": "run", "id": "weekly", "name": "Weekly"}));
+    let next = &plan.body["next_run_at"];
+    let opening = json!({"at": next, "kind": "opening", "id": "monthly", "name": "Planned"});
+    let end = next.as_str().unwrap().parse::<Instant>().unwrap().plus(Duration::from_secs(1));
+    let openings = of(&entries(&format!("?until={end}")).await, "opening");
+    assert_eq!(openings, ["monthly"]);
+    assert!(entries(&format!("?until={end}")).await.contains(&opening));
     // An overdue review is listed if the range includes its time.
     let overdue = until("the review is overdue", async || {
         let found = entries(&format!("?since={}", seconds_ago(3600))).await;
@@ -865,11 +875,17 @@ async fn the_calendar_shows_reviews_and_runs() {
             json!({"at": "2030-07-05T21:30:00.000Z", "kind": "run", "id": "weekly", "name": "Weekly"})
         ]
     );
+    // So do the openings of a plan, some hours after their period.
+    let found = entries("?since=2030-07-01&until=2030-08-02&tz=America/New_York").await;
+    let openings = found.iter().filter(|entry| entry["kind"] == "opening");
+    let openings: Vec<_> = openings.map(|entry| entry["at"].as_str().unwrap()).collect();
+    assert_eq!(openings, ["2030-07-01T10:00:00.000Z", "2030-08-01T10:00:00.000Z"]);
     let found = entries("?since=2030-07-05T21:30:00Z&until=2030-07-12T21:30:00Z").await;
     assert_eq!(found.len(), 1, "the end of the range is exclusive");
     let year = entries(&format!("?until={}", seconds_ahead(366 * DAY - 60))).await;
     assert_eq!(of(&year, "review"), ["later", "far"]);
     assert!((51..=53).contains(&of(&year, "run").len()));
+    assert!((11..=13).contains(&of(&year, "opening").len()));
     for (query, part) in [
         ("?until=2001-01-01", "must be after"),
         ("?since=2026-01-01&until=2027-02-01", "366 days"),

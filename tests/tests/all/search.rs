@@ -12,6 +12,7 @@ use proptest::{
 use serde_json::{Value, json};
 use shared::{
     domain::{
+        tables::event_columns::COLUMNS,
         time::{time_zone, timestamp::Instant},
         trail::{
             event::Tenant,
@@ -289,6 +290,157 @@ async fn free_text_search_folds_case_and_covers_nested_fields() {
     }
     let both = search(&stack, &auditor, json!({"q": "große", "filter": "reason pr"})).await.body;
     assert_eq!(ids(&both), ["e-5"]);
+}
+
+/// Events with something in every column, of which each is found by another column.
+fn shown_events() -> Vec<Value> {
+    let at = seconds_ago(60);
+    let event = |id: &str, action: &str, more: Value| {
+        let mut event = json!({
+            "id": id, "action": action, "occurred_at": at,
+            "actor": {"type": "user", "email": "kim@acme.example"},
+            "target": {"type": "database", "name": "prices"},
+        });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let session = json!({"id": "ses-77", "scope": "session", "roles": ["reader", "writer"]});
+    vec![
+        event(
+            "by-system",
+            "session.expired",
+            json!({"actor": {"type": "system"}, "session": {"id": "ses-1", "scope": "session"}}),
+        ),
+        event(
+            "by-scm",
+            "findings.ignored.pr",
+            json!({
+                "actor": {"type": "scm", "name": "octocat"}, "reason": "false positive",
+                "details": {"count": 1, "comment": "#jit_ignore_fp", "ignore_rule_id": "r-1"},
+            }),
+        ),
+        event(
+            "created",
+            "session.created",
+            json!({
+                "session": session, "ticket": {"id": "INC-9", "url": "https://t.example/9", "system": "ServiceNow"},
+                "source": {"ip": "203.0.113.7"}, "policy": {"id": "db-staff", "version": "12"},
+            }),
+        ),
+        event(
+            "role",
+            "session.approved",
+            json!({"session": {"id": "ses-77", "scope": "role", "roles": ["writer"]}}),
+        ),
+        event(
+            "fulfilled",
+            "entitlement.fulfilled",
+            json!({"subject": {"name": "Zoë"}, "window": false}),
+        ),
+        event(
+            "failed",
+            "user.logged_in",
+            json!({"outcome": "failure", "reason": "Wrong password"}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn free_text_finds_whatever_a_person_sees() {
+    let stack = Stack::start().await;
+    fill(&stack, "acme", &shown_events()).await;
+    let auditor = stack.reader("acme");
+    for (q, found) in [
+        // The actor as the column shows it.
+        ("System", vec!["by-system"]),
+        ("octocat (scm)", vec!["by-scm"]),
+        ("kim@acme.example", vec!["created", "failed", "fulfilled", "role"]),
+        // Category, state, request status, outcome.
+        ("platform", vec!["by-scm", "failed"]),
+        ("entitlementmanagement", vec!["fulfilled"]),
+        ("EXPIRED", vec!["by-system"]),
+        ("CREATED", vec!["created"]),
+        ("approved", vec!["role"]),
+        ("Request fulfilled", vec!["fulfilled"]),
+        ("failure", vec!["failed"]),
+        // A session: its id, roles, scope, and the username before it is granted.
+        ("ses-77", vec!["created", "role"]),
+        ("reader, writer", vec!["created"]),
+        ("TBD", vec!["created"]),
+        // The rest.
+        ("database CREATED", vec!["created"]),
+        ("203.0.113.7", vec!["created"]),
+        ("db-staff (12)", vec!["created"]),
+        ("servicenow", vec!["created"]),
+        ("inc-9", vec!["created"]),
+        ("nowhere", vec![]),
+    ] {
+        // The answer is the same through whichever index the filter is answered.
+        for filter in [
+            None,
+            Some("target.name eq \"PRICES\""),
+            Some("actor.type pr and not (actor.email eq \"nobody\")"),
+            Some("occurred_at ge \"2020-01-01T00:00:00Z\""),
+        ] {
+            let mut body = json!({"q": q});
+            filter.iter().for_each(|filter| body["filter"] = json!(filter));
+            let answer = search(&stack, &auditor, body).await;
+            let answered: BTreeSet<_> = ids(&answer.body).into_iter().collect();
+            let found: BTreeSet<_> = found.iter().map(|id| (*id).to_owned()).collect();
+            assert_eq!(answered, found, "{q} {filter:?}");
+        }
+    }
+    // Times and digests are no words: two digits would be in any of them.
+    let digest = stack.get(&auditor, "/v1/events/created").await.body["digest"].clone();
+    let answer = search(&stack, &auditor, json!({ "q": digest })).await;
+    assert_eq!(ids(&answer.body), Vec::<String>::new());
+    let by_session = json!({"q": "TBD", "filter": "session.id eq \"SES-77\""});
+    assert_eq!(ids(&search(&stack, &auditor, by_session).await.body), ["created"]);
+    let by_actor = json!({"q": "TBD", "filter": "actor.email eq \"KIM@acme.example\""});
+    assert_eq!(ids(&search(&stack, &auditor, by_actor).await.body), ["created"]);
+}
+
+#[tokio::test]
+async fn every_column_can_be_filtered() {
+    let stack = Stack::start().await;
+    let mut events = shown_events();
+    events.push(json!({
+        "id": "whole", "action": "entra.account.requested", "occurred_at": seconds_ago(30), "outcome": "success",
+        "actor": {"type": "user", "id": "u-1", "name": "Alex Kim", "email": "alex@nikpot.com"},
+        "subject": {"id": "u-2", "name": "Zoë", "email": "zoe@acme.example"},
+        "account": {"id": "a-1", "name": "MSP-ALEX", "email": "msp-alex@acme.example"},
+        "target": {"type": "application", "id": "app-1", "name": "Entra 365", "email": "entra@acme.example"},
+        "approver": {"id": "u-3", "name": "Mo", "email": "mo@acme.example"}, "request_id": "r-1",
+        "session": {"id": "s-1", "scope": "session", "roles": ["reader"], "username": "alex_u81", "starts_at": "2026-10-01T10:00:00Z", "ends_at": "2026-10-01T14:00:00Z"},
+        "justification": "Printer", "reason": "Ticket", "ticket": {"id": "INC-9", "url": "https://t.example/9"},
+        "policy": {"id": "db-staff", "version": "12"}, "source": {"ip": "203.0.113.7"},
+    }));
+    events.push(json!({
+        "id": "roles", "action": "roles.assigned", "occurred_at": seconds_ago(20), "roles": ["Owner"],
+        "actor": {"type": "user", "email": "kim@acme.example"}, "subject": {"name": "Zoë"},
+    }));
+    fill(&stack, "acme", &events).await;
+    let auditor = stack.reader("acme");
+    let mut seen = BTreeSet::new();
+    for id in events.iter().map(|event| event["id"].as_str().unwrap()) {
+        let event = stack.get(&auditor, &format!("/v1/events/{id}")).await.body;
+        for path in COLUMNS.iter().flat_map(|column| column.fields).map(|field| field.path()) {
+            let value = path.split('.').try_fold(&event, |value, member| value.get(member));
+            let Some(value) = value else { continue };
+            let value = if value.is_array() { &value[0] } else { value };
+            let filter = format!("{path} eq {value}");
+            let answer = search(&stack, &auditor, json!({"filter": filter, "limit": 1000})).await;
+            assert_eq!(answer.status, 200, "{filter}: {}", answer.text);
+            assert!(ids(&answer.body).contains(&id.to_owned()), "{filter}: {}", answer.text);
+            seen.insert(path);
+        }
+    }
+    // Each column but the details was filtered by each of its paths.
+    let all = COLUMNS.iter().flat_map(|column| column.fields).map(|field| field.path());
+    let not_seen: Vec<_> = all.filter(|path| !seen.contains(path)).collect();
+    assert_eq!(not_seen, ["recorded_by.client_id"]);
+    let empty = COLUMNS.iter().filter(|column| column.fields.is_empty());
+    assert_eq!(empty.map(|column| column.name).collect::<Vec<_>>(), ["Details"]);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ import { Badge, Copy, Time, To, shownParty, useMoment, useTimes } from "../parts
 import { zoneLabel } from "../time.js";
 import { DECISIONS, Items } from "./reviews/items.js";
 import { OpenDialog } from "./reviews/open.js";
+import { OfPlan, Plans } from "./reviews/plans.js";
 
 const STATES = [
   ["", "all"],
@@ -37,12 +38,14 @@ const nameOf = (state) => STATES.find(([word]) => word === state)?.[1] ?? state;
 function All({ params }) {
   const { can, zone } = useApp();
   const [isOpening, setOpening] = useState(false);
-  const state = params.get("state") ?? "";
-  const pages = usePages("v1/reviews", "reviews", { state, limit: 50 });
+  // Another turn asks for the plans anew.
+  const [turn, setTurn] = useState(0);
+  const [state, plan] = [params.get("state") ?? "", params.get("plan") ?? ""];
+  const pages = usePages("v1/reviews", "reviews", { state, plan, limit: 50 });
   const period = zoneLabel(zone, pages.rows.flatMap((review) => [review.since, review.until]));
   const due = useTimes()("Due", pages.rows, (review) => review.due_at);
   const columns = [
-    { name: "Review", kind: "about", cell: (review) => html`<${To} path=${["reviews", review.id]}>${review.name}<//>` },
+    { name: "Review", kind: "about", cell: (review) => html`<${To} path=${["reviews", review.id]}>${review.name}<//>${review.plan && html`<div class="quiet">repeats</div>`}` },
     { name: "Of", cell: (review) => OF[review.of] ?? review.of },
     { name: `Period (${period.label})`, kind: "period", cell: (review) => html`<${Period} review=${review} offset=${period.hasChange} />` },
     { ...due, cell: (review) => html`<${Due} review=${review}>${due.cell(review)}<//>` },
@@ -55,18 +58,21 @@ function All({ params }) {
     <p class="lead">In a review, independent people check the access that was granted in a period, or the policies for granting it. They decide for each item whether it is appropriate.</p>
     <div class="filters" role="search" aria-label="Filter reviews">
       <${Field} label="State">
-        <select value=${state} onChange=${(event) => go(address(["reviews"], { state: event.target.value }), { replace: true })}>
+        <select value=${state} onChange=${(event) => go(address(["reviews"], { state: event.target.value, plan }), { replace: true })}>
           ${STATES.map(([word, name]) => html`<option value=${word}>${name}</option>`)}
         </select>
       <//>
+      ${plan && html`<p class="row middle">Only those of the plan ${plan}. <button type="button" onClick=${() => go(address(["reviews"], { state }), { replace: true })}>Show all reviews</button></p>`}
     </div>
     <${Table} caption="Reviews" columns=${columns} pages=${pages} rowClass=${(review) => (review.state === "overdue" ? "overdue" : "")}
-      empty=${html`<${NoReviews} state=${state} />`} />
-    ${isOpening && html`<${OpenDialog} onClose=${() => setOpening(false)} onDone=${(review) => go(address(["reviews", review.id]))} />`}`;
+      empty=${html`<${NoReviews} state=${state} plan=${plan} />`} />
+    <${Plans} key=${turn} />
+    ${isOpening && html`<${OpenDialog} onClose=${() => setOpening(false)} onDone=${(review) => go(address(["reviews", review.id]))} onPlanned=${() => setTurn(turn + 1)} />`}`;
 }
 
-function NoReviews({ state }) {
+function NoReviews({ state, plan }) {
   const { can } = useApp();
+  if (plan) return html`<p>The plan ${plan} has opened no review${state ? " that is in this state" : " yet"}.</p>`;
   if (state) return html`<p>No review is in this state.</p><p><button type="button" onClick=${() => go(address(["reviews"]), { replace: true })}>Show all reviews</button></p>`;
   return html`<p>No review was opened yet. ${can("operate") ? "Open one, say of the last quarter." : "A person with the permission to operate can open one."}</p>`;
 }
@@ -158,6 +164,7 @@ function Asked({ review }) {
     [review.due_at ? dueName : "Due", html`<${Due} review=${review}>${due}<//>`],
     ["Reviewers", html`<${Reviewers} names=${review.reviewers} />`],
     [openedName, html`${opened} by ${shownParty(review.opened_by)}`],
+    review.plan && ["Repeats", html`<${OfPlan} plan=${review.plan} />`],
   ].filter(Boolean);
   return html`<dl class="facts">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
     ${review.items_sha256 && html`<${Proof} review=${review} />`}`;

@@ -17,6 +17,14 @@ import { Runs } from "./saved/runs.js";
 const PLACE = ["settings", "saved"];
 /** So many of what is due are shown. */
 const FEW = 20;
+/** What an entry of the calendar is called, where that is not the API's word. */
+const DUE = { opening: "review opens" };
+
+/** Where an entry of the calendar leads. */
+function placeOfDue(kind, id) {
+  if (kind === "review") return { path: ["reviews", id] };
+  return kind === "opening" ? { path: ["reviews"], params: { plan: id } } : { path: PLACE, params: { runs: id } };
+}
 
 export default function Saved({ params }) {
   const { say } = useApp();
@@ -97,15 +105,15 @@ function Delete({ saved, onClose, onDone }) {
   return html`<${Act} title=${`Delete ${saved.name}`} text=${text} label="Delete" danger act=${() => call("DELETE", pathOf(saved.id))} onClose=${onClose} onDone=${onDone} />`;
 }
 
-/** What comes up in the next month: reviews that are due, and runs of schedules. */
+/** What comes up in the next month: reviews that are due or that plans open, and runs of schedules. */
 function Due({ of }) {
   const times = useTimes();
   const list = ({ entries }) => {
     const rows = entries.slice(0, FEW);
     const columns = [
       times("When", rows, (entry) => entry.at),
-      { name: "What", cell: ({ kind, overdue }) => (overdue ? html`<${Badge} of="overdue">review, overdue<//>` : html`<${Badge} of=${kind} />`) },
-      { name: "Name", kind: "wide", cell: ({ kind, id, name }) => (kind === "review" ? html`<${To} path=${["reviews", id]}>${name}<//>` : html`<${To} path=${PLACE} params=${{ runs: id }}>${name}<//>`) },
+      { name: "What", cell: ({ kind, overdue }) => (overdue ? html`<${Badge} of="overdue">review, overdue<//>` : html`<${Badge} of=${DUE[kind] ?? kind} />`) },
+      { name: "Name", kind: "wide", cell: ({ kind, id, name }) => html`<${To} ...${placeOfDue(kind, id)}>${name}<//>` },
     ];
     return html`<${Table} caption="What is due" columns=${columns} pages=${allOf(rows)} rowKey=${({ kind, id, at }) => `${kind} ${id} ${at}`} empty=${html`<p>No review is due in the next month, and no scheduled run is planned.</p>`} />
       ${entries.length > FEW && html`<p class="quiet">and ${entries.length - FEW} more in the next month</p>`}`;

@@ -1,5 +1,5 @@
-//! The company of the demonstration: its people, applications, packages and connected organisation, its saved searches, its stream, and a
-//! review of its week.
+//! The company of the demonstration: its people, applications, packages and connected organisation, its saved searches, its stream, a review
+//! of its week and a plan of reviews.
 
 use serde_json::{Value, json};
 use shared::domain::time::timestamp::Instant;
@@ -45,6 +45,13 @@ pub fn documents() -> Vec<(String, Value)> {
     documents.push((
         "/v1/saved/denied-this-week".to_owned(),
         json!({"name": "Denied this week", "filter": "state eq \"DENIED\"", "range": "this week"}),
+    ));
+    documents.push((
+        "/v1/review-plans/quarterly-access".to_owned(),
+        json!({
+            "name": "Quarterly access review", "every": "quarter", "tz": "Europe/Paris", "of": "sessions", "sample": {"size": 25}, "due_days": 14,
+            "reviewers": ["morgan@acme.example"]
+        }),
     ));
     documents.push((
         "/v1/streams/lake".to_owned(),

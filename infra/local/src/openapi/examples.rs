@@ -23,6 +23,7 @@ const FILES: &[&str] = &[
     include_str!("examples/people.json"),
     include_str!("examples/projections.json"),
     include_str!("examples/reports.json"),
+    include_str!("examples/review-plans.json"),
     include_str!("examples/reviews.json"),
     include_str!("examples/saved.json"),
     include_str!("examples/sessions.json"),

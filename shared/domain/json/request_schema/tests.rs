@@ -20,10 +20,11 @@ use crate::{
     reviews::{
         review::{self, DecisionRequest, ReviewRequest, SignOffRequest},
         review_item,
+        review_plan::{ReviewPlan, ReviewPlanRequest},
     },
     streams::stream::{self, ReplayRequest, StreamRequest},
     trail::{
-        event::{EventId, Tenant},
+        event::{Actor, EventId, Tenant},
         event_schema::EventRequest,
         event_validation::{self, Intake},
     },
@@ -67,6 +68,9 @@ fn bodies() -> Vec<Body> {
         body::<EndWindowsRequest, _>(|json| Ending::read(json, true)),
         body::<DispositionRequest, _>(finding::Said::read),
         body::<ReviewRequest, _>(|json| review::RequestedReview::read(json, "UTC")),
+        body::<ReviewPlanRequest, _>(|json| {
+            ReviewPlan::read(json, "UTC", Actor::system(), now(), None)
+        }),
         body::<DecisionRequest, _>(review_item::Said::read),
         body::<SignOffRequest, _>(review::read_sign_off),
         event(),

@@ -11,6 +11,48 @@ fn range(text: &str, now: &str, name: &str) -> (String, Option<String>) {
 }
 
 #[test]
+fn a_period_has_a_name_and_ends_at_a_time_of_the_day_after_it() {
+    for (period, instant, name, called, end) in [
+        (Period::Week, "2027-01-02T12:00:00Z", "UTC", "2026 W53", "2027-01-04T06:00:00.000Z"),
+        (Period::Month, "2026-12-31T23:30:00Z", "UTC", "2026-12", "2027-01-01T06:00:00.000Z"),
+        // In Paris the next year has begun.
+        (
+            Period::Month,
+            "2026-12-31T23:30:00Z",
+            "Europe/Paris",
+            "2027-01",
+            "2027-02-01T05:00:00.000Z",
+        ),
+        (
+            Period::Quarter,
+            "2026-03-31T21:59:59Z",
+            "Europe/Paris",
+            "2026 Q1",
+            "2026-04-01T04:00:00.000Z",
+        ),
+        (
+            Period::Quarter,
+            "2026-03-31T22:00:00Z",
+            "Europe/Paris",
+            "2026 Q2",
+            "2026-07-01T04:00:00.000Z",
+        ),
+        (Period::Year, "2026-06-01T00:00:00Z", "Asia/Kolkata", "2026", "2027-01-01T00:30:00.000Z"),
+    ] {
+        let (instant, zone) = (instant.parse().unwrap(), zone(name).unwrap());
+        assert_eq!(period.name(instant, &zone), called, "{instant} in {name}");
+        let found = period.end_after(instant, TimeOfDay::MORNING, &zone);
+        assert_eq!(found.to_string(), end, "{instant} in {name}");
+        // The end is in the next period, so that ends follow each other.
+        assert!(period.end_after(found, TimeOfDay::MORNING, &zone) > found);
+    }
+    let midnight = "00:00".parse().unwrap();
+    let last = Instant::from_millis(253_402_300_799_999);
+    let never = Period::Year.end_after(last, midnight, &TimeZone::utc());
+    assert_eq!(never, Instant::from_millis(i64::MAX));
+}
+
+#[test]
 fn a_word_is_a_range_of_the_zones_calendar() {
     // A Wednesday, in Paris already Thursday.
     let now = "2026-04-01T22:30:00.000Z";

@@ -95,6 +95,7 @@ actions! {
         ConnectionConfigured = service("connection.configured", ocsf_class::UPDATED, "Connection configured", "{actor} configured connection {target}."),
         ConnectionGap = service("connection.gap", ocsf_class::UPDATED, "Records missed", "Connection {target} did not get all records.[ Reason: {reason}]"),
         SavedConfigured = service("saved.configured", ocsf_class::UPDATED, "Saved search configured", "{actor} configured saved search {target}."),
+        ReviewPlanConfigured = service("review_plan.configured", ocsf_class::UPDATED, "Review plan configured", "{actor} configured review plan {target}."),
         StreamConfigured = service("stream.configured", ocsf_class::UPDATED, "Stream configured", "{actor} configured stream {target}."),
         StreamPaused = service("stream.paused", ocsf_class::UPDATED, "Stream paused", "Stream {target} was paused.[ Reason: {reason}]"),
     }

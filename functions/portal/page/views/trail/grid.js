@@ -1,7 +1,7 @@
 // The rows on screen: a table of which only what is in view is drawn, so that a hundred thousand rows scroll like a hundred.
 
 import { useAnswer } from "../../ask.js";
-import { cell, head, isOfRole, lateness } from "../../event.js";
+import { cell, head, isOfRole, lateness, nameAndAddress } from "../../event.js";
 import { classes, html, useEffect, useLayoutEffect, useRef, useState } from "../../html.js";
 import { Typed } from "../../parts/typed.js";
 import { Badge, Elsewhere, Failed } from "../../parts/words.js";
@@ -11,7 +11,7 @@ import { SessionId } from "./popup.js";
 const ROW = 34;
 /** Rows drawn beyond what is in view. */
 const BEYOND = 12;
-const WIDTHS = { Message: 420, Justification: 260, Reason: 200, Actor: 185, Account: 220, "Session Username": 165, Target: 190, Label: 190, Details: 300, Digest: 200, "Event ID": 200, Ticket: 260, "Session ID": 110, State: 120, Scope: 90, Outcome: 100, "Actor Type": 100, Category: 180 };
+const WIDTHS = { Message: 420, Justification: 260, Reason: 200, Actor: 185, Account: 220, "Session Username": 165, Target: 190, Label: 190, "Actor Name": 170, "Actor Email": 200, Details: 300, Digest: 200, "Event ID": 200, Ticket: 260, "Session ID": 110, State: 120, Scope: 90, Outcome: 100, "Actor Type": 100, Category: 180 };
 /** Room for a time, its offset where that is said in the cell, and how late it was recorded. */
 const timeWidth = (column, hasOffsets) => (column.name === "Log Timestamp" ? 285 : column.name.startsWith("Session") ? 255 : 215) + (hasOffsets ? 55 : 0);
 const widthOf = (column, hasOffsets) => (column.is_time ? timeWidth(column, hasOffsets) : (WIDTHS[column.name] ?? 150));
@@ -130,6 +130,8 @@ function Cell({ column, event, zone, offset, isCurrent }) {
   if (column.name === "State") return html`<${Badge} of=${text} />`;
   if (column.name === "Outcome" && text === "failure") return html`<${Badge} of="failed">failure<//>`;
   if (column.name === "Ticket") return html`<${Elsewhere} url=${event.ticket.url}>${event.ticket.id}<//>`;
+  const both = column.name === "Actor" && nameAndAddress(event);
+  if (both) return html`<span class="both" title=${both.join("\n")}>${both.map((line) => html`<span>${line}</span>`)}</span>`;
   return html`<span title=${text}>${text}</span>`;
 }
 
