@@ -8,6 +8,7 @@ pub mod deployment_key;
 pub mod disable_trigger;
 pub mod environment;
 pub mod lambda;
+pub mod metrics;
 pub mod outbound_http;
 pub mod random;
 pub mod s3;

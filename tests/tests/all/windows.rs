@@ -849,6 +849,7 @@ async fn a_panic_on_one_directory_does_not_stop_the_comparison_of_others() {
     let variables = [
         ("ONE_MACHINE", "true"),
         ("SECRET_PREFIX", "p"),
+        ("STACK", "jit-audit"),
         ("GONE_AFTER_SECONDS", "600"),
         ("JIT_AUDIT_SECRET_DIRECTORY", tests::directory::TOKEN),
     ];
@@ -1684,6 +1685,7 @@ async fn a_window_far_in_the_future_opens_near_its_start() {
     let variables = [
         ("ONE_MACHINE", "true"),
         ("SECRET_PREFIX", "p"),
+        ("STACK", "jit-audit"),
         ("GONE_AFTER_SECONDS", "600"),
         ("JIT_AUDIT_SECRET_DIRECTORY", tests::directory::TOKEN),
     ];
