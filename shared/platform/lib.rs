@@ -13,3 +13,4 @@ pub mod outbound_http;
 pub mod random;
 pub mod s3;
 pub mod secrets;
+pub mod trace;

@@ -244,7 +244,7 @@ impl Reader {
         if records.is_empty() {
             return part.len();
         }
-        match self.lambda.run(&self.function, json!({"Records": records})).await {
+        match self.lambda.run(&self.function, json!({"Records": records}), None).await {
             Ok(answer) if self.stream.reports_failures => {
                 first_failure(part, &answer).unwrap_or(part.len())
             }
