@@ -286,7 +286,7 @@ async fn many_documents_are_stored_in_one_request_and_a_wrong_one_sinks_no_other
         {"id": "p-001", "emails": ["new@acme.example"]},
         {"id": "p-002", "emails": ["p-003@acme.example"]},
         {"id": "p-004", "emails": [], "teem": "x"},
-        {"id": "p-005", "emails": ["p-005@acme.example"]},
+        person("p-005".to_owned()),
         {"id": "p-005", "emails": ["other@acme.example"]},
         {"emails": ["nobody@acme.example"]},
         "p-006",
