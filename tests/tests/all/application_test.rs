@@ -80,6 +80,7 @@ impl World {
 fn function(stack: &Stack, outbound: Outbound) -> Arc<disable::Disable> {
     let variables = [
         ("ONE_MACHINE", "true"),
+        ("STACK", "jit-audit"),
         ("SECRET_PREFIX", "p"),
         ("GONE_AFTER_SECONDS", "600"),
         ("JIT_AUDIT_SECRET_DIRECTORY", TOKEN),
