@@ -11,7 +11,9 @@ use crate::{
     access::{access_answer::AccessAnswer, access_record::Access, session::Story},
     alerts::alert::AlertAnswer,
     collect::connection_answer::ConnectionAnswer,
-    configuration::{directory::Directory, document::Configured},
+    configuration::{
+        application_test::ApplicationTest, directory::Directory, document::Configured,
+    },
     exports::{
         export_answer::{ExportAnswer, ExportLinksAnswer},
         export_job::{Job, Progress},
@@ -60,6 +62,7 @@ fn each_answer_has_a_schema_and_no_two_share_a_name() {
     describe!(
         AccessAnswer,
         AlertAnswer,
+        ApplicationTest,
         Configured<ReviewPlan>,
         ConnectionAnswer,
         Configured<Saved>,
@@ -105,6 +108,8 @@ fn answers_have_the_members_that_their_schemas_require() {
     let account = Party { name: Some("msptech6913".to_owned()), ..Party::default() };
     let directory = Directory::External;
     check(&Window::new("w-1".to_owned(), String::new(), directory, None, account).answered(at()));
+
+    check(&ApplicationTest::new(None, "it@acme.example".to_owned(), at()));
 
     let (actor, by) = (json!({"type": "user", "email": "ann@acme.example"}), json!({"sub": "s-1"}));
     let order: EndOrder = stored(json!({

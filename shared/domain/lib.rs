@@ -71,6 +71,7 @@ pub mod configuration {
     pub mod address_policy;
     pub mod alert_channel;
     pub mod application;
+    pub mod application_test;
     pub mod connection;
     pub mod directory;
     pub mod document;

@@ -158,6 +158,19 @@ impl Secrets {
         })
     }
 
+    /// The same secrets, each of which is read anew.
+    #[must_use]
+    pub fn without_cache(&self) -> Self {
+        let Self { aws, prefix, purpose, variables, known: _ } = self;
+        Self {
+            aws: aws.clone(),
+            prefix: prefix.clone(),
+            purpose: *purpose,
+            variables: variables.clone(),
+            known: Mutex::default(),
+        }
+    }
+
     /// Reads a tenant's secret.
     ///
     /// # Errors

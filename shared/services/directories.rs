@@ -11,7 +11,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use shared_domain::{
-    configuration::directory::Directory,
+    configuration::{application::is_like, directory::Directory},
     text::case_folding::fold_identity,
     time::timestamp::Instant,
     trail::event::{Party, Tenant},
@@ -27,6 +27,8 @@ use shared_storage::Database;
 pub(crate) const TIME: Duration = Duration::from_secs(10);
 /// Upper limit of a directory's Retry-After, because access stays open meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// What replaces a secret in an error text.
+const HIDDEN: &str = "[secret]";
 /// The longest error text of a directory that is repeated.
 const LONGEST_ERROR: usize = 300;
 
@@ -91,6 +93,13 @@ impl Account {
         ResolvedAccount { id: self.id.clone(), name: self.name.clone(), other_names, at }
     }
 
+    /// Whether one of its names, its address or its id matches one of an application's patterns.
+    pub fn bears_any(&self, patterns: &[String]) -> bool {
+        let names = [Some(&self.name), self.mail.as_ref(), Some(&self.id)];
+        let mut names = names.into_iter().flatten();
+        names.any(|name| patterns.iter().any(|pattern| is_like(pattern, name)))
+    }
+
     pub fn names(&self) -> Vec<String> {
         let names = [&self.id, &self.name].into_iter().chain(&self.mail).chain(&self.other_names);
         names.map(|name| fold_identity(name)).collect()
@@ -101,6 +110,14 @@ impl Directories {
     /// Directories behind `outbound`, with the secrets for signing in to them.
     pub fn new(outbound: Outbound, secrets: Secrets, database: Database) -> Self {
         Self { outbound, secrets, graph: entra::Graph::new(database) }
+    }
+
+    /// The same directories with new caches: secrets are read and sign-ins are made anew, and nobody
+    /// else waits for them.
+    #[must_use]
+    pub fn without_caches(&self, database: Database) -> Self {
+        let Self { outbound, secrets, graph: _ } = self;
+        Self::new(outbound.clone(), secrets.without_cache(), database)
     }
 
     /// A run begins, which may use nothing that was allowed to an earlier one.
@@ -231,7 +248,9 @@ pub(crate) fn failure(answer: &Answer) -> Failure {
         ),
         403 => refusal(
             "forbidden",
-            format!("the directory does not allow this service to disable the account: {said}"),
+            format!(
+                "the directory does not allow this service to read or change the account: {said}"
+            ),
         ),
         429 => Failure { retry_after: retry_after(answer), ..passing("throttled", said) },
         // 404 may come from a proxy in front of an unavailable directory.
@@ -273,6 +292,22 @@ pub fn said(answer: &Answer) -> String {
     }
 }
 
+/// Hides a secret in an error response, because a directory may repeat what it was sent. Errors are
+/// stored, and people read them who may not know the secret.
+pub(crate) fn without_secret(mut answer: Answer, secret: &str) -> Answer {
+    if secret.is_empty() || (200..300).contains(&answer.status) {
+        return answer;
+    }
+    let in_json = Value::from(secret).to_string();
+    let in_form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let mut body = String::from_utf8_lossy(&answer.body).into_owned();
+    for form in [secret, in_json.trim_matches('"'), &coded(secret), &in_form] {
+        body = body.replace(form, HIDDEN);
+    }
+    answer.body = body.into_bytes();
+    answer
+}
+
 /// The JSON of a response.
 pub(crate) fn json_of(answer: &Answer) -> Result<Value, Failure> {
     serde_json::from_slice(&answer.body)
@@ -299,6 +334,20 @@ fn only(mut found: Vec<Account>, name: &str) -> Result<Option<Account>, Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_a_directory_repeats_is_hidden_in_every_form() {
+        let secret = "s3 cr/t\"+x";
+        for repeated in [secret, "s3 cr/t\\\"+x", "s3%20cr%2Ft%22%2Bx", "s3+cr%2Ft%22%2Bx"] {
+            let body = format!("{{\"detail\": \"Bearer {repeated} is wrong\"}}").into_bytes();
+            let answer = Answer { status: 401, headers: http::HeaderMap::new(), body };
+            let said = said(&without_secret(answer, secret));
+            assert_eq!(said, "status 401: Bearer [secret] is wrong", "{repeated}");
+        }
+        let body = b"{\"id\": \"s3\"}".to_vec();
+        let account = Answer { status: 200, headers: http::HeaderMap::new(), body };
+        assert_eq!(without_secret(account.clone(), "s3").body, account.body);
+    }
 
     #[test]
     fn what_is_wrong_is_said_in_the_directorys_words() {

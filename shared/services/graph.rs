@@ -14,7 +14,9 @@ use shared_platform::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::directories::{TIME, coded, failure, json_of, passing, refusal, send_within};
+use crate::directories::{
+    TIME, coded, failure, json_of, passing, refusal, send_within, without_secret,
+};
 
 /// How long before its expiry a token is no longer used.
 const SHORTLY: Duration = Duration::from_secs(300);
@@ -73,15 +75,17 @@ impl Graph<'_> {
         let Self { outbound, secrets, tenant, entra, .. } = *self;
         let Entra { tenant_id, client_id, client_secret, graph_url, login_url } = entra;
         let secret = secrets.read(tenant, client_secret).await?;
+        let secret = secret.for_url(login_url)?.trim();
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", client_id)
-            .append_pair("client_secret", secret.for_url(login_url)?.trim())
+            .append_pair("client_secret", secret)
             .append_pair("scope", &format!("{graph_url}/.default"))
             .finish();
         let url = format!("{login_url}/{}/oauth2/v2.0/token", coded(tenant_id));
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let answer = send_within(TIME, outbound, "POST", &url, &headers, form).await?;
+        let answer = without_secret(answer, secret);
         if answer.status != 200 {
             secrets.forget(tenant, client_secret);
             let failure = failure(&answer);
@@ -113,11 +117,13 @@ impl Graph<'_> {
     ) -> Result<Answer, Failure> {
         let mut is_second = false;
         loop {
-            let authorization = format!("Bearer {}", self.token().await?);
+            let token = self.token().await?;
+            let authorization = format!("Bearer {token}");
             let headers =
                 [("authorization", authorization.as_str()), ("content-type", "application/json")];
             let text = body.map(Value::to_string).unwrap_or_default();
             let answer = send_within(time, self.outbound, method, url, &headers, text).await?;
+            let answer = without_secret(answer, &token);
             if answer.status != 401 || is_second {
                 return Ok(answer);
             }

@@ -13,6 +13,7 @@
 //! | [`store_events`] | what became of a sender's events, and of the windows that they open or end |
 //! | [`entra_import`] | what became of objects of Microsoft Graph |
 //! | [`documents`] | which documents of a kind there are; what an import stores |
+//! | [`application_tests`] | which test of an application was requested last; its result |
 //! | [`access_packages`] | what a package was at a version |
 //! | [`export_jobs`] | which export jobs there are; which is due; which run works on it |
 //! | [`saved_searches`] | which searches are saved; which runs there are; which run is due by a schedule |
@@ -25,6 +26,7 @@
 pub mod access_packages;
 pub mod access_projection;
 pub mod alert_outbox;
+pub mod application_tests;
 pub mod collect;
 mod daily_totals;
 pub mod directories;

@@ -9,6 +9,7 @@
 //! | | | | `by_session`: `session_key` `tenant#i:session#0`, of an event that names none `tenant#r:request_id#0` / `at` |
 //! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while it has work to do (streams, connections, saved searches with a schedule, review plans); `stream_rests#0` for a stream that rests or is being processed |
 //! | alias of a document | `kind_alias#tenant` | `e:value` | |
+//! | latest test of an application | `application_test#tenant` | the application's id | |
 //! | user of a connection's directory | `collected_user#tenant#connection` | its id there | |
 //! | group of a connection's directory | `collected_group#tenant#connection` | its id there | |
 //! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while it has work to do |
@@ -188,6 +189,11 @@ pub fn stream_rests(tenant: &Tenant, id: &str) -> String {
 /// One of the partitions of that queue.
 pub fn stream_rests_in(shard: u64) -> String {
     format!("stream_rests#{shard}")
+}
+
+/// The partition of the latest tests of applications.
+pub fn application_tests(tenant: &Tenant) -> String {
+    format!("application_test#{tenant}")
 }
 
 /// The partition of the users that a connection has collected. A tenant contains no `#`, so a key

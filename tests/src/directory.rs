@@ -102,6 +102,8 @@ pub enum Fault {
     Pretend,
     /// Returns the account as it was before the last change.
     Stale,
+    /// Answers with an error that repeats the authorization and the body of the request.
+    Repeat,
 }
 
 /// An account of a directory.
@@ -424,6 +426,10 @@ impl Directory {
             .get("authorization")
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
+        if let Some(Fault::Repeat) = fault {
+            let body = String::from_utf8_lossy(&body);
+            return Some(respond(400, &json!({"detail": format!("{bearer} {body} is wrong")})));
+        }
         let before = self.accounts.0.lock().expect("users").clone();
         let (status, answer) = self.accounts.answer(head.method.as_str(), &head.uri, bearer, &body);
         match fault {
@@ -442,7 +448,7 @@ impl Directory {
                 }
                 return Some(respond(status, &stale));
             }
-            Some(Fault::Status(..)) | None => {}
+            Some(Fault::Status(..) | Fault::Repeat) | None => {}
         }
         Some(respond(status, &answer))
     }

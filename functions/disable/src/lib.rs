@@ -2,9 +2,11 @@
 //! due), `lanes` (in which order), `run_state` (running work) and `summary` (the result);
 //! [`resolve`] (which account a window covers); [`end`] (the end of one window), with `held_window`
 //! (its steps) and `retry_pause`; [`orders`] (the end of many windows); [`reconcile`] (compares
-//! directories with the open windows). `services/directories` calls the directories.
-//! Only this function may read their secrets.
+//! directories with the open windows); [`application_test`] (whether an application's directory
+//! can be reached). `services/directories` calls the directories. Only this function may read their
+//! secrets.
 
+pub mod application_test;
 mod due_work;
 pub mod end;
 mod held_window;
@@ -76,10 +78,20 @@ impl Disable {
 
 /// Runs once: on a schedule, after a change of a window that ends soon, or to compare directories
 /// with the open windows (`{"reconcile": true}` for all tenants, `{"reconcile": "acme"}` for one).
+/// `{"test": {"tenant": "acme", "application": "idp", "id": …}}` tests an application instead, beside
+/// any such run.
 ///
 /// # Errors
 /// After an error, the next run continues where this one stopped.
 pub async fn handle(function: Arc<Disable>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    if let Some(test) = event.payload.get("test") {
+        let text = |key: &str| test[key].as_str();
+        let tenant = text("tenant").and_then(Tenant::new);
+        let tenant = tenant.ok_or("the event names no tenant of an application to test")?;
+        let application = text("application").ok_or("the event names no application to test")?;
+        let id = text("id").ok_or("the event does not say which test is meant")?;
+        return Ok(Box::pin(application_test::test(&function, &tenant, application, id)).await?);
+    }
     let answer = match &event.payload["reconcile"] {
         Value::Bool(true) => Box::pin(reconcile::all(&function)).await?,
         Value::String(tenant) => {

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        configuration::{
-            application::{Application, is_like},
-            directory::Directory,
-        },
+        configuration::{application::Application, directory::Directory},
         text::case_folding::fold_identity,
         time::{backoff::Backoff, timestamp::Instant},
         trail::event::Party,
@@ -108,12 +105,17 @@ impl Applications {
 
     /// Whether the account may be disabled, by any of its names.
     pub fn allow(&self, account: &Account) -> bool {
-        let names = [Some(&account.name), account.mail.as_ref(), Some(&account.id)];
-        names
-            .into_iter()
-            .flatten()
-            .any(|name| self.patterns.iter().any(|pattern| is_like(pattern, name)))
+        account.bears_any(&self.patterns)
     }
+}
+
+/// The failure if the application does not allow the account that a name means.
+pub(crate) fn not_its_own(found: &Account) -> Failure {
+    let detail = format!(
+        "the account in the directory, {:?}, matches no account pattern of the application",
+        found.name
+    );
+    Failure { kind: "not_its_own", detail, is_refusal: true, retry_after: None }
 }
 
 /// Resolves the account of a window that has not ended.
@@ -215,16 +217,7 @@ async fn find(
                 return Err(not_found(connection, &window.account).await);
             };
             if !applications.allow(&found) {
-                let detail = format!(
-                    "the account in the directory, {:?}, matches no account pattern of the application",
-                    found.name
-                );
-                return Err(Failure {
-                    kind: "not_its_own",
-                    detail,
-                    is_refusal: true,
-                    retry_after: None,
-                });
+                return Err(not_its_own(&found));
             }
             found.resolved(now)
         }

@@ -8,6 +8,7 @@ use shared::{
             access_package::{Package, PackageRequest},
             alert_channel::TestAlertRequest,
             application::{Application, ApplicationRequest},
+            application_test::{ApplicationTest, TestApplicationRequest},
             connection::ConnectionRequest,
             document::Configured,
             organisation::{Organisation, OrganisationRequest},
@@ -83,6 +84,12 @@ pub const ROUTES: &[ManageRoute] = routes! {
     /// Deletes an application, and orders the end of its open windows.
     delete_application: DELETE "/v1/applications/{id}" (ADMIN)
         applications::delete as fn(Id) -> NoContent;
+    /// Tests an application's directory, in the background: signs in and looks an account up. It
+    /// changes nothing there. `GET /v1/applications/{id}/test` has the result. A newer test replaces
+    /// an older one. 409 if the directory is `external`.
+    test_application: POST "/v1/applications/{id}/test" (ADMIN)
+        applications::test
+        as fn((Id, OptionalBody<TestApplicationRequest>)) -> Accepted<ApplicationTest>;
     /// Creates or replaces an access package. Each change is a new version. Two packages cannot
     /// have the same name (409).
     put_package: PUT "/v1/packages/{id}" (ADMIN)

@@ -1,11 +1,12 @@
 //! The read side of the API. In reading order: [`api`], [`routes`] (the table of routes),
 //! [`events`] (list, search, one event), [`counts`], [`feed`], [`page`] (how these write a page),
 //! [`sessions`], [`windows`], [`findings`], [`reports`], [`reviews`], [`configured`] (settings,
-//! and documents of any other kind), [`runs`] (of saved searches), [`calendar`], [`streams`],
-//! [`alerts`], [`about`] (the catalogue and the caller).
+//! and documents of any other kind), [`applications`] (their tests), [`runs`] (of saved searches),
+//! [`calendar`], [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;
+pub mod applications;
 pub mod calendar;
 pub mod configured;
 pub mod connections;

@@ -8,8 +8,8 @@ use shared::{
         alerts::alert::AlertAnswer,
         collect::connection_answer::ConnectionAnswer,
         configuration::{
-            access_package::Package, application::Application, document::Configured,
-            organisation::Organisation, settings::SettingsAnswer,
+            access_package::Package, application::Application, application_test::ApplicationTest,
+            document::Configured, organisation::Organisation, settings::SettingsAnswer,
         },
         exports::saved_search::{RunAnswer, Saved},
         findings::finding::Finding,
@@ -37,8 +37,8 @@ use shared::{
 };
 
 use crate::{
-    about, alerts, calendar, configured, connections, counts, events, feed, findings, reports,
-    reviews, runs, sessions, streams, windows,
+    about, alerts, applications, calendar, configured, connections, counts, events, feed, findings,
+    reports, reviews, runs, sessions, streams, windows,
 };
 
 /// A request about the service itself, whichever tenant the caller names.
@@ -175,6 +175,9 @@ pub const TENANT_ROUTES: &[TenantRoute] = routes! {
     /// One application.
     get_application: GET "/v1/applications/{id}" (READ)
         configured::one::<Application> as fn(Id) -> Versioned<Configured<Application>>;
+    /// The latest test of an application. 404 if there was none.
+    get_application_test: GET "/v1/applications/{id}/test" (READ)
+        applications::test as fn(Id) -> Json<ApplicationTest>;
     /// Lists access packages.
     list_packages: GET "/v1/packages" (READ)
         configured::list::<Package> as fn(Query<configured::DocumentsQuery>) -> List<Configured<Package>>;

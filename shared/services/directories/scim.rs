@@ -10,7 +10,10 @@ use shared_domain::{
 };
 use shared_platform::outbound_http::Answer;
 
-use super::{Account, Directories, Name, coded, failure, json_of, only, passing, refusal, send};
+use super::{
+    Account, Directories, Name, coded, failure, json_of, only, passing, refusal, send,
+    without_secret,
+};
 
 const SCIM_JSON: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
@@ -42,13 +45,15 @@ impl<'d> Connection<'d> {
         let mut is_second = false;
         loop {
             let token = secrets.read(self.tenant, &self.scim.token).await?;
-            let authorization = format!("Bearer {}", token.for_url(&url)?.trim());
+            let secret = token.for_url(&url)?.trim();
+            let authorization = format!("Bearer {secret}");
             let mut headers = vec![("authorization", authorization.as_str())];
             if body.is_some() {
                 headers.push(("content-type", SCIM_JSON));
             }
             let text = body.map(Value::to_string).unwrap_or_default();
             let answer = send(outbound, method, &url, &headers, text).await?;
+            let answer = without_secret(answer, secret);
             if answer.status != 401 || is_second {
                 return Ok(answer);
             }

@@ -5,6 +5,7 @@
 mod access;
 mod alerts;
 mod api;
+mod application_test;
 mod checkpoints;
 mod collect;
 mod documents;

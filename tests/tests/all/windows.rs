@@ -820,7 +820,7 @@ async fn directories_are_compared_with_the_open_windows() {
 
 /// Directories without accounts. The code that reads the response of one of them panics.
 #[derive(Debug)]
-struct Panicking;
+pub(crate) struct Panicking;
 
 impl HttpConnector for Panicking {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
