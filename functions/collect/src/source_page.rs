@@ -12,6 +12,7 @@ use shared::{
         },
         configuration::connection::Connection,
         identity::caller::Caller,
+        time::timestamp::Instant,
     },
     platform::random,
     services::{
@@ -119,7 +120,7 @@ impl Collecting<'_> {
             | Source::RoleInstances
             | Source::DirectoryAudits => {
                 let list = progress.reading.as_ref().map_or(0, |reading| reading.list);
-                self.store_objects(source, list, &objects).await?
+                self.store_objects(source, list, &objects, progress.first_began_at).await?
             }
         };
         let has_news =
@@ -130,12 +131,14 @@ impl Collecting<'_> {
         Ok(has_news || progress.compares())
     }
 
-    /// Stores objects as if they had been posted.
+    /// Stores objects as if they had been posted. What occurred before the first reading of the
+    /// source is history.
     async fn store_objects(
         &self,
         source: Source,
         list: usize,
         objects: &[Box<RawValue>],
+        first_began_at: Option<Instant>,
     ) -> Result<Counts, NoPage> {
         let owner = [self.scope.tenant.as_str(), self.id];
         let is_new = |object: &str| !self.function.seen.has(&owner, object);
@@ -164,7 +167,9 @@ impl Collecting<'_> {
             let now = self.function.database.clock().now();
             let scope = self.scope.at(now, Deadline::now() + STORING);
             let recorder = &self.function.recorder;
-            let imported = entra_import::import(recorder, &scope, self.caller, &texts, None).await;
+            let imported =
+                entra_import::import(recorder, &scope, self.caller, &texts, None, first_began_at)
+                    .await;
             for (object, imported) in texts.iter().zip(imported.map_err(unavailable)?) {
                 count(&mut counts, &imported)?;
                 // What could not be read now may be readable later, when its time has come.

@@ -322,7 +322,7 @@ mod tests {
         fn a_filter_on_each_column_finds_what_its_cell_holds(event in crate::trail::arbitrary::events(), action in proptest::sample::select(crate::trail::actions::Action::all().collect::<Vec<_>>())) {
             let mut event = recorded(event, instant("2026-10-01T00:00:00Z"));
             event.event.action = action;
-            event.opened = Some(Opened { id: "w".to_owned(), starts_at: event.recorded_at, ends_at: event.recorded_at });
+            event.opened = Some(Opened { id: Some("w".to_owned()), starts_at: event.recorded_at, ends_at: event.recorded_at });
             for column in COLUMNS.iter().filter(|column| column.name != "Details") {
                 let mut is_empty = true;
                 for field in column.fields {

@@ -39,7 +39,7 @@ fn finding(rule: &str, severity: &str, account: &str, reason: &str) -> Recorded 
     Recorded {
         event,
         recorded_at: at(1),
-        recorded_by: RecordedBy { sub: "jit-audit".to_owned(), client_id: None },
+        recorded_by: RecordedBy { sub: "jit-audit".to_owned(), client_id: None, history: false },
         digest: Digest([0; 32]),
         opened: None,
         expires_at: at(1_000_000),
