@@ -39,6 +39,7 @@ impl Column {
             Some(FieldValue::Texts(texts)) => row.text(&texts.join(", ")),
             Some(FieldValue::Time(at)) => row.plain(|out| zoned.write(at, out)),
             Some(FieldValue::Number(number)) => row.text(&number.to_string()),
+            Some(FieldValue::Flag(flag)) => row.text(&flag.to_string()),
             Some(FieldValue::Object | FieldValue::Absent) | None => row.empty(),
         }
     }
@@ -330,7 +331,7 @@ mod tests {
                         FieldValue::Text(text) => json!(text),
                         FieldValue::Texts(texts) => json!(texts[0]),
                         FieldValue::Time(at) => json!(at),
-                        FieldValue::Number(_) | FieldValue::Object => panic!("{column:?} shows no text"),
+                        FieldValue::Number(_) | FieldValue::Flag(_) | FieldValue::Object => panic!("{column:?} shows no text"),
                         FieldValue::Absent => continue,
                     };
                     is_empty = false;
