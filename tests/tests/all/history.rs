@@ -156,7 +156,7 @@ async fn search(stack: &Stack, tenant: &str, filter: &str) -> Vec<Value> {
     answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
 }
 
-/// Without what only this service adds about windows.
+/// Without what this service adds about windows and about the recording.
 fn without_windows(mut rows: Vec<Value>) -> Vec<Value> {
     for row in &mut rows {
         let members = row.as_object_mut().unwrap();
@@ -164,28 +164,31 @@ fn without_windows(mut rows: Vec<Value>) -> Vec<Value> {
         for of_window in ["window", "findings"] {
             members.remove(of_window);
         }
+        for of_recording in ["tenant", "recorded_at", "recorded_by", "digest"] {
+            members.remove(of_recording);
+        }
         if let Some(events) = members.get_mut("events").and_then(Value::as_array_mut) {
             events.retain(|id| !id.as_str().unwrap().starts_with("sys_"));
         }
-        for step in members.get_mut("timeline").and_then(Value::as_array_mut).into_iter().flatten()
-        {
-            let step = step.as_object_mut().unwrap();
-            for added in ["window", "recorded_at", "recorded_by", "tenant", "digest"] {
-                step.remove(added);
-            }
-        }
         if let Some(timeline) = members.get_mut("timeline").and_then(Value::as_array_mut) {
-            timeline.retain(|step| !step["id"].as_str().unwrap().starts_with("sys_"));
+            timeline.retain(|step| !step["event"].as_str().unwrap().starts_with("sys_"));
+            for step in timeline {
+                step.as_object_mut().unwrap().remove("recorded_at");
+            }
         }
     }
     rows
 }
 
-/// The rules and evidence of the findings about access and uses.
+/// The rules and evidence of the findings about access and uses. Without those about windows: a live window
+/// may be overdue before the request with its end is sent.
 fn judged(findings: &[Value]) -> Vec<(String, String)> {
     let mut judged: Vec<_> = findings
         .iter()
-        .filter(|finding| !finding["rule"].as_str().unwrap().starts_with("account."))
+        .filter(|finding| {
+            let rule = finding["rule"].as_str().unwrap();
+            !rule.starts_with("account.") && rule != "removal.unconfirmed"
+        })
         .map(|finding| {
             (finding["rule"].as_str().unwrap().to_owned(), finding["evidence"].to_string())
         })
@@ -223,7 +226,6 @@ async fn a_year_of_history_gives_the_same_records_as_live_events() {
     pass(&stack, QUIET).await;
     until("the findings are the same", async || {
         let (live, past) = (found(&stack, "live", "").await, found(&stack, "past", "").await);
-        // A month has five things that checkpoints find.
         (judged(&live) == judged(&past) && judged(&past).len() >= 12 * 4).then_some(())
     })
     .await;
@@ -255,6 +257,7 @@ async fn a_year_of_history_gives_the_same_records_as_live_events() {
         search(&stack, "past", "action sw \"window.\" or action sw \"revocation.\"").await,
         Vec::<Value>::new()
     );
+    assert_eq!(found(&stack, "past", "rule=removal.unconfirmed").await, Vec::<Value>::new());
     let all = found(&stack, "past", "").await;
     assert!(all.iter().all(|finding| finding["found_later"] == true), "{all:?}");
     assert_eq!(found(&stack, "past", "found_later=false").await, Vec::<Value>::new());
@@ -276,7 +279,7 @@ async fn the_facts_stay_as_they_were_sent() {
     let end = occurred.plus(Duration::from_secs(4 * HOUR));
     assert_eq!(*window, json!({"starts_at": occurred, "ends_at": end}));
     let by = &posted.body["recorded_by"];
-    assert_eq!((by["sub"].as_str(), &by["history"]), (Some("importer"), &json!(true)));
+    assert_eq!((by["sub"].as_str(), &by["history"]), (Some("importer@acme.example"), &json!(true)));
 
     // The same event of a live sender has the same digest, and no time counts but that of its window.
     let live = stack.post(&stack.writer("bolt"), "/v1/events", &asked).await;
