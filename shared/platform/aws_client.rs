@@ -28,6 +28,7 @@ use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
+use crate::trace;
 use shared_domain::alerts::messages::{
     eventbridge::{BusEvent, EVENT_SOURCE},
     sns::Notification,
@@ -298,6 +299,10 @@ impl Aws {
         let mut request = http::Request::post(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        // Not signed, because Lambda changes it on the way.
+        if let Some(trace) = trace::header() {
+            request = request.header("x-amzn-trace-id", trace);
         }
         let mut request =
             request.body(SdkBody::from(body)).map_err(|error| passing("request", &error))?;

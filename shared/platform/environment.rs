@@ -1,7 +1,7 @@
 //! Configuration: the environment variables that `infra/template.yaml` sets, read once at start.
 
 use shared_domain::configuration::application::Place;
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, io::Stdout, str::FromStr};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::BehaviorVersion;
@@ -10,7 +10,13 @@ use aws_types::{
     region::Region,
     service_config::{LoadServiceConfig, ServiceConfigKey},
 };
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{
+    filter::LevelFilter,
+    fmt::{
+        SubscriberBuilder,
+        format::{Format, Json, JsonFields},
+    },
+};
 
 /// The environment of one function. On one machine, the local runner evaluates the template and
 /// passes the same variables, so both are configured by the same text.
@@ -89,13 +95,20 @@ impl Variables {
     /// developer guide, "Configuring JSON and plain text log formats").
     pub fn log(&self) {
         let level = self.parsed("AWS_LAMBDA_LOG_LEVEL").unwrap_or(LevelFilter::INFO);
-        tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_target(false)
-            .with_max_level(level)
-            .init();
+        json_lines().with_max_level(level).init();
     }
+}
+
+/// The form of log lines: the fields of the message at the root, and those of the invocation in
+/// `span`.
+pub(crate) fn json_lines()
+-> SubscriberBuilder<JsonFields, Format<Json>, LevelFilter, fn() -> Stdout> {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_target(false)
 }
 
 /// The endpoint of one service: `AWS_ENDPOINT_URL_S3` (AWS SDKs and Tools reference guide,

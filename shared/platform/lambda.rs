@@ -5,7 +5,10 @@ use std::sync::Arc;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::environment::{ConfigError, Variables};
+use crate::{
+    environment::{ConfigError, Variables},
+    trace,
+};
 
 /// Reads the configuration, creates the clients once, and then handles events one at a time.
 ///
@@ -23,5 +26,10 @@ where
     let variables = Variables::from_process();
     variables.log();
     let function = Arc::new(new(&variables)?);
-    lambda_runtime::run(service_fn(|event| handle(function.clone(), event))).await
+    let traced = |event: LambdaEvent<Event>| {
+        let context = event.context.clone();
+        let handled = handle(function.clone(), event);
+        async move { trace::within(&context, handled).await }
+    };
+    lambda_runtime::run(service_fn(traced)).await
 }

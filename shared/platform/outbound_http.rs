@@ -2,6 +2,7 @@
 //! only this service can reach (server-side request forgery). So the URL is checked as text, the
 //! resolved addresses are checked again at each connect, and redirects are not followed.
 
+use crate::trace;
 use shared_domain::configuration::address_policy::Reach;
 use std::{error::Error, time::Duration};
 
@@ -120,6 +121,10 @@ impl Outbound {
         // Check the part that the tenant configured. The query string comes from this service.
         self.reach.judge(url.split('?').next().unwrap_or_default()).map_err(NoAnswer::Forbidden)?;
         let host = request.uri().host().unwrap_or_default().to_owned();
+        let mut request = request;
+        if let Some(Ok(trace)) = trace::traceparent().map(|trace| trace.parse()) {
+            request.headers_mut().insert("traceparent", trace);
+        }
         let request: HttpRequest = request
             .map(SdkBody::from)
             .try_into()

@@ -209,6 +209,7 @@ pub async fn memory_of_an_order(scale: Scale, report: &mut Report) {
         ("FEED_LAG_SECONDS", "1"),
         ("GONE_AFTER_SECONDS", "600"),
         ("SECRET_PREFIX", "jit-audit"),
+        ("STACK", "jit-audit"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
         ("AWS_ACCESS_KEY_ID", credentials.access_key_id()),
         ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key()),

@@ -320,6 +320,7 @@ pub struct Directory {
     pub accounts: Accounts,
     faults: Mutex<VecDeque<(&'static str, Fault)>>,
     log: Mutex<Vec<String>>,
+    traces: Mutex<Vec<(String, String)>>,
     held: watch::Sender<bool>,
     hanging: AtomicUsize,
     delay: Mutex<Duration>,
@@ -334,6 +335,7 @@ impl Directory {
             accounts: Accounts::default(),
             faults: Mutex::default(),
             log: Mutex::default(),
+            traces: Mutex::default(),
             held: watch::Sender::new(false),
             hanging: AtomicUsize::new(0),
             delay: Mutex::default(),
@@ -387,12 +389,20 @@ impl Directory {
         self.log.lock().expect("log").clone()
     }
 
+    /// The trace of each request, after its line in the log.
+    pub fn traces(&self) -> Vec<(String, String)> {
+        self.traces.lock().expect("traces").clone()
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Option<Response<Full<Bytes>>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
         let path = head.uri.path().to_owned();
         let line = format!("{} {path}", head.method);
         self.log.lock().expect("log").push(line.clone());
+        let trace = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let trace = trace.unwrap_or_default().to_owned();
+        self.traces.lock().expect("traces").push((line.clone(), trace));
         self.held.subscribe().wait_for(|held| !held).await.ok()?;
         let delay = *self.delay.lock().expect("delay");
         tokio::time::sleep(delay).await;

@@ -301,6 +301,7 @@ fn variables() -> shared::platform::environment::Variables {
         ("ZONE", "UTC"),
         ("ONE_MACHINE", "true"),
         ("SECRET_PREFIX", "p"),
+        ("STACK", "jit-audit"),
         ("GONE_AFTER_SECONDS", "600"),
         ("JIT_AUDIT_SECRET_DIRECTORY", TOKEN),
     ]

@@ -1,17 +1,17 @@
 //! Collects the records of tenants' directories, as they appear. In reading order: [`handle`],
 //! [`queue`] (which connections are due), [`work`] (one connection, until nothing is due), with
 //! `connection_run` (the lease of a connection), `source_page` (a page of a source), `graph_pages`
-//! (how Microsoft Graph is asked for it), `seen_objects` and `connection_test`; `metrics`.
+//! (how Microsoft Graph is asked for it), `seen_objects` and `connection_test`; `summary`.
 //!
 //! Only this function may read the secrets of connections.
 
 mod connection_run;
 mod connection_test;
 mod graph_pages;
-mod metrics;
 pub mod queue;
 mod seen_objects;
 mod source_page;
+mod summary;
 pub mod work;
 
 use std::{
@@ -28,6 +28,7 @@ use shared::{
         aws_client::Aws,
         clock::Clock,
         environment::{self, ConfigError, Variables},
+        metrics::Metrics,
         outbound_http::Outbound,
         secrets::{Purpose, Secrets},
     },
@@ -50,6 +51,7 @@ pub struct Collect {
     secrets: Secrets,
     tokens: Tokens,
     place: Place,
+    metrics: Metrics,
     seen: SeenObjects,
     /// The pause between two readings of a source.
     pace: Duration,
@@ -72,6 +74,7 @@ impl Collect {
             secrets: Secrets::new(variables, aws, Purpose::Connection)?,
             tokens: Tokens::default(),
             place,
+            metrics: Metrics::new(variables)?,
             seen: SeenObjects::default(),
             pace: Duration::from_secs(variables.parsed("COLLECT_PAUSE_SECONDS")?),
             lease: Duration::from_secs(variables.parsed("COLLECT_LEASE_SECONDS")?),

@@ -5,11 +5,12 @@ use std::{collections::HashSet, time::Duration};
 
 use shared::{
     domain::configuration::{application::Place, connection::Connection, document::Document},
+    platform::metrics::Metric,
     storage::ReadError,
 };
 use tokio::time::Instant as Deadline;
 
-use crate::{Collect, metrics};
+use crate::Collect;
 
 /// Time reserved at the end of an invocation.
 const RESERVE: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ pub async fn run(function: &Collect, own_name: &str, end: Deadline) -> Result<us
         let mut due = function.database.due_documents(Connection::KIND, last, until).await?;
         due.sort_by_key(|connection| connection.at);
         if !std::mem::replace(&mut has_looked, true) {
-            metrics::emit_heartbeat(function.place);
+            function.metrics.emit(&[Metric::count("CollectHeartbeat", 1_u64)]);
         }
         let now = clock.now();
         for connection in due.iter().filter(|connection| connection.at <= now) {

@@ -17,8 +17,8 @@ use tokio::time::Instant as Deadline;
 use crate::{
     Collect,
     connection_run::{Run, Until},
-    metrics::{self, Summary},
     source_page::Collecting,
+    summary::Summary,
 };
 
 /// Time reserved at the end of an invocation for a page and the storage.
@@ -84,7 +84,7 @@ pub async fn work(
         let due = progress.next_due(now, turn);
         let Some(source) = due.filter(|_| Deadline::now() < last) else {
             summary.add(&progress, now);
-            metrics::emit(function.place, &summary);
+            function.metrics.emit(&summary.metrics());
             let left = run.save(&scope, stored, &progress, None, Until::NextSource).await?;
             return Ok(match (left, due) {
                 (None, _) => CollectOutcome::Nothing,

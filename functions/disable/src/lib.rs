@@ -2,14 +2,13 @@
 //! due), `lanes` (in which order), `run_state` (running work) and `summary` (the result);
 //! [`resolve`] (which account a window covers); [`end`] (the end of one window), with `held_window`
 //! (its steps) and `retry_pause`; [`orders`] (the end of many windows); [`reconcile`] (compares
-//! directories with the open windows); `metrics`. `services/directories` calls the directories.
+//! directories with the open windows). `services/directories` calls the directories.
 //! Only this function may read their secrets.
 
 mod due_work;
 pub mod end;
 mod held_window;
 mod lanes;
-mod metrics;
 pub mod orders;
 pub mod reconcile;
 pub mod resolve;
@@ -28,6 +27,7 @@ use shared::{
     domain::{configuration::application::Place, trail::event::Tenant},
     platform::{
         environment::{ConfigError, Variables},
+        metrics::Metrics,
         outbound_http::Outbound,
         secrets::{Purpose, Secrets},
     },
@@ -39,6 +39,7 @@ use shared::{
 pub struct Disable {
     database: Database,
     directories: Directories,
+    metrics: Metrics,
     place: Place,
     /// Responses that do not find an account must span this time before the account counts as gone.
     gone_after: Duration,
@@ -68,7 +69,8 @@ impl Disable {
         let secrets = Secrets::new(variables, aws, Purpose::Directory)?;
         let directories = Directories::new(outbound, secrets, database.clone());
         let gone_after = Duration::from_secs(variables.parsed("GONE_AFTER_SECONDS")?);
-        Ok(Self { database, directories, place: environment::place(variables)?, gone_after })
+        let (metrics, place) = (Metrics::new(variables)?, environment::place(variables)?);
+        Ok(Self { database, directories, metrics, place, gone_after })
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     due_work::{DueWork, READING, find_due_work},
     end::{self, WindowOutcome, recorder},
     lanes::{MOVES, RESOLVES, Waiting},
-    metrics, orders, resolve,
+    orders, resolve,
     run_state::RunState,
     summary::Summary,
 };
@@ -126,7 +126,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
             tracing::warn!(%error, "that what is due was read could not be kept: {error}");
         }
     }
-    metrics::emit(function.place, &summary);
+    function.metrics.emit(&summary.metrics());
     Ok(summary)
 }
 

@@ -1,7 +1,7 @@
 //! What a run did, for its response, log and metrics.
 
 use serde::Serialize;
-use shared::storage::ReadError;
+use shared::{platform::metrics::Metric, storage::ReadError};
 
 use crate::end::WindowOutcome;
 
@@ -22,6 +22,19 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The metrics of the run. One that could not read what is due gives no heartbeat.
+    pub(crate) fn metrics(&self) -> [Metric; 7] {
+        [
+            Metric::count("Heartbeat", u64::from(self.looked)),
+            Metric::count("Due", self.due),
+            Metric::count("Disabled", self.disabled),
+            Metric::count("Failed", self.failed),
+            Metric::count("Failing", self.failing),
+            Metric::count("Overdue", self.overdue),
+            Metric::milliseconds("Lateness", self.lateness_ms),
+        ]
+    }
+
     pub(crate) fn count(&mut self, id: &str, outcome: Result<WindowOutcome, ReadError>) {
         match outcome {
             Ok(WindowOutcome::Disabled(lateness)) => {

@@ -23,6 +23,7 @@ use shared::{
         aws_client::Aws,
         clock::Clock,
         environment::{ConfigError, Variables},
+        metrics::Metrics,
     },
     storage::Database,
 };
@@ -35,6 +36,7 @@ pub struct Forward {
     database: Database,
     aws: Aws,
     targets: Targets,
+    metrics: Metrics,
     /// How long events are collected for a file.
     gather: Duration,
     /// The duration of a lease on a stream.
@@ -51,6 +53,7 @@ impl Forward {
             database: Database::new(variables, aws)?,
             aws: Aws::new(aws),
             targets: Targets::new(variables, aws)?,
+            metrics: Metrics::new(variables)?,
             gather: Duration::from_secs(variables.parsed("STREAM_GATHER_SECONDS")?),
             lease: Duration::from_secs(variables.parsed("STREAM_LEASE_SECONDS")?),
         })

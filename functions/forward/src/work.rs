@@ -12,10 +12,14 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        streams::{progress::TestState, target::Target},
+        streams::{
+            progress::{Progress, TestState},
+            target::Target,
+        },
+        time::timestamp::Instant,
         trail::event::Tenant,
     },
-    platform::random,
+    platform::{metrics::Metric, random},
     storage::ReadError,
 };
 use tokio::time::{Instant as Deadline, sleep};
@@ -55,6 +59,21 @@ enum NextStep {
     GoOn(Duration),
     /// Releases the stream, which is due again after a pause.
     Leave(Duration, RunOutcome),
+}
+
+/// The metrics of a run: how far the stream is behind, if it has not sent all it could, and whether
+/// its target fails.
+fn metrics(progress: &Progress, outcome: RunOutcome, now: Instant) -> [Metric; 2] {
+    let behind = match (&progress.place, outcome) {
+        (Some(place), RunOutcome::Refused | RunOutcome::Unfinished) => {
+            now.seconds() - place.at.seconds()
+        }
+        _ => 0,
+    };
+    [
+        Metric::seconds("StreamLag", u64::try_from(behind).unwrap_or(0)),
+        Metric::count("StreamsFailing", u64::from(progress.attempts > 0)),
+    ]
 }
 
 /// Processes a stream.
@@ -150,6 +169,9 @@ pub async fn work(
         let left = run
             .keep(&scope, stored, |it| it.gathers = gathers.is_some(), Until::Then(pause))
             .await?;
+        if let Some(left) = &left {
+            function.metrics.emit(&metrics(&left.progress, outcome, scope.now));
+        }
         if left.is_none() || outcome == RunOutcome::Unfinished {
             return Ok(outcome);
         }

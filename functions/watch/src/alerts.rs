@@ -20,7 +20,7 @@ use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnord
 use serde::Serialize;
 use shared::{
     domain::time::timestamp::Instant,
-    platform::random,
+    platform::{metrics::Metric, random},
     services::alert_outbox::{self, Lane},
     storage::{ReadError, keys::ALERTS_LEADER},
 };
@@ -180,6 +180,15 @@ async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, 
     let now = database.clock().now();
     // Look ahead as far as a lease lasts, to see the lanes that other runs hold.
     let lanes = alert_outbox::due_lanes(database, now.plus(LEASE + LOOKS), deadline).await?;
+    if leads.is_none() {
+        let waits = lanes.iter().filter_map(|lane| Some(now.seconds() - lane.due_at()?.seconds()));
+        let longest = u64::try_from(waits.max().unwrap_or(0)).unwrap_or(0);
+        let failing = lanes.iter().filter(|lane| lane.failures > 0).count();
+        function.metrics.emit(&[
+            Metric::seconds("AlertLag", longest),
+            Metric::count("AlertChannelsFailing", failing),
+        ]);
+    }
     let leads = match leads {
         None if lanes.is_empty() => None,
         None => {

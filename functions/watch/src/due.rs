@@ -9,12 +9,12 @@ use std::{
 
 use futures::{StreamExt, stream};
 use shared::{
-    platform::backoff::Unavailable,
+    platform::{backoff::Unavailable, metrics::Metric},
     storage::{ReadError, due_projections::Due},
 };
 use tokio::time::Instant as Deadline;
 
-use crate::{Watch, metrics};
+use crate::Watch;
 
 /// How far a scheduled run looks ahead: until the next run.
 const AHEAD: Duration = Duration::from_secs(55);
@@ -118,7 +118,7 @@ async fn look(function: &Watch, due: &Due, end: Deadline) {
     };
     let looked = looked.await;
     if let Ok(corrected @ 1..) = looked {
-        metrics::emit_drift(function.place, corrected);
+        function.metrics.emit(&[Metric::count("FigureDrift", corrected)]);
     }
     // Postpone it even after a failure, so that it does not block others forever.
     let to = match &looked {

@@ -2,13 +2,12 @@
 //! In reading order: [`handle`], [`records`] (a batch of the stream), [`due`] (checks that are
 //! due), [`review_plans`] (reviews that plans open), [`rebuild`] (all projections of a tenant, from
 //! its first event), [`alerts`] (sending), `alert_lane` (the alerts of one channel),
-//! `alert_channels` (the kinds of channels), `metrics` (of a batch).
+//! `alert_channels` (the kinds of channels).
 
 mod alert_channels;
 mod alert_lane;
 pub mod alerts;
 pub mod due;
-mod metrics;
 pub mod rebuild;
 pub mod records;
 pub mod review_plans;
@@ -24,11 +23,12 @@ use aws_types::SdkConfig;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::{
-    domain::{configuration::application::Place, trail::event::Tenant},
+    domain::trail::event::Tenant,
     platform::{
         aws_client::Aws,
         clock::Clock,
         environment::{ConfigError, Variables},
+        metrics::Metrics,
         outbound_http::Outbound,
     },
     storage::Database,
@@ -56,7 +56,7 @@ pub struct Watch {
     dead_letters: String,
     /// The name of the function that delivers streams.
     forward: String,
-    place: Place,
+    metrics: Metrics,
 }
 
 impl Watch {
@@ -64,7 +64,7 @@ impl Watch {
         let place = environment::place(variables)?;
         let outbound = Outbound::new(place.reach());
         Ok(Self {
-            place,
+            metrics: Metrics::new(variables)?,
             database: Database::new(variables, aws)?,
             aws: Aws::new(aws),
             channels: AlertChannels::new(variables, aws, outbound)?,
@@ -158,7 +158,7 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
         if taken.put_off > 0 {
             function.wake(own_name, &json!({"due": true})).await;
         }
-        return Ok(json!({"batchItemFailures": []}));
+        return Ok(json!({"queued": taken.queued, "put_off": taken.put_off}));
     }
     if let Some(asked) = payload.get("rebuild") {
         return Box::pin(rebuild::run(&function, asked, own_name, end)).await;

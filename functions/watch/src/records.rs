@@ -19,13 +19,13 @@ use shared::{
             event::{Recorded, Tenant},
         },
     },
-    platform::backoff::Unavailable,
+    platform::{backoff::Unavailable, metrics::Metric},
     services::access_projection::recorder,
     storage::{ReadError, TenantScope, event_item, keys},
 };
 use tokio::time::Instant as Deadline;
 
-use crate::{Watch, metrics};
+use crate::Watch;
 
 /// Part of the invocation's time that is reserved for work in progress.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -88,7 +88,12 @@ pub async fn take(
     // events.
     let passing = reached.into_iter().map(|(tenant, to)| let_pass(function, tenant, to, deadline));
     stream::iter(passing).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    metrics::emit(function.place, &all);
+    // Most batches have neither.
+    if all.late > 0 || all.put_off > 0 {
+        function
+            .metrics
+            .emit(&[Metric::count("LateEvents", all.late), Metric::count("PutOff", all.put_off)]);
+    }
     Ok(all)
 }
 

@@ -83,12 +83,12 @@ impl Gateway {
         http_server::serve(listener, stop, move |request, peer| {
             let gateway = gateway.clone();
             async move {
-                let request_id = Uuid::new_v4().to_string();
-                let mut response = match gateway.answer(request, peer, &request_id).await {
+                let request_id = Uuid::new_v4();
+                let mut response = match gateway.answer(request, peer, request_id).await {
                     Ok(response) => response,
                     Err(refused) => refused.into(),
                 };
-                if let Ok(value) = HeaderValue::try_from(&request_id) {
+                if let Ok(value) = HeaderValue::try_from(request_id.to_string()) {
                     response.headers_mut().insert("apigw-requestid", value);
                 }
                 response
@@ -100,7 +100,7 @@ impl Gateway {
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-        request_id: &str,
+        request_id: Uuid,
     ) -> Result<Response<Full<Bytes>>, Refused> {
         let (request, body) = request.into_parts();
         let body = read(body).await?;
@@ -125,15 +125,18 @@ impl Gateway {
         }
         let claims = self.authorize(route, &request.headers).await?;
         let body = body.ok_or(Refused::BODY_TOO_LARGE)?;
+        let (request_name, now) = (request_id.to_string(), Utc::now());
+        let trace = invoke::tracing_header(request_id, now);
         let about = About {
             api: &self.api,
-            request_id,
+            request_id: &request_name,
+            trace: &trace,
             route_key: &route.key,
             path_parameters,
             claims,
             source: peer.ip(),
             port: self.port,
-            now: Utc::now(),
+            now,
         };
         let event = event::event(&request, &body, about);
         // Escaping in JSON makes a text at most six times longer, so small bodies need not be measured.
@@ -143,7 +146,7 @@ impl Gateway {
         }
         let answer = match tokio::time::timeout(
             route.plan.timeout,
-            self.lambda.run(&route.to.function, event),
+            self.lambda.run(&route.to.function, event, Some(trace)),
         )
         .await
         {

@@ -9,11 +9,13 @@ use std::{
 
 use aws_types::SdkConfig;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
+use shared::platform::trace;
 use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -109,21 +111,26 @@ impl Lambda {
         &self,
         function: &Arc<Function>,
         event: Value,
+        trace: Option<String>,
     ) -> Result<Value, Failure> {
-        self.run_until(function, event, self.stop.now.clone()).await
+        self.run_until(function, event, trace, self.stop.now.clone()).await
     }
 
     async fn run_until(
         &self,
         function: &Arc<Function>,
         event: Value,
+        trace: Option<String>,
         cut: CancellationToken,
     ) -> Result<Value, Failure> {
-        let request_id = Uuid::new_v4().to_string();
-        let span = tracing::info_span!("invocation", function = function.name, request_id);
+        let request_id = Uuid::new_v4();
+        let trace = trace.unwrap_or_else(|| tracing_header(request_id, Utc::now()));
+        let request_id = request_id.to_string();
+        let span = tracing::info_span!("function", name = function.name);
         let deadline = SystemTime::now() + function.timeout;
         let mut context = Context::default();
         context.request_id = request_id;
+        context.xray_trace_id = Some(trace);
         context.deadline = u64::try_from(since_epoch(deadline).as_millis()).unwrap_or(u64::MAX);
         context.invoked_function_arn = function.arn.clone();
         context.env_config = Arc::new(lambda_runtime::Config {
@@ -136,8 +143,10 @@ impl Lambda {
         let (runtime, entered) = (runtime::Handle::current(), span.clone());
         let work = move || {
             let answer = async move {
+                let invocation = context.clone();
+                let handled = handler(LambdaEvent::new(event, context));
                 tokio::select! {
-                    answer = handler(LambdaEvent::new(event, context)) => {
+                    answer = trace::within(&invocation, handled) => {
                         answer.map_err(|error| Failure { kind: "Error", message: error.to_string() })
                     }
                     () = tokio::time::sleep(timeout) => Err(Failure {
@@ -178,7 +187,12 @@ impl Lambda {
     /// Runs a function asynchronously. A failed run is retried after one minute and again after two.
     ///
     /// Waiting events are lost when the process ends. AWS keeps them for six hours. Functions must not depend on either.
-    pub(crate) fn run_in_background(self: &Arc<Self>, function: Arc<Function>, event: Value) {
+    pub(crate) fn run_in_background(
+        self: &Arc<Self>,
+        function: Arc<Function>,
+        event: Value,
+        trace: Option<String>,
+    ) {
         let lambda = self.clone();
         self.stop.tasks.spawn(async move {
             for attempt in 0..=function.retries {
@@ -197,7 +211,7 @@ impl Lambda {
                     std::future::pending::<()>().await
                 };
                 let done = tokio::select! {
-                    done = lambda.run_until(&function, event.clone(), cut.clone()) => done,
+                    done = lambda.run_until(&function, event.clone(), trace.clone(), cut.clone()) => done,
                     () = cutting => return,
                 };
                 if done.is_ok() {
@@ -210,6 +224,15 @@ impl Lambda {
             );
         });
     }
+}
+
+/// The header with the id of a trace (AWS X-Ray developer guide, "Tracing header").
+pub(crate) const TRACING_HEADER: &str = "x-amzn-trace-id";
+
+/// The tracing header of a call that begins a trace.
+pub(crate) fn tracing_header(id: Uuid, now: DateTime<Utc>) -> String {
+    let id = id.simple().to_string();
+    format!("Root=1-{:08x}-{}", now.timestamp(), id.get(..24).unwrap_or_default())
 }
 
 pub(crate) fn since_epoch(time: SystemTime) -> Duration {
@@ -291,6 +314,8 @@ async fn answer(
     if asynchronous && body.len() > LARGEST_ASYNC_EVENT {
         return too_large(LARGEST_ASYNC_EVENT);
     }
+    let trace = head.headers.get(TRACING_HEADER).and_then(|value| value.to_str().ok());
+    let trace = trace.map(str::to_owned);
     let event = if body.is_empty() { Ok(json!({})) } else { serde_json::from_slice(&body) };
     let Ok(event) = event else {
         return refusal(
@@ -300,10 +325,10 @@ async fn answer(
         );
     };
     if asynchronous {
-        lambda.run_in_background(function, event);
+        lambda.run_in_background(function, event, trace);
         return respond(StatusCode::ACCEPTED, &[], String::new());
     }
-    match lambda.run(&function, event).await {
+    match lambda.run(&function, event, trace).await {
         Ok(answer) => {
             respond(StatusCode::OK, &[("x-amz-executed-version", "$LATEST")], answer.to_string())
         }

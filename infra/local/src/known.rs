@@ -57,6 +57,7 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
             "OnDemandThroughput",
             "PointInTimeRecoverySpecification",
             "ProvisionedThroughput",
+            "ResourcePolicy",
             "SSESpecification",
             "TableClass",
             "Tags",
@@ -68,6 +69,9 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
         &[
             "BucketEncryption",
             "LifecycleConfiguration",
+            "LoggingConfiguration",
+            "ObjectLockConfiguration",
+            "ObjectLockEnabled",
             "OwnershipControls",
             "PublicAccessBlockConfiguration",
             "Tags",
@@ -114,6 +118,7 @@ pub(crate) const EVENTS: &[(&str, &[&str])] = &[
             "BatchSize",
             "BisectBatchOnFunctionError",
             "Enabled",
+            "FilterCriteria",
             "FunctionResponseTypes",
             "MaximumBatchingWindowInSeconds",
             "MaximumRecordAgeInSeconds",
@@ -127,11 +132,14 @@ pub(crate) const EVENTS: &[(&str, &[&str])] = &[
 /// Resource types that are ignored.
 pub(crate) const TYPES_PASSED_OVER: &[&str] = &[
     "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::IAM::Role",
     "AWS::Logs::LogGroup",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
 ];

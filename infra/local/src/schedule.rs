@@ -27,7 +27,7 @@ pub(crate) fn start(
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => lambda.run_in_background(function.clone(), event(&schedule)),
+                _ = ticks.tick() => lambda.run_in_background(function.clone(), event(&schedule), None),
                 () = soon.cancelled() => return,
             }
         }

@@ -236,8 +236,15 @@ impl Reader {
 
     /// Delivers a part and returns how many of its first records succeeded.
     async fn try_part(&self, part: &[Event]) -> usize {
-        let records: Vec<&Value> = part.iter().map(|event| &event.json).collect();
-        match self.lambda.run(&self.function, json!({"Records": records})).await {
+        let is_wanted = |event: &&Event| {
+            let wanted = self.stream.event_names.as_ref();
+            wanted.is_none_or(|names| names.iter().any(|name| event.json["eventName"] == **name))
+        };
+        let records: Vec<&Value> = part.iter().filter(is_wanted).map(|event| &event.json).collect();
+        if records.is_empty() {
+            return part.len();
+        }
+        match self.lambda.run(&self.function, json!({"Records": records}), None).await {
             Ok(answer) if self.stream.reports_failures => {
                 first_failure(part, &answer).unwrap_or(part.len())
             }

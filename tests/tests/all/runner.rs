@@ -420,8 +420,20 @@ async fn unsupported_template_parts_are_named_with_their_place_and_a_remedy() {
             &["Parameters.A", "must be a number"],
         ),
         (
-            "Parameters: {A: {Type: String, Default: x, AllowedPattern: y}}\nResources: {}",
-            &["AllowedPattern"],
+            "Parameters: {A: {Type: String, Default: xy, AllowedPattern: x}}\nResources: {}",
+            &["Parameters.A", "\"xy\" must be x"],
+        ),
+        (
+            "Parameters: {A: {Type: String, Default: y, AllowedPattern: x, ConstraintDescription: one x}}\nResources: {}",
+            &["Parameters.A", "\"y\" must be one x"],
+        ),
+        (
+            "Parameters: {A: {Type: String, Default: x, AllowedPattern: (}}\nResources: {}",
+            &["Parameters.A.AllowedPattern", "is no pattern"],
+        ),
+        (
+            "Parameters: {A: {Type: String, Default: x, Pattern: y}}\nResources: {}",
+            &["Parameters.A.Pattern"],
         ),
         (
             "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: known, Environment: {Variables: {A: !Select [0, [a]]}}}}}",
@@ -456,8 +468,8 @@ async fn unsupported_template_parts_are_named_with_their_place_and_a_remedy() {
             &["Events.E.Properties.Schedule", "rate(1 minute)"],
         ),
         (
-            "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: known, Events: {E: {Type: DynamoDB, Properties: {Stream: x, StartingPosition: LATEST, FilterCriteria: {}}}}}}}",
-            &["Events.E.Properties.FilterCriteria"],
+            "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: known, Events: {E: {Type: DynamoDB, Properties: {Stream: x, StartingPosition: LATEST, FilterCriteria: {Filters: [{Pattern: '{\"dynamodb\": {}}'}]}}}}}}}",
+            &["FilterCriteria.Filters", "supports only"],
         ),
         (
             "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: known, Events: {E: {Type: DynamoDB, Properties: {Stream: x, StartingPosition: LATEST}}}}}}",
@@ -818,6 +830,27 @@ async fn a_failing_batch_is_retried_and_blocks_later_batches() {
     let batches = calls.all();
     assert!(batches[0] == batches[1] && batches[1] == batches[2], "the same batch three times");
     assert_eq!(all_ids(&batches[2..]), named(0..6));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_leaves_out_changes_that_the_function_does_not_want() {
+    let calls = Calls::default();
+    let functions = noting(Functions::default(), "watch", &calls, |_, _| Ok(json!({})));
+    let filter = r#", FilterCriteria: {Filters: [{Pattern: '{"eventName": ["INSERT"]}'}]}"#;
+    let stack = Stack::with(quick(stream_template(filter), functions)).await;
+    put(&stack, named(0..2)).await;
+    let client = Client::new(stack.running.sdk_config());
+    let table = stack.running.table("Things").unwrap();
+    let delete =
+        client.delete_item().table_name(table).key("id", AttributeValue::S(named(0..1)[0].clone()));
+    delete.send().await.unwrap();
+    put(&stack, named(2..3)).await;
+    until("the last record is delivered", async || {
+        all_ids(&calls.all()).contains(&"002".into()).then_some(())
+    })
+    .await;
+    assert_eq!(all_ids(&calls.all()), named(0..3), "the deletion is left out");
     stack.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::http::route::Needs;
 
 use crate::permissions;
@@ -92,7 +92,14 @@ fn no_role_can_change_or_remove_an_event() {
             "{role}"
         );
         let resources = list(&statement["Resource"]);
-        assert!(resources.iter().all(|resource| *resource != "*"), "{role}: {statement}");
+        // X-Ray knows no resources.
+        let is_tracing = list(&statement["Action"])
+            .iter()
+            .all(|action| action.as_str().is_some_and(|action| action.starts_with("xray:Put")));
+        assert!(
+            is_tracing || resources.iter().all(|resource| *resource != "*"),
+            "{role}: {statement}"
+        );
         let touches_the_trail =
             resources.iter().any(|resource| resource.to_string().contains("EventsTable"));
         for action in list(&statement["Action"]) {
@@ -205,7 +212,7 @@ fn files_are_private_and_encrypted_and_export_files_expire() {
     let template = template();
     let buckets = of_type(&template, "AWS::S3::Bucket");
     let names: BTreeSet<_> = buckets.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["ExportBucket", "StreamBucket"].into());
+    assert_eq!(names, ["AccessLogBucket", "ExportBucket", "StreamBucket"].into());
     let policies = of_type(&template, "AWS::S3::BucketPolicy");
     let denied = |name: &str| -> Vec<Value> {
         let policy = policies.iter().find(|(_, policy)| policy["Bucket"]["Ref"] == name).unwrap().1;
@@ -410,5 +417,109 @@ fn the_permissions_of_all_routes_fit_into_each_functions_policy() {
             "{function}: the permissions of its {} routes take {used} bytes of Lambda's {RESOURCE_POLICY}. Give it one permission with a wildcard instead, or move routes to another function",
             sizes.len()
         );
+    }
+}
+
+/// Everything that fails or waits is noticed, and a person can read what the alarm means.
+#[test]
+fn every_function_and_queue_has_alarms_and_every_alarm_has_a_row_in_the_guide() {
+    let template = template();
+    let alarms = of_type(&template, "AWS::CloudWatch::Alarm");
+    let metrics = |alarm: &Value| -> Vec<Value> {
+        match alarm.get("Metrics") {
+            None => vec![alarm.clone()],
+            Some(metrics) => {
+                let parts = list(metrics).into_iter();
+                parts.filter_map(|part| part["MetricStat"].get("Metric").cloned()).collect()
+            }
+        }
+    };
+    let has_alarm = |metric: &str, dimension: Value| {
+        alarms
+            .iter()
+            .flat_map(|(_, alarm)| metrics(alarm))
+            .any(|it| it["MetricName"] == metric && list(&it["Dimensions"]).contains(&&dimension))
+    };
+    for (function, _) in of_type(&template, "AWS::Serverless::Function") {
+        for metric in ["Errors", "Throttles"] {
+            let dimension = json!({"Name": "FunctionName", "Value": {"Ref": function}});
+            assert!(has_alarm(metric, dimension), "{function}: {metric}");
+        }
+    }
+    for (queue, _) in of_type(&template, "AWS::SQS::Queue") {
+        let dimension = json!({"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}});
+        assert!(has_alarm("ApproximateNumberOfMessagesVisible", dimension), "{queue}");
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let guide = fs::read_to_string(root.join("docs/operating.md")).unwrap();
+    let stack = json!({"Name": "Stack", "Value": {"Ref": "AWS::StackName"}});
+    for (name, alarm) in &alarms {
+        for action in ["AlarmActions", "OKActions"] {
+            assert_eq!(alarm[action], json!([{"Ref": "Alarms"}]), "{name}");
+        }
+        assert!(alarm["AlarmDescription"].as_str().is_some_and(|text| text.len() > 40), "{name}");
+        for metric in metrics(alarm).iter().filter(|it| it["Namespace"] == "JitAudit") {
+            assert_eq!(metric["Dimensions"], json!([stack]), "{name}");
+        }
+        assert!(guide.contains(&format!("| `{name}` |")), "{name} is not in docs/operating.md");
+    }
+    let named = guide.split("| `").filter_map(|rest| rest.split_once("Alarm` |"));
+    for (name, _) in named.filter(|(name, _)| !name.contains(' ')) {
+        let is_there = alarms.iter().any(|(alarm, _)| **alarm == format!("{name}Alarm"));
+        assert!(is_there, "docs/operating.md has an alarm {name}Alarm that the template has not");
+    }
+}
+
+/// An account may have several stacks: CloudFormation names what SAM would name alike in each.
+#[test]
+fn nothing_has_a_name_that_a_second_stack_would_have_too() {
+    let template = template();
+    for (function, properties) in of_type(&template, "AWS::Serverless::Function") {
+        for (name, event) in properties["Events"].as_object().into_iter().flatten() {
+            if event["Type"] == "ScheduleV2" {
+                assert_eq!(event["Properties"]["OmitName"], true, "{function} {name}");
+            }
+        }
+    }
+    const NAMES: [&str; 10] = [
+        "AlarmName",
+        "BucketName",
+        "DashboardName",
+        "FunctionName",
+        "LogGroupName",
+        "Name",
+        "QueueName",
+        "RoleName",
+        "TableName",
+        "TopicName",
+    ];
+    for (name, resource) in template["Resources"].as_object().unwrap() {
+        let Some(properties) = resource["Properties"].as_object() else { continue };
+        assert!(NAMES.iter().all(|it| !properties.contains_key(*it)), "{name}");
+    }
+}
+
+#[test]
+fn queues_topics_and_buckets_refuse_what_is_not_encrypted_on_the_way() {
+    let template = template();
+    let refused = |kind: &str, of: &str| -> Vec<Value> {
+        let policies = of_type(&template, kind).into_iter();
+        let denied = policies.filter(|(_, policy)| {
+            list(&policy["PolicyDocument"]["Statement"]).iter().any(|statement| {
+                statement["Effect"] == "Deny"
+                    && statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"
+            })
+        });
+        denied.flat_map(|(_, policy)| list(&policy[of]).into_iter().cloned()).collect()
+    };
+    for (resource, policy, of) in [
+        ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "Queues"),
+        ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "Topics"),
+        ("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "Bucket"),
+    ] {
+        let refused = refused(policy, of);
+        for (name, _) in of_type(&template, resource) {
+            assert!(refused.contains(&json!({"Ref": name})), "{name}");
+        }
     }
 }

@@ -11,12 +11,14 @@ use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
 use super::routes::decoded;
-use crate::{authorizer::Claims, plan::ACCOUNT};
+use crate::{authorizer::Claims, invoke::TRACING_HEADER, plan::ACCOUNT};
 
 /// Data about a request that is not in the request itself.
 pub(crate) struct About<'r> {
     pub(crate) api: &'r str,
     pub(crate) request_id: &'r str,
+    /// The tracing header that the function gets.
+    pub(crate) trace: &'r str,
     pub(crate) route_key: &'r str,
     pub(crate) path_parameters: BTreeMap<String, String>,
     /// The claims of the token, and its scopes that the route requires (`None`: the route requires none).
@@ -111,9 +113,7 @@ fn headers(headers: &HeaderMap, about: &About<'_>) -> Value {
     joined.insert("x-forwarded-for".into(), about.source.to_string().into());
     joined.insert("x-forwarded-port".into(), about.port.to_string().into());
     joined.insert("x-forwarded-proto".into(), "http".into());
-    let trace = about.request_id.replace('-', "");
-    let (now, trace) = (about.now.timestamp(), trace.get(..24).unwrap_or_default());
-    joined.insert("x-amzn-trace-id".into(), format!("Root=1-{now:08x}-{trace}").into());
+    joined.insert(TRACING_HEADER.into(), about.trace.into());
     joined.into()
 }
 

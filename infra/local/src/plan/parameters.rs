@@ -1,5 +1,7 @@
 //! The parameters of the template. Values of the command line come first, then those for one machine, then defaults.
 
+use regex_lite::Regex;
+
 use super::Machine;
 use crate::{
     known,
@@ -23,6 +25,7 @@ pub(super) fn read(
     }
     for (name, parameter) in &declared {
         let known = [
+            "AllowedPattern",
             "AllowedValues",
             "ConstraintDescription",
             "Default",
@@ -81,6 +84,16 @@ fn check(parameter: &At, text: &str) -> Result<(), TemplateError> {
         let allowed = allowed.texts()?;
         if !allowed.iter().any(|value| value == text) {
             return Err(parameter.error(format!("{text:?} must be one of {}", allowed.join(", "))));
+        }
+    }
+    if let Some(pattern) = parameter.get("AllowedPattern") {
+        // CloudFormation compares the whole value.
+        let whole = Regex::new(&format!("^(?:{})$", pattern.text()?));
+        let whole = whole.map_err(|error| pattern.error(format!("is no pattern: {error}")))?;
+        if !whole.is_match(text) {
+            let constraint = parameter.get("ConstraintDescription");
+            let constraint = constraint.as_ref().map_or_else(|| pattern.text(), At::text)?;
+            return Err(parameter.error(format!("{text:?} must be {constraint}")));
         }
     }
     let limit = |name: &str| parameter.get(name).map(|at| at.parsed::<f64>("a number")).transpose();

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::Deserialize;
+
 use crate::template::{At, TemplateError, UNKNOWN};
 
 use super::Plan;
@@ -19,6 +21,8 @@ pub(crate) struct Stream {
     pub(crate) oldest: Duration,
     pub(crate) bisect: bool,
     pub(crate) reports_failures: bool,
+    /// The kinds of changes that the function gets; `None` for all.
+    pub(crate) event_names: Option<Vec<String>>,
 }
 
 pub(super) fn stream(
@@ -28,6 +32,7 @@ pub(super) fn stream(
     plan: &Plan,
 ) -> Result<Option<Stream>, TemplateError> {
     let need = |name: &str| found.get(name).ok_or_else(|| part.error(format!("{name} is missing")));
+    let event_names = event_names(found)?;
     let stream = need("Stream")?;
     let arn = stream.text()?.to_owned();
     if !plan.tables.iter().any(|table| table.stream_arn.as_deref() == Some(&arn)) {
@@ -67,6 +72,30 @@ pub(super) fn stream(
         oldest: Duration::from_secs(oldest),
         bisect: boolean("BisectBatchOnFunctionError", false)?,
         reports_failures,
+        event_names,
     };
     Ok(boolean("Enabled", true)?.then_some(stream))
+}
+
+/// The kinds of changes that the filters let through. Of Lambda's patterns, the runner supports a
+/// list of event names.
+fn event_names(found: &BTreeMap<String, At>) -> Result<Option<Vec<String>>, TemplateError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Pattern {
+        event_name: Vec<String>,
+    }
+    let Some(criteria) = found.get("FilterCriteria") else { return Ok(None) };
+    criteria.entries_of(&["Filters"])?;
+    let mut names = Vec::new();
+    for filter in criteria.need("Filters")?.items()? {
+        filter.entries_of(&["Pattern"])?;
+        let pattern = filter.need("Pattern")?;
+        let Pattern { event_name } = serde_json::from_str(pattern.text()?).map_err(|error| {
+            pattern
+                .error(format!("the local runner supports only {{\"eventName\": […]}} ({error})"))
+        })?;
+        names.extend(event_name);
+    }
+    Ok(Some(names))
 }
