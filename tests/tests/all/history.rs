@@ -370,6 +370,18 @@ async fn only_who_may_silence_alerts_records_history() {
     );
     assert!(answer.body["results"][0].get("history").is_none(), "{}", answer.text);
 
+    // A longer retention that is set first takes it.
+    let longer = json!({"retention_days": 730});
+    let set = stack.put(&stack.admin("acme"), "/v1/settings", &longer).await;
+    assert_eq!(set.status, 200, "{}", set.text);
+    let again = stack.post(&token, HISTORY, &events).await;
+    assert_eq!(
+        (&again.body["created"], &again.body["duplicate"]),
+        (&json!(1), &json!(1)),
+        "{}",
+        again.text
+    );
+
     // A full request of NDJSON.
     let lines: Vec<String> = (0..500)
         .map(|number| {
@@ -625,6 +637,36 @@ async fn history_alerts_nobody_until_a_live_event_completes_a_story() {
     let texts: String = webhooks.received("/a").iter().map(|it| it.text.clone()).collect();
     assert!(!texts.contains("justification.insufficient"), "{texts}");
     world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_gets_history_unless_its_filter_leaves_it_out() {
+    let webhooks = Webhooks::start().await;
+    let mut options = options();
+    options.secrets.insert("JIT_AUDIT_SECRET_SIEM".into(), "a secret of a stream".into());
+    let stack = Stack::with(options).await;
+    for (id, filter) in [("all", None), ("live", Some("recorded_by.history ne true"))] {
+        let mut stream = json!({"shape": "native", "from": "oldest", "target": {
+            "kind": "https", "url": format!("{}/{id}", webhooks.url), "secrets": ["env:JIT_AUDIT_SECRET_SIEM"]}});
+        if let Some(filter) = filter {
+            stream["filter"] = json!(filter);
+        }
+        let path = format!("/v1/streams/{id}");
+        let put = stack.put(&stack.admin("acme"), &path, &stream).await;
+        assert_eq!(put.status, 201, "{}", put.text);
+    }
+    let logged_in = |id: &str, ago: u64| of(id, "user.logged_in", ago, user("mark"), json!({}));
+    past(&stack, "acme", &[logged_in("ancient", 90 * DAY), logged_in("recent", 60)]).await;
+    let got = |stream: &str, id: &str| {
+        webhooks.received(&format!("/{stream}")).iter().any(|it| it.text.contains(id))
+    };
+    until("both streams have the live event", async || {
+        (got("all", "recent") && got("live", "recent")).then_some(())
+    })
+    .await;
+    until("the stream of all has history", async || got("all", "ancient").then_some(())).await;
+    assert!(!got("live", "ancient"));
+    stack.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
