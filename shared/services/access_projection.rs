@@ -85,7 +85,7 @@ pub struct Follower<'t> {
 
 /// The recorder of findings.
 pub fn recorder() -> RecordedBy {
-    RecordedBy { sub: "jit-audit/watch".to_owned(), client_id: None }
+    RecordedBy { sub: "jit-audit/watch".to_owned(), client_id: None, history: false }
 }
 
 /// When the first retained event occurred.
@@ -204,7 +204,7 @@ impl<'t> Follower<'t> {
                 findings.entry(id.to_owned()).or_default().push(recorded.clone());
             }
             if let Some(found) =
-                out_of_band::out_of_band(&self.scope.tenant, event).filter(|_| !self.is_silent)
+                out_of_band::out_of_band(&self.scope.tenant, &recorded).filter(|_| !self.is_silent)
             {
                 let owners = self.owners_of(event.target.as_ref()).await?;
                 self.concern(event.id.as_str(), event, Some(found), &owners).await?;

@@ -10,6 +10,7 @@ use shared_domain::{
     entra::{self, Told},
     identity::caller::{Caller, Permission},
     json::strict_json::FieldError,
+    time::timestamp::Instant,
     trail::{
         event::{Event, EventId},
         event_validation::Intake,
@@ -54,6 +55,10 @@ pub struct Imported {
     /// The ids of all events of the object, earliest first.
     pub ids: Vec<EventId>,
     pub status: Status,
+    /// True if all events of the object are recorded as history. With `history=true`, false if at
+    /// least one is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<bool>,
     /// Why nothing of the object is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -79,6 +84,7 @@ impl Imported {
             id: None,
             ids: Vec::new(),
             status: Status::Ignored,
+            history: None,
             reason: None,
             version: None,
             retryable: None,
@@ -94,7 +100,8 @@ impl Imported {
 }
 
 /// Imports objects and returns one result for each, in the order of the request. An invalid object
-/// does not stop the import of the others. `context` is the `@odata.context` of their page.
+/// does not stop the import of the others. `context` is the `@odata.context` of their page. Events that
+/// occurred before `history_before` are recorded as history.
 ///
 /// # Errors
 /// The import could not start.
@@ -104,6 +111,7 @@ pub async fn import(
     caller: &Caller,
     objects: &[&str],
     context: Option<&str>,
+    history_before: Option<Instant>,
 ) -> Result<Vec<Imported>, ReadError> {
     let intake = Intake {
         tenant: &scope.tenant,
@@ -129,8 +137,9 @@ pub async fn import(
     let (places, events): (Vec<_>, Vec<_>) = events.into_iter().unzip();
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     let is_same = |sent: &Event, stored: &Event| !entra::contradicts(sent, stored);
+    let by = caller.recorded_by();
     let outcomes =
-        recorder.store(scope, events, &caller.recorded_by(), Sender::Machine, is_same).await?;
+        recorder.store(scope, events, &by, history_before, Sender::Machine, is_same).await?;
     for ((index, id), outcome) in places.into_iter().zip(ids).zip(outcomes) {
         let status = match outcome {
             StoreOutcome::Created(_) => Status::Created,
@@ -140,6 +149,10 @@ pub async fn import(
             StoreOutcome::Unavailable(_) => Status::Unavailable,
         };
         let entry = &mut imported[index];
+        if let Some(is_history) = outcome.is_history() {
+            let are_all = entry.history.unwrap_or(true) && is_history;
+            entry.history = (are_all || history_before.is_some()).then_some(are_all);
+        }
         // An event has no single place in the object that it was made from, so its pointer is "".
         let of_event = |error: &FieldError| {
             FieldError::new("", format!("event {id}: {} {}", error.pointer, error.detail))

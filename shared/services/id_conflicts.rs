@@ -53,5 +53,8 @@ fn taken_id(scope: &TenantScope<'_>, sent: &Event, there: &Recorded, by: &Record
         },
     });
     event.details = details.as_object().cloned();
+    if by.history && there.recorded_by.history {
+        event.details.get_or_insert_default().insert("found_later".to_owned(), true.into());
+    }
     event
 }

@@ -66,7 +66,7 @@ impl DueRun {
 
 /// The recorder of scheduled runs.
 pub fn recorder() -> RecordedBy {
-    RecordedBy { sub: "jit-audit/export".to_owned(), client_id: None }
+    RecordedBy { sub: "jit-audit/export".to_owned(), client_id: None, history: false }
 }
 
 /// Stores a requested run with its job, which is due at once. An inner error says that the limit of

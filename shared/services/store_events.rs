@@ -12,6 +12,7 @@ use shared_domain::{
         matching,
     },
     json::strict_json::{self, FieldError},
+    time::timestamp::Instant,
     trail::event::{Event, EventId, EventWindow, Recorded, RecordedBy},
     windows::{
         account_names,
@@ -141,6 +142,16 @@ impl StoreOutcome {
         }
     }
 
+    /// Whether the stored event is history; none if no event of the request is stored.
+    pub fn is_history(&self) -> Option<bool> {
+        match self {
+            Self::Created(recorded) | Self::Duplicate(recorded) => {
+                Some(recorded.recorded_by.history)
+            }
+            Self::Conflict(..) | Self::Invalid(_) | Self::Unavailable(_) => None,
+        }
+    }
+
     pub fn errors(&self) -> &[FieldError] {
         match self {
             Self::Conflict(_, errors, _) | Self::Invalid(errors) => errors,
@@ -158,15 +169,47 @@ impl Recorder {
         Ok(Self { place: environment::place(variables)?, sweep: Sweep::new(variables, aws)? })
     }
 
-    /// Stores events and returns one outcome for each, in the order of the request.
-    ///
-    /// An event that opens or ends windows is stored in one transaction with that change; events about
-    /// the same account or session are stored one after the other. All other events are stored in
-    /// batches. `is_same` decides whether two events with one id, whose fields differ, mean the same.
+    /// Stores events and returns one outcome for each, in the order of the request. Those that
+    /// occurred before `history_before` are recorded as history, the oldest part of a request first.
     ///
     /// An id that another sender has used raises a finding. If the finding cannot be raised, the event
     /// is reported as unavailable, so that the sender retries.
     pub async fn store(
+        &self,
+        scope: &TenantScope<'_>,
+        events: Vec<Event>,
+        by: &RecordedBy,
+        history_before: Option<Instant>,
+        sender: Sender,
+        is_same: impl Fn(&Event, &Event) -> bool,
+    ) -> Result<Vec<StoreOutcome>, ReadError> {
+        let is_old =
+            |event: &Event| history_before.is_some_and(|before| event.occurred_at < before);
+        // Of an id that occurs twice the first event is stored, so both take the same path.
+        let current: HashSet<EventId> =
+            events.iter().filter(|event| !is_old(event)).map(|event| event.id.clone()).collect();
+        let mut outcomes: Vec<_> = events.iter().map(|_| StoreOutcome::lost()).collect();
+        let (live, history): (Vec<Placed>, Vec<Placed>) =
+            events.into_iter().enumerate().partition(|(_, event)| current.contains(&event.id));
+        for (group, by) in [(history, by.of_history()), (live, by.clone())] {
+            if group.is_empty() {
+                continue;
+            }
+            let (places, events): (Vec<usize>, Vec<Event>) = group.into_iter().unzip();
+            let stored = self.store_of(scope, events, &by, sender, &is_same).await?;
+            for (place, outcome) in places.into_iter().zip(stored) {
+                outcomes[place] = outcome;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Stores events that are all history, or all current.
+    ///
+    /// An event that opens or ends windows is stored in one transaction with that change; events about
+    /// the same account or session are stored one after the other. All other events are stored in
+    /// batches. `is_same` decides whether two events with one id, whose fields differ, mean the same.
+    async fn store_of(
         &self,
         scope: &TenantScope<'_>,
         events: Vec<Event>,

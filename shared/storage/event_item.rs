@@ -106,7 +106,7 @@ pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     let mut attributes = attributes_of(event, *digest, recorded_by, *recorded_at, *expires_at);
     if let Some(Opened { id, starts_at, ends_at }) = opened {
         let mut out = Attributes(attributes);
-        out.text("opened_id", id.clone());
+        out.maybe("opened_id", id.clone());
         out.text("opened_from", starts_at.to_string());
         out.text("opened_until", ends_at.to_string());
         attributes = out.0;
@@ -209,6 +209,9 @@ pub fn attributes_of(
 
     out.text("by_sub", recorded_by.sub.clone());
     out.maybe("by_client", recorded_by.client_id.clone());
+    if recorded_by.history {
+        out.0.push(("history", AttributeValue::Bool(true)));
+    }
     out.0.push(("digest", AttributeValue::B(Blob::new(digest.0))));
     out.number("ttl", Some(expires_at.seconds()));
     out.0
@@ -365,11 +368,12 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
         Some(AttributeValue::B(blob)) => <[u8; 32]>::try_from(blob.into_inner()).ok(),
         _ => None,
     };
-    let opened = match item.text("opened_id") {
-        None => None,
-        Some(id) => Some(Opened {
+    let (id, from) = (item.text("opened_id"), item.parsed("opened_from"));
+    let opened = match (&id, from) {
+        (None, None) => None,
+        (_, from) => Some(Opened {
             id,
-            starts_at: item.required("opened_from")?,
+            starts_at: item.sound("opened_from", from)?,
             ends_at: item.required("opened_until")?,
         }),
     };
@@ -380,6 +384,7 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
         recorded_by: RecordedBy {
             sub: item.required("by_sub")?,
             client_id: item.text("by_client"),
+            history: item.flag("history").is_some(),
         },
         digest: Digest(item.sound("digest", digest)?),
         opened,

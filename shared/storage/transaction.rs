@@ -133,6 +133,7 @@ fn parameterized((statement, parameters): (String, Vec<AttributeValue>)) -> Para
 
 impl TenantScope<'_> {
     /// Stores `events`, the first of which may open a window, and makes `changes`, all or nothing.
+    /// If the first is history, the service's own events about it are not: they happen now.
     ///
     /// # Errors
     /// After an error, the transaction may or may not be done. It is safe to read the state and
@@ -145,11 +146,13 @@ impl TenantScope<'_> {
         changes: Vec<Change>,
     ) -> Result<Commit, ReadError> {
         let epoch = Instant::from_millis(0);
+        let of_now = by.of_now();
         let mut records: Vec<_> = events
             .into_iter()
-            .map(|event| {
+            .enumerate()
+            .map(|(place, event)| {
                 let digest = event.digest();
-                self.recorded(event, digest, by, epoch)
+                self.recorded(event, digest, if place == 0 { by } else { &of_now }, epoch)
             })
             .collect();
         if let Some(first) = records.first_mut() {

@@ -51,7 +51,7 @@ pub fn items(tenant: &str, list: &Value) -> Vec<Vec<(&'static str, AttributeValu
             .unwrap();
             let digest = event.digest();
             let expires_at = event.occurred_at.plus(intake.retention);
-            let recorded_by = RecordedBy { sub: "portal".into(), client_id: None };
+            let recorded_by = RecordedBy { sub: "portal".into(), client_id: None, history: false };
             event_item::attributes(&Recorded {
                 event,
                 recorded_at: now,

@@ -56,7 +56,7 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
         .scope(&tenant, clock::now(), Deadline::now() + Duration::from_secs(600))
         .await
         .unwrap();
-    let by = RecordedBy { sub: "bench".to_owned(), client_id: None };
+    let by = RecordedBy { sub: "bench".to_owned(), client_id: None, history: false };
     for id in windows::open_windows(&trail).await.unwrap().iter().take(scale.of(100, 2)) {
         let late = |window: &mut Window| {
             let told = window.end(

@@ -831,7 +831,7 @@ async fn invoke(world: &Arc<World>, killed: &AtomicU64) {
 }
 
 fn recorder() -> RecordedBy {
-    RecordedBy { sub: "portal".to_owned(), client_id: None }
+    RecordedBy { sub: "portal".to_owned(), client_id: None, history: false }
 }
 
 /// Requests an account and enables it when the request is accepted, as a portal does.
@@ -887,7 +887,10 @@ async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number
         match recording {
             Recording::Judged(insertion) => match *insertion {
                 Insertion::Created(recorded) | Insertion::Duplicate(recorded) => {
-                    break (recorded.opened.expect("a window").id, recorded.event.id);
+                    break (
+                        recorded.opened.and_then(|it| it.id).expect("a window"),
+                        recorded.event.id,
+                    );
                 }
                 Insertion::Unavailable => continue,
                 Insertion::Conflict(..) => {

@@ -11,6 +11,7 @@ use shared::{
         },
         configuration::connection::Connection,
         identity::caller::Caller,
+        time::timestamp::Instant,
     },
     platform::random,
     services::{
@@ -112,7 +113,9 @@ impl Collecting<'_> {
             | Source::Assignments
             | Source::RoleRequests
             | Source::RoleInstances
-            | Source::DirectoryAudits => self.store_objects(source, &objects).await?,
+            | Source::DirectoryAudits => {
+                self.store_objects(source, &objects, progress.first_began_at).await?
+            }
         };
         let has_news =
             counts.created + counts.invalid + counts.conflicts > 0 || next_link.is_some();
@@ -122,11 +125,13 @@ impl Collecting<'_> {
         Ok(has_news || progress.compares())
     }
 
-    /// Stores objects as if they had been posted.
+    /// Stores objects as if they had been posted. What occurred before the first reading of the
+    /// source is history.
     async fn store_objects(
         &self,
         source: Source,
         objects: &[Box<RawValue>],
+        first_began_at: Option<Instant>,
     ) -> Result<Counts, NoPage> {
         let owner = [self.scope.tenant.as_str(), self.id];
         let is_new = |object: &str| !self.function.seen.has(&owner, object);
@@ -138,7 +143,9 @@ impl Collecting<'_> {
             let now = self.function.database.clock().now();
             let scope = self.scope.at(now, Deadline::now() + STORING);
             let recorder = &self.function.recorder;
-            let imported = entra_import::import(recorder, &scope, self.caller, &texts, None).await;
+            let imported =
+                entra_import::import(recorder, &scope, self.caller, &texts, None, first_began_at)
+                    .await;
             for (object, imported) in texts.iter().zip(imported.map_err(unavailable)?) {
                 count(&mut counts, &imported)?;
                 // What could not be read now may be readable later, when its time has come.

@@ -46,7 +46,7 @@ pub enum WindowOutcome {
 
 /// The recorder of the service's own events.
 pub fn recorder() -> RecordedBy {
-    RecordedBy { sub: "jit-audit/disable".to_owned(), client_id: None }
+    RecordedBy { sub: "jit-audit/disable".to_owned(), client_id: None, history: false }
 }
 
 /// Does what is due for a window. A concurrent change makes a step fail without effect: each step

@@ -14,9 +14,10 @@ use shared::{
     domain::{
         identity::caller::{Caller, Permission},
         json::strict_json::FieldError,
+        time::timestamp::Instant,
         trail::{
             actions::definitions,
-            event::{Event, EventId, Tenant},
+            event::{Event, EventId, HISTORY_AFTER, Tenant},
             event_validation::{self, Intake},
             key::Key,
         },
@@ -96,6 +97,10 @@ pub(crate) async fn post_events(
 ) -> Result<EventsAnswer, Problem> {
     let Call { function, request, caller, deadline } = *call;
     let tenant = authorization::tenant(caller, request)?;
+    let is_history = input.is_history;
+    if is_history {
+        may_send_history(call, tenant).await?;
+    }
     let bytes = request::body(request)?;
     if let Some(Format::Entra) = input.format {
         authorization::require(caller, Permission::Write)?;
@@ -104,7 +109,9 @@ pub(crate) async fn post_events(
         let context = request_body::context(bytes);
         let recorder = &function.recorder;
         let context = context.as_deref();
-        let imported = entra_import::import(recorder, &scope, caller, &objects, context).await?;
+        let before = history_before(&scope, is_history);
+        let imported =
+            entra_import::import(recorder, &scope, caller, &objects, context, before).await?;
         // A request with a single object is answered for that object.
         if let [Imported { is_reserved: true, errors, .. }] = &*imported {
             let why = errors.first().map(|error| error.detail.clone()).unwrap_or_default();
@@ -145,8 +152,8 @@ pub(crate) async fn post_events(
         }
     }
     let differs = |_: &Event, _: &Event| false;
-    let stored =
-        function.recorder.store(&scope, events, &caller.recorded_by(), sender, differs).await?;
+    let (by, before) = (caller.recorded_by(), history_before(&scope, is_history));
+    let stored = function.recorder.store(&scope, events, &by, before, sender, differs).await?;
     let mut stored = stored.into_iter();
     let outcomes = outcomes
         .into_iter()
@@ -161,8 +168,28 @@ pub(crate) async fn post_events(
         .collect();
     Ok(match body {
         Body::One(_) => outcome::answer_one(outcomes)?,
-        Body::Many(_) => EventsAnswer::Several(outcome::answer_many(outcomes)),
+        Body::Many(_) => EventsAnswer::Several(outcome::answer_many(outcomes, is_history)),
     })
+}
+
+/// Refuses a request with `history=true` of a caller who may not keep alerts from being sent, and
+/// records the refusal.
+async fn may_send_history(call: &Call<'_>, tenant: &Tenant) -> Result<(), Problem> {
+    let Call { function, request, caller, deadline } = *call;
+    if caller.may(Permission::Write) && caller.may(Permission::Admin) {
+        return Ok(());
+    }
+    let problem = Problem::forbidden(
+        "history=true needs the permissions audit:write and audit:admin, because what is recorded as history alerts nobody",
+    );
+    let scope = function.database.scope(tenant, clock::now(), deadline).await?;
+    refusals::record(&scope, request, caller, &problem).await?;
+    Err(problem)
+}
+
+/// The time before which an event of the request is history.
+fn history_before(scope: &TenantScope<'_>, is_history: bool) -> Option<Instant> {
+    is_history.then(|| scope.now.minus(HISTORY_AFTER))
 }
 
 fn read_events(

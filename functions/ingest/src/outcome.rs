@@ -113,6 +113,9 @@ pub struct EventResult {
     /// The window that the event opened or asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<EventWindow>,
+    /// True if the event is recorded as history. With `history=true`, false if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<bool>,
     /// True if the event may be sent again as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
@@ -123,7 +126,8 @@ pub struct EventResult {
 }
 
 /// The response to a list. Errors beyond the size limit are left out; outcomes never are.
-pub fn answer_many(outcomes: Vec<StoreOutcome>) -> EventResults {
+/// `is_history`: the request has `history=true`, so each result says whether its event is history.
+pub fn answer_many(outcomes: Vec<StoreOutcome>, is_history: bool) -> EventResults {
     let count = |word| outcomes.iter().filter(|outcome| outcome.word() == word).count();
     let (created, duplicate, conflict) = (count("created"), count("duplicate"), count("conflict"));
     let (invalid, unavailable) = (count("invalid"), count("unavailable"));
@@ -133,6 +137,7 @@ pub fn answer_many(outcomes: Vec<StoreOutcome>) -> EventResults {
         id: outcome.id().cloned(),
         status: outcome.word(),
         window: outcome.window(),
+        history: outcome.is_history().filter(|is_so| is_history || *is_so),
         retryable: matches!(outcome, StoreOutcome::Unavailable(_)).then_some(true),
         errors: space.for_errors(outcome.errors()).into_owned(),
     };

@@ -41,18 +41,25 @@ pub enum Format {
 struct EventsQuery {
     /// The form of the objects, if they are not events of this service.
     format: Option<Format>,
+    /// `true`: the events are old logs. Those that occurred more than an hour ago are recorded as
+    /// history, with `recorded_by.history`: they alert nobody, and an event whose window would have
+    /// ended by now opens none. Younger events are recorded as always. Needs `audit:admin` too.
+    history: Option<bool>,
 }
 
 /// What a request to record events is made of, beside its body.
 #[derive(Debug)]
 pub struct EventsInput {
     pub format: Option<Format>,
+    pub is_history: bool,
 }
 
 impl Input for EventsInput {
     fn read(request: &Request) -> Result<Self, Problem> {
         let query: Query<EventsQuery> = Query::read(request)?;
-        query.check(|EventsQuery { format }, _| Some(Self { format: *format }))
+        query.check(|EventsQuery { format, history }, _| {
+            Some(Self { format: *format, is_history: history.unwrap_or(false) })
+        })
     }
 
     fn describe(operation: &mut Operation<'_>) {

@@ -36,7 +36,8 @@ pub const ROUTES: &[IngestRoute] = routes! {
     /// of a package or organisation; `ignored` objects have nothing to store. An import needs `audit:write`, and
     /// `audit:admin` too if it changes a package or organisation that an administrator configured.
     /// Without that, the object is refused with 403 if it was sent alone; among others it is
-    /// `invalid`, and the others are stored.
+    /// `invalid`, and the others are stored. With `history=true`, events and objects are old logs
+    /// that alert nobody; this needs `audit:write` and `audit:admin`.
     post_events: POST "/v1/events" (Needs::Either(Permission::Write, Permission::OwnEvents))
         crate::post_events as fn((Option<IdempotencyKey>, EventsInput)) -> EventsAnswer;
 };

@@ -79,6 +79,8 @@ pub struct FindingsQuery {
     pub owner: Option<String>,
     /// Only findings with (`true`) or without (`false`) an owner.
     pub owned: Option<bool>,
+    /// Only findings that rest on history alone (`true`), or on something else as well (`false`).
+    pub found_later: Option<bool>,
     /// The id of a session.
     pub session: Option<String>,
     /// The id of a request for an access package.
@@ -96,7 +98,7 @@ pub struct FindingsQuery {
 }
 
 /// `GET /v1/findings`: findings, most recently raised first. Filters: time range, state, rule,
-/// severity, owner, with or without an owner (`owned`), session, request, account, person, window
+/// severity, owner, with or without an owner (`owned`), found later or not, session, request, account, person, window
 /// and application.
 pub async fn list(
     TenantCall { scope, reader, .. }: &TenantCall<'_>,
@@ -114,9 +116,10 @@ pub async fn list(
         });
         let after: Option<String> = parameters.position("cursor", &binding);
         let range = search_parameters::range(scope, parameters, None);
-        Some((values.state, values.owned, limit(parameters), after, range))
+        let words = (values.state, values.owned, values.found_later);
+        Some((words, limit(parameters), after, range))
     });
-    let (state, owned, limit, mut after, range) = asked?;
+    let ((state, owned, found_later), limit, mut after, range) = asked?;
     let bounds = [range.since, range.until].map(|it| {
         let (first, last) = (0, 253_402_300_799_999);
         shared::domain::time::timestamp::Instant::from_millis(it.millis().clamp(first, last))
@@ -145,6 +148,7 @@ pub async fn list(
             && is("application", finding.application.as_deref())
             && (is("owner", finding.owner.as_deref()) || finding.owners.iter().any(|owner| is("owner", Some(owner))))
             && owned.is_none_or(|owned| finding.owner.is_some() == owned)
+            && found_later.is_none_or(|found_later| finding.found_later == found_later)
             && named("account", &finding.account)
             && names.as_ref().is_none_or(|names| finding.subject.as_ref().is_some_and(|it| matching::is_identified_by(it, names)))
             // A finding past its retention is never returned, even if it is not deleted yet.

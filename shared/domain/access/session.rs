@@ -195,7 +195,7 @@ impl Story {
         }
         self.target = self.target.take().or_else(|| event.target.clone());
         self.opened =
-            recorded.opened.as_ref().map(|opened| opened.id.clone()).or(self.opened.take());
+            recorded.opened.as_ref().and_then(|opened| opened.id.clone()).or(self.opened.take());
         if event.action == SessionAction::Created {
             self.justification = self.justification.take().or_else(|| event.justification.clone());
         }

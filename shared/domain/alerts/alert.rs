@@ -19,10 +19,10 @@ use crate::{
         settings,
     },
     exports::saved_search::Origin,
-    findings::rules::Severity,
+    findings::{finding, rules::Severity},
     time::timestamp::Instant,
     trail::{
-        actions::FindingAction,
+        actions::{Action, FindingAction},
         event::{EventId, Outcome, Recorded, Tenant},
     },
 };
@@ -107,7 +107,8 @@ impl Alert {
     }
 
     /// The alerts for a finding, one for each channel that subscribes to it. Empty unless the event
-    /// raises a finding or reopens a resolved one. `now` is when the alerts are queued. For a
+    /// raises a finding or reopens a resolved one. A finding that rests on history alone alerts
+    /// nobody, until its evidence includes something that is not history. `now` is when the alerts are queued. For a
     /// change of settings that weakens the audit trail, `channels` are those before the change.
     pub fn of_finding(
         recorded: &Recorded,
@@ -116,9 +117,15 @@ impl Alert {
     ) -> Vec<(Self, AlertChannelKind)> {
         let event = &recorded.event;
         let reopens = event.details.as_ref().and_then(|details| details.get("reopens")?.as_bool());
-        if event.action != FindingAction::Raised
-            && !(event.action == FindingAction::Updated && reopens == Some(true))
-        {
+        let found_later = finding::is_found_later(event);
+        let is_news = match event.action {
+            Action::Finding(FindingAction::Raised) => true,
+            Action::Finding(FindingAction::Updated) => {
+                reopens == Some(true) || found_later == Some(false)
+            }
+            _ => false,
+        };
+        if !is_news || found_later == Some(true) {
             return Vec::new();
         }
         let detail = |name: &str| event.details.as_ref()?.get(name)?.as_str();

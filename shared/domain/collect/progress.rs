@@ -44,6 +44,9 @@ pub struct Progress {
 /// How far a source is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceProgress {
+    /// When its first reading began. What occurred before is history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_began_at: Option<Instant>,
     /// When the last complete reading began: everything until then was collected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collected_until: Option<Instant>,
@@ -248,6 +251,9 @@ impl SourceProgress {
     pub fn begin(&mut self, source: Source, connection: &Connection, now: Instant) -> Option<Gap> {
         if self.reading.is_some() {
             return None;
+        }
+        if self.collected_until.is_none() {
+            self.first_began_at.get_or_insert(now);
         }
         let looks_back = self.looked_back_at.is_none_or(|at| at.plus(LATEST_EVERY) <= now);
         let since = match self.collected_until {

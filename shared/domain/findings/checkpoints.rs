@@ -29,6 +29,8 @@ pub struct Violation {
     pub rule: &'static str,
     pub why: String,
     pub evidence: Vec<EventId>,
+    /// Whether it rests on history alone, so that nobody is alerted.
+    pub found_later: bool,
 }
 
 /// The result of evaluating the rules for an access record.
@@ -70,6 +72,12 @@ pub fn is_later(evidence: &[EventId], than: &[EventId]) -> bool {
     is_shortened(evidence)
         && is_shortened(than)
         && evidence[..FIRST_EVIDENCE] == than[..FIRST_EVIDENCE]
+}
+
+/// Whether there are events, and all are history. Events past their retention are not among them.
+pub fn are_history<'e>(events: impl IntoIterator<Item = &'e Recorded>) -> bool {
+    let mut events = events.into_iter().peekable();
+    events.peek().is_some() && events.all(|recorded| recorded.recorded_by.history)
 }
 
 /// A number of times in words, for a sentence.
@@ -121,9 +129,20 @@ impl AccessCheck<'_> {
         why: String,
         evidence: Vec<EventId>,
     ) {
+        let found_later = self.is_history(&evidence);
         let about = if about.is_empty() { &self.access.id } else { about };
         let id = finding_id(self.tenant, rule, about);
-        self.checked.found.push(Violation { id, rule, why, evidence });
+        self.checked.found.push(Violation { id, rule, why, evidence, found_later });
+    }
+
+    /// Whether evidence is history alone. If it may be an excerpt, all that senders said of the
+    /// access record has to be.
+    pub(super) fn is_history(&self, evidence: &[EventId]) -> bool {
+        let is_evidence = |it: &&Recorded| match is_shortened(evidence) {
+            true => !it.event.id.is_services(),
+            false => evidence.contains(&it.event.id),
+        };
+        are_history(self.events.iter().filter(is_evidence))
     }
 
     /// Whether an event that may arrive until `due` counts as missing now; if not, the rules are

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     access::{evidence, session::StepProblem, timeline::UnexpectedStep},
     findings::{
-        checkpoints::{AccessCheck, Violation, shortened},
+        checkpoints::{AccessCheck, Violation, finding_id, shortened},
         rules::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
     },
     windows::due::IMPORTED_OVERDUE_AFTER,
@@ -60,12 +60,16 @@ impl AccessCheck<'_> {
         let evidence: Vec<_> =
             access.verified.iter().map(|verified| verified.event.clone()).collect();
         let evidence = if evidence.is_empty() { self.asking_events() } else { evidence };
+        // Access whose end was still to come when it was recorded is current access.
+        let known_at = self.events.iter().filter(|it| evidence.contains(&it.event.id));
+        let was_over = known_at.map(|it| it.recorded_at).max().is_some_and(|at| planned <= at);
+        let found_later = was_over && self.is_history(&evidence);
         // A finding by the function that ends windows is the same finding.
         let finding = access.window.as_ref().map(|window| format!("{rule}:{window}"));
-        match finding.filter(|finding| access.open_findings().any(|open| open == finding)) {
-            Some(id) => self.checked.found.push(Violation { id, rule, why, evidence }),
-            None => self.found(rule, "", why, evidence),
-        }
+        let id = finding
+            .filter(|finding| access.open_findings().any(|open| open == finding))
+            .unwrap_or_else(|| finding_id(self.tenant, rule, &access.id));
+        self.checked.found.push(Violation { id, rule, why, evidence, found_later });
     }
 
     /// Steps that do not fit.

@@ -87,6 +87,9 @@ pub struct Finding {
     #[schemars(with = "Severity")]
     pub severity: String,
     pub state: FindingState,
+    /// True if it rests on history alone: on events of the past, recorded later. It alerted nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found_later: bool,
     /// What is wrong, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -169,6 +172,12 @@ pub fn evidence_of(event: &Event) -> Vec<EventId> {
     named.into_iter().flatten().filter_map(|id| EventId::new(id.as_str()?)).collect()
 }
 
+/// Whether an event about a finding says that the finding rests on history alone, or that it no
+/// longer does.
+pub fn is_found_later(event: &Event) -> Option<bool> {
+    event.details.as_ref()?.get("found_later")?.as_bool()
+}
+
 fn number(event: &Event, name: &str) -> Option<u32> {
     let number =
         event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_u64);
@@ -238,6 +247,7 @@ impl Finding {
                 .unwrap_or_else(|| id.split(':').next().unwrap_or_default().to_owned()),
             severity: text("severity").unwrap_or_else(|| "medium".to_owned()),
             state,
+            found_later: is_found_later(last) == Some(true),
             reason: last.reason.clone(),
             raised_at: raised().map(|event| event.occurred_at).min().unwrap_or(last.occurred_at),
             updated_at: Some(last.occurred_at).filter(|_| current.1 > 0),

@@ -4,12 +4,13 @@ use crate::{
     findings::checkpoints::{Violation, finding_id},
     trail::{
         actions::DirectoryAction,
-        event::{Event, Outcome, Tenant},
+        event::{Outcome, Recorded, Tenant},
     },
 };
 
 /// A change of a role assignment that was not made by an access package.
-pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Violation> {
+pub fn out_of_band(tenant: &Tenant, recorded: &Recorded) -> Option<Violation> {
+    let event = &recorded.event;
     let via_package = event.details.as_ref().and_then(|details| details.get("via_package"));
     let is_one = event.action == DirectoryAction::ApplicationRoleAssignmentChanged
         && event.outcome == Outcome::Success
@@ -20,5 +21,6 @@ pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Violation> {
         rule,
         why: format!("{} changed a role assignment outside access packages", event.actor.shown()),
         evidence: vec![event.id.clone()],
+        found_later: recorded.recorded_by.history,
     })
 }

@@ -90,7 +90,7 @@ impl Caller {
 
     /// The sender of an event, as it is recorded.
     pub fn recorded_by(&self) -> RecordedBy {
-        RecordedBy { sub: self.sub.clone(), client_id: self.client_id.clone() }
+        RecordedBy { sub: self.sub.clone(), client_id: self.client_id.clone(), history: false }
     }
 }
 

@@ -39,6 +39,7 @@ impl Column {
             Some(FieldValue::Texts(texts)) => row.text(&texts.join(", ")),
             Some(FieldValue::Time(at)) => row.plain(|out| zoned.write(at, out)),
             Some(FieldValue::Number(number)) => row.text(&number.to_string()),
+            Some(FieldValue::Flag(flag)) => row.text(&flag.to_string()),
             Some(FieldValue::Object | FieldValue::Absent) | None => row.empty(),
         }
     }
@@ -322,7 +323,7 @@ mod tests {
         fn a_filter_on_each_column_finds_what_its_cell_holds(event in crate::trail::arbitrary::events(), action in proptest::sample::select(crate::trail::actions::Action::all().collect::<Vec<_>>())) {
             let mut event = recorded(event, instant("2026-10-01T00:00:00Z"));
             event.event.action = action;
-            event.opened = Some(Opened { id: "w".to_owned(), starts_at: event.recorded_at, ends_at: event.recorded_at });
+            event.opened = Some(Opened { id: Some("w".to_owned()), starts_at: event.recorded_at, ends_at: event.recorded_at });
             for column in COLUMNS.iter().filter(|column| column.name != "Details") {
                 let mut is_empty = true;
                 for field in column.fields {
@@ -330,7 +331,7 @@ mod tests {
                         FieldValue::Text(text) => json!(text),
                         FieldValue::Texts(texts) => json!(texts[0]),
                         FieldValue::Time(at) => json!(at),
-                        FieldValue::Number(_) | FieldValue::Object => panic!("{column:?} shows no text"),
+                        FieldValue::Number(_) | FieldValue::Flag(_) | FieldValue::Object => panic!("{column:?} shows no text"),
                         FieldValue::Absent => continue,
                     };
                     is_empty = false;

@@ -109,7 +109,8 @@ pub fn events() -> impl Strategy<Value = Event> {
 
 pub fn recorded(event: Event, recorded_at: Instant) -> Recorded {
     let digest = event.digest();
-    let recorded_by = RecordedBy { sub: "sub".to_owned(), client_id: Some("client".to_owned()) };
+    let recorded_by =
+        RecordedBy { sub: "sub".to_owned(), client_id: Some("client".to_owned()), history: false };
     Recorded {
         event,
         recorded_at,

@@ -3,6 +3,7 @@
 mod event_digest;
 mod ids;
 mod parties;
+mod recorded_by;
 mod session_username;
 
 use std::{borrow::Cow, fmt};
@@ -22,6 +23,7 @@ pub use self::{
     event_digest::Digest,
     ids::{EventId, Tenant},
     parties::{Actor, ActorType, Party},
+    recorded_by::{HISTORY_AFTER, RecordedBy},
 };
 
 /// The facts of an event as its source sent them, normalised. Nothing is derived, and nothing is
@@ -240,11 +242,13 @@ impl Serialize for AskedWindow {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(
     rename = "OpenedWindow",
-    description = "The window that the event opened, as it was then."
+    description = "The window that the event opened, as it was then, or would have opened."
 )]
 pub struct Opened {
-    /// The id of the window, for `GET /v1/windows/{id}`.
-    pub id: String,
+    /// The id of the window, for `GET /v1/windows/{id}`. Absent if no window was opened, because it
+    /// was over before its event was recorded as history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// From when on the account may be enabled.
     pub starts_at: Instant,
     /// The end, unless the window is extended, ended, or kept open by another request.
@@ -334,26 +338,6 @@ impl Event {
     }
 }
 
-/// The sender of an event, from the token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RecordedBy {
-    /// The subject of the token: a person or a program.
-    pub sub: String,
-    /// The token's client, if it names one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-}
-
-impl fmt::Display for RecordedBy {
-    /// The text of the Recorded By column.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.client_id {
-            Some(client) if *client != self.sub => write!(f, "{} ({client})", self.sub),
-            _ => f.write_str(&self.sub),
-        }
-    }
-}
-
 /// An event as it is stored in the trail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
@@ -364,7 +348,7 @@ pub struct Recorded {
     pub recorded_by: RecordedBy,
     /// The digest of the facts when they were stored.
     pub digest: Digest,
-    /// The window that the event opened.
+    /// The window that the event opened, or would have opened if it had not been history.
     pub opened: Option<Opened>,
     /// When the event expires: from then on it is not shown, even if it is not removed yet.
     pub expires_at: Instant,

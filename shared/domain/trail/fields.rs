@@ -28,6 +28,8 @@ pub enum FieldKind {
     Texts,
     Time,
     Number,
+    /// True or false.
+    Flag,
     /// An object, which can only be tested for presence.
     Object,
 }
@@ -41,6 +43,7 @@ pub enum FieldValue<'e> {
     Texts(&'e [String]),
     Time(Instant),
     Number(i64),
+    Flag(bool),
     Object,
 }
 
@@ -95,7 +98,12 @@ impl FieldValue<'_> {
     pub fn into_json_text(self) -> Option<Value> {
         match self {
             Self::Text(text) => Some(text.into()),
-            Self::Absent | Self::Texts(_) | Self::Time(_) | Self::Number(_) | Self::Object => None,
+            Self::Absent
+            | Self::Texts(_)
+            | Self::Time(_)
+            | Self::Number(_)
+            | Self::Flag(_)
+            | Self::Object => None,
         }
     }
 }
@@ -150,7 +158,7 @@ const fn searched(
     Row { is_searched: true, ..field(path, kind, find) }
 }
 
-use FieldKind::{Number, Object, Text, Texts, Time};
+use FieldKind::{Flag, Number, Object, Text, Texts, Time};
 
 fields! {
     Id = searched("id", Text, |e| FieldValue::Text(e.event.id.as_str().into())),
@@ -209,7 +217,7 @@ fields! {
     SourceCategory = searched("source_category", Text, |e| text(e.event.source_category.as_ref())),
     SourceActivity = searched("source_activity", Text, |e| text(e.event.source_activity.as_ref())),
     Window = field("window", Object, |e| if e.event.window.is_some() { FieldValue::Object } else { object(&e.opened) }),
-    WindowId = field("window.id", Text, |e| text(e.opened.as_ref().map(|opened| &opened.id))),
+    WindowId = field("window.id", Text, |e| text(e.opened.as_ref().and_then(|opened| opened.id.as_ref()))),
     WindowStartsAt = field("window.starts_at", Time, |e| time(e.opened.as_ref().map(|opened| opened.starts_at))),
     WindowEndsAt = field("window.ends_at", Time, |e| time(e.opened.as_ref().map(|opened| opened.ends_at))),
     WindowAsked = field("window.asked", Object, |e| object(&e.event.window)),
@@ -225,6 +233,7 @@ fields! {
     RecordedBy = field("recorded_by", Object, |_| FieldValue::Object),
     RecordedBySub = field("recorded_by.sub", Text, |e| text(Some(&e.recorded_by.sub))),
     RecordedByClientId = field("recorded_by.client_id", Text, |e| text(e.recorded_by.client_id.as_ref())),
+    RecordedByHistory = field("recorded_by.history", Flag, |e| if e.recorded_by.history { FieldValue::Flag(true) } else { FieldValue::Absent }),
     Digest = field("digest", Text, |e| FieldValue::Text(e.digest.to_string().into())),
 }
 
@@ -254,6 +263,7 @@ pub fn write_searchable(recorded: &Recorded, out: &mut String) {
             FieldValue::Absent
             | FieldValue::Time(_)
             | FieldValue::Number(_)
+            | FieldValue::Flag(_)
             | FieldValue::Object => {}
         }
     }

@@ -57,6 +57,7 @@ pub enum Operand {
     Text(String),
     Time(Instant),
     Number(i64),
+    Flag(bool),
 }
 
 /// A syntax error in a filter: its position, and how to correct it.
@@ -97,6 +98,9 @@ impl Filter {
                 }
                 FieldValue::Number(number) => {
                     matches!(operand, Operand::Number(operand) if compare(&number, *operator, operand))
+                }
+                FieldValue::Flag(flag) => {
+                    matches!(operand, Operand::Flag(operand) if compare(&flag, *operator, operand))
                 }
                 FieldValue::Object => false,
             },
@@ -213,6 +217,9 @@ mod tests {
         refused("actor eq \"a\"", 7, "only the operator pr");
         refused("session.approvals_needed eq \"1\"", 29, "whole number");
         refused("reason eq null", 11, "not (reason pr)");
+        refused("recorded_by.history eq \"true\"", 24, "is true or false");
+        refused("recorded_by.history gt true", 21, "only the operators eq, ne and pr");
+        refused("reason eq true", 11, "put its value in double quotes");
         refused("reason eq 5", 11, "put its value in double quotes");
         refused("details.count eq 5", 1, "free text (q)");
         refused("é eq 5", 1, "is not an attribute");
@@ -276,6 +283,7 @@ mod tests {
                 value.as_str().unwrap().parse::<Instant>().unwrap().cmp(operand)
             }
             Operand::Number(operand) => value.as_i64().unwrap().cmp(operand),
+            Operand::Flag(operand) => value.as_bool().unwrap().cmp(operand),
         };
         match operator {
             Operator::Eq => order.is_eq(),
@@ -298,6 +306,7 @@ mod tests {
         let found = attribute.path().split('.').try_fold(answer, |value, member| value.get(member));
         let operators: &[&str] = match attribute.kind() {
             FieldKind::Object => &["pr"],
+            FieldKind::Flag => &["eq", "ne", "pr"],
             FieldKind::Text | FieldKind::Texts => {
                 &["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr"]
             }
@@ -317,6 +326,7 @@ mod tests {
             (_, Some(value)) => value,
             (FieldKind::Time, None) => "2026-11-22T00:00:00+01:00".into(),
             (FieldKind::Number, None) => 3.into(),
+            (FieldKind::Flag, None) => (word.len() % 2 == 0).into(),
             (_, None) => word.into(),
         };
         format!("{} {operator} {operand}", attribute.path())
@@ -341,8 +351,9 @@ mod tests {
     }
 
     fn event_and_filter() -> impl Strategy<Value = (Recorded, String)> {
-        (events(), instant()).prop_flat_map(|(event, at)| {
-            let event = recorded(event, at);
+        (events(), instant(), any::<bool>()).prop_flat_map(|(event, at, is_history)| {
+            let mut event = recorded(event, at);
+            event.recorded_by.history = is_history;
             let answer = serde_json::to_value(&event).unwrap();
             (Just(event), filters(answer))
         })

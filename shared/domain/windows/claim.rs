@@ -64,6 +64,9 @@ pub struct Claim {
     /// The source's id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// Whether its request is history: it was made long before this service recorded it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_history: bool,
     /// Whether it has ended and needs no further work.
     #[serde(default)]
     pub is_done: bool,
@@ -156,6 +159,7 @@ impl Claim {
             target: event.target.clone(),
             session: session.map(|session| session.id.clone()),
             request_id: event.request_id.clone(),
+            is_history: false,
             is_done: false,
         };
         (claim, errors)
@@ -178,7 +182,14 @@ impl Claim {
 
     /// The window in the response to the event.
     pub fn opened(&self, window: &Window) -> Opened {
-        Opened { id: window.id.clone(), starts_at: self.starts_at, ends_at: self.ends_at }
+        Opened { id: Some(window.id.clone()), starts_at: self.starts_at, ends_at: self.ends_at }
+    }
+
+    /// The window in the response to an event of the past, for which no window is opened. It ends as
+    /// its source says, however long the application allows.
+    pub fn not_opened(&self) -> Opened {
+        let ends_at = self.asked_end.unwrap_or(self.ends_at);
+        Opened { id: None, starts_at: self.starts_at, ends_at }
     }
 
     /// Whether it is in progress.

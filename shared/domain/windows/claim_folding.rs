@@ -63,6 +63,7 @@ impl Window {
         claim.starts_at = claim.starts_at.min(folded.starts_at);
         claim.ends_on_log_off &= folded.ends_on_log_off;
         claim.ends_with_session &= folded.ends_with_session;
+        claim.is_history &= folded.is_history;
         let is_others = folded.session != claim.session
             || folded.subject != claim.subject
             || folded.application != claim.application;

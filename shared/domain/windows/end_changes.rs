@@ -67,6 +67,7 @@ impl Window {
             return Err(NotExtended::Wrong(detail));
         }
         self.claims[place].ends_at = ends_at;
+        self.claims[place].is_history = false;
         self.begin_anew(now);
         let extended = WindowFact::Extended(MovedEnd { from: before, to: ends_at }, reason);
         Ok(Some(WindowEvent::new(extended, place, by, now)))
@@ -162,6 +163,43 @@ impl Window {
             }
             // The limit of one transaction. The source's event covers all of them.
             events.truncate(MOST_ENDED.saturating_sub(ended));
+        }
+        events
+    }
+
+    /// Applies an end in the past to claims whose request is of the past as well. What began and
+    /// ended before this service knew of it is not its to end: it disables nothing, and a window
+    /// without other claims is closed. Requests of others that were folded into a claim keep it.
+    pub fn end_in_the_past(
+        &mut self,
+        which: impl Fn(&Claim) -> bool,
+        by: &Actor,
+        at: Instant,
+        now: Instant,
+    ) -> Vec<WindowEvent> {
+        if self.is_external() {
+            return Vec::new();
+        }
+        let (mut events, mut planned) = (Vec::new(), now);
+        for place in 0..self.claims.len() {
+            let claim = &mut self.claims[place];
+            let is_past = claim.is_history && claim.own_end(now) == now;
+            if !is_past || !claim.may_end(now) || !which(claim) {
+                continue;
+            }
+            let end = MovedEnd { from: claim.ends_at, to: now };
+            planned = planned.max(claim.ends_at);
+            claim.ends_at = now;
+            claim.starts_at = claim.starts_at.min(now);
+            claim.is_done = true;
+            let ended = WindowFact::Ended(end, EndReason::EndedInThePast);
+            events.push(WindowEvent::new(ended, place, by.clone(), now));
+        }
+        if !events.is_empty() {
+            self.begin_anew(now);
+            if self.is_closed() {
+                self.close(at.min(now), planned);
+            }
         }
         events
     }

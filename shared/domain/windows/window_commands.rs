@@ -299,7 +299,7 @@ mod tests {
             scope: OrderScope::Application("app".to_owned()),
             reason: "x".to_owned(),
             actor: Actor::system(),
-            recorded_by: RecordedBy { sub: "s".to_owned(), client_id: None },
+            recorded_by: RecordedBy { sub: "s".to_owned(), client_id: None, history: false },
             created_at: at(0),
             count: None,
         };

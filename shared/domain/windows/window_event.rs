@@ -11,7 +11,7 @@ use crate::{
         actions::{Action, FindingAction, JitAction, RevocationAction, WindowAction},
         event::{Actor, Event, EventId, Outcome, Party, Session, Tenant},
     },
-    windows::{window::Window, window_finding::WindowFinding},
+    windows::{claim::Claim, window::Window, window_finding::WindowFinding},
 };
 
 /// An event about a window.
@@ -118,6 +118,8 @@ pub enum EndReason {
     DisabledByPortal,
     /// The account logged off.
     LoggedOff,
+    /// Request and end are history.
+    EndedInThePast,
 }
 
 /// Why an account is not disabled in time.
@@ -155,6 +157,9 @@ impl EndReason {
             Self::SourceEnded => None,
             Self::DisabledByPortal => Some("its portal reported that the account is disabled"),
             Self::LoggedOff => Some("the account logged off"),
+            Self::EndedInThePast => Some(
+                "it had ended before its request was recorded, so this service disables nothing",
+            ),
         }
     }
 }
@@ -223,8 +228,8 @@ impl WindowFact {
         }
     }
 
-    /// What its event says beside the window, of a claim of the request `request`.
-    fn details(&self, window: &Window, request: Option<&EventId>) -> Vec<(&'static str, Value)> {
+    /// What its event says beside the window, of a claim.
+    fn details(&self, window: &Window, claim: Option<&Claim>) -> Vec<(&'static str, Value)> {
         match self {
             Self::Opened { starts_at, ends_at, asked_end } => {
                 let ends = [("starts_at", json!(starts_at)), ("ends_at", json!(ends_at))];
@@ -252,7 +257,7 @@ impl WindowFact {
             Self::AccountDisabled(revocation) | Self::RevocationVerified(revocation) => {
                 revocation.details()
             }
-            Self::FindingRaised(finding) => finding.details(window, request),
+            Self::FindingRaised(finding) => finding.details(window, claim),
             Self::ResolutionWithdrawn { round } => {
                 vec![("rule", json!(rules::UNRESOLVED)), ("round", json!(round))]
             }
@@ -339,7 +344,7 @@ impl WindowEvent {
         let details: Map<String, Value> = own
             .into_iter()
             .filter_map(|(key, value)| Some((key, value?)))
-            .chain(self.fact.details(window, request))
+            .chain(self.fact.details(window, claim))
             .chain(self.order.map(|order| ("order", json!(order))))
             .map(|(key, value)| (key.to_owned(), value))
             .collect();

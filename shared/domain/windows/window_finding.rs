@@ -7,6 +7,7 @@ use crate::{
     time::timestamp::Instant,
     trail::event::{Actor, EventId},
     windows::{
+        claim::Claim,
         resolution::{ForeignName, ResolvedAccount},
         window::Window,
         window_event::OverdueCause,
@@ -167,12 +168,30 @@ impl WindowFinding {
         }
     }
 
-    /// What its event says beside the window. `request` is the one that the event is about.
+    /// Whether it is about the request alone, and not about what became of its window.
+    fn is_about_request(&self) -> bool {
+        match self {
+            Self::OutsidePatterns | Self::WithoutApplication | Self::Cut { .. } => true,
+            Self::RevocationOverdue(_)
+            | Self::RemovalUnconfirmed(_)
+            | Self::RevocationRefused { .. }
+            | Self::DisabledInsideWindow
+            | Self::AccountGone
+            | Self::ClosedByHand { .. }
+            | Self::Unresolved { .. }
+            | Self::AccountReplaced { .. }
+            | Self::NamesDisagree { .. }
+            | Self::NameMoved { .. } => false,
+        }
+    }
+
+    /// What its event says beside the window. `claim` is the one that the event is about.
     pub(super) fn details(
         &self,
         window: &Window,
-        request: Option<&EventId>,
+        claim: Option<&Claim>,
     ) -> Vec<(&'static str, Value)> {
+        let request = claim.map(|claim| &claim.event);
         let owners = window.application.as_ref().map(|it| it.owners.as_slice()).unwrap_or_default();
         let evidence: Vec<_> = match self {
             Self::NamesDisagree { requests, .. } => requests.iter().collect(),
@@ -186,7 +205,9 @@ impl WindowFinding {
             ("evidence", json!(evidence)),
         ];
         let round = self.round().map(|round| ("round", json!(round)));
-        details.into_iter().chain(round).collect()
+        let is_later = self.is_about_request() && claim.is_some_and(|claim| claim.is_history);
+        let later = is_later.then_some(("found_later", json!(true)));
+        details.into_iter().chain(round).chain(later).collect()
     }
 }
 

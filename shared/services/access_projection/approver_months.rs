@@ -76,8 +76,8 @@ impl<'t> Follower<'t> {
             let shown = approver
                 .as_ref()
                 .map(|it| it.email.clone().unwrap_or_else(|| it.shown().to_owned()));
-            let found =
-                hasty_approvals::too_hasty(&approvals, month, thresholds).map(|mut evidence| {
+            let found = match hasty_approvals::too_hasty(&approvals, month, thresholds) {
+                Some(mut evidence) => {
                     let why = format!(
                         "{} approved {} requests within {} s each, in {} days",
                         shown.unwrap_or_default(),
@@ -85,9 +85,12 @@ impl<'t> Follower<'t> {
                         thresholds.approval_seconds,
                         thresholds.approval_days
                     );
+                    let found_later = checkpoints::are_history(&scope.events_of(&evidence).await?);
                     evidence.truncate(MOST_EVIDENCE);
-                    Violation { id: id.clone(), rule, why, evidence }
-                });
+                    Some(Violation { id: id.clone(), rule, why, evidence, found_later })
+                }
+                None => None,
+            };
             // Approvals named by a raised finding may belong to access records that a rebuild has
             // not processed yet. Processing those evaluates this month again.
             if !self.are_followed(&id, found.as_ref()).await? {

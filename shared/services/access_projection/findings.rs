@@ -92,7 +92,9 @@ impl<'t> Follower<'t> {
                 continue;
             }
             // With very much evidence, the latest part changes with each event.
-            if let Some(there) = there.as_ref().filter(|_| rounds.is_open() && is_named)
+            if let Some(there) = there
+                .as_ref()
+                .filter(|there| rounds.is_open() && is_named && !is_now_current(found, there))
                 && checkpoints::is_later(&found.evidence, &rounds.evidence)
                 && let next = there.updated_at.unwrap_or(there.raised_at).plus(UPDATES)
                 && scope.now < next
@@ -192,7 +194,11 @@ impl<'t> Follower<'t> {
             there.is_some_and(|there| there.state == finding::FindingState::Dispositioned);
         let is_more =
             there.is_some_and(|there| found.evidence.iter().any(|id| !there.evidence.contains(id)));
-        let details = json!({"round": round, "update": update, "reopens": is_settled && is_more});
+        let mut details =
+            json!({"round": round, "update": update, "reopens": is_settled && is_more});
+        if there.is_some_and(|there| is_now_current(found, there)) {
+            details["found_later"] = json!(false);
+        }
         self.found_event(FindingAction::Updated, found, &[round, update], owners, details, about)
     }
 
@@ -205,7 +211,10 @@ impl<'t> Follower<'t> {
         mut details: serde_json::Value,
         about: impl FnOnce(&mut Event),
     ) -> Event {
-        let Violation { id, rule, why, evidence } = found;
+        let Violation { id, rule, why, evidence, found_later } = found;
+        if *found_later {
+            details["found_later"] = json!(true);
+        }
         details["rule"] = json!(rule);
         details["severity"] = json!(rules::rule_of(rule).map(|rule| rule.severity));
         details["owners"] = json!(owners);
@@ -307,6 +316,11 @@ impl<'t> Follower<'t> {
         }
         Err(contended(format_args!("finding {id:?}")).into())
     }
+}
+
+/// Whether a finding that rested on history alone no longer does.
+pub(super) fn is_now_current(found: &Violation, there: &Finding) -> bool {
+    there.found_later && !found.found_later
 }
 
 /// Copies the data of an access record into an event about a finding.

@@ -9,7 +9,7 @@ use shared_domain::{
     },
     identity::matching,
     time::timestamp::Instant,
-    trail::event::{Event, EventId, Party, Session},
+    trail::event::{Event, EventId, Party, Recorded, Session},
 };
 use shared_platform::backoff::contended;
 use shared_storage::{
@@ -31,11 +31,22 @@ pub(super) struct RuleState {
     /// The evidence in its last event.
     #[serde(default)]
     pub(super) evidence: Vec<EventId>,
+    /// Whether it rests on history alone.
+    #[serde(default)]
+    pub(super) found_later: bool,
 }
 
 impl RuleState {
     pub(super) fn about(finding: String) -> Self {
-        Self { finding, raised: 0, withdrawn: 0, updates: 0, evidence: Vec::new() }
+        let (evidence, found_later) = (Vec::new(), false);
+        Self { finding, raised: 0, withdrawn: 0, updates: 0, evidence, found_later }
+    }
+
+    /// Applies the event about the finding as it is in the trail.
+    fn take(&mut self, recorded: &[Recorded]) {
+        let events = || recorded.iter().map(|it| &it.event);
+        self.evidence = events().flat_map(finding::evidence_of).collect();
+        self.found_later = events().any(|event| finding::is_found_later(event) == Some(true));
     }
 }
 
@@ -86,6 +97,7 @@ impl<'t> Follower<'t> {
             if (there.raised, there.updates) > (concern.raised, concern.updates) {
                 (concern.raised, concern.updates) = (there.raised, there.updates);
                 concern.evidence.clone_from(&there.evidence);
+                concern.found_later = there.found_later;
             }
             concern.withdrawn = concern.withdrawn.max(there.withdrawn);
         }
@@ -110,17 +122,17 @@ impl<'t> Follower<'t> {
                 let recorded = self
                     .record_events(vec![self.raised(found, concern.raised, owners.to_vec(), about)])
                     .await?;
-                concern.evidence =
-                    recorded.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
+                concern.take(&recorded);
                 due = (found.rule == "use.outside_window").then(|| self.scope.now.plus(INDEXED));
             }
-            (Some(found), true) if found.evidence != concern.evidence => {
+            (Some(found), true)
+                if found.evidence != concern.evidence
+                    || (concern.found_later && !found.found_later) =>
+            {
                 concern.updates += 1;
                 let version = [concern.raised, concern.updates];
                 let event = self.updated(found, version, owners.to_vec(), there.as_ref(), about);
-                let recorded = self.record_events(vec![event]).await?;
-                concern.evidence =
-                    recorded.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
+                concern.take(&self.record_events(vec![event]).await?);
             }
             (None, true) => {
                 concern.withdrawn = concern.raised;

@@ -75,6 +75,7 @@ impl<'t> Follower<'t> {
                     event.occurred_at
                 ),
                 evidence: vec![event.id.clone()],
+                found_later: recorded.recorded_by.history,
             });
             let absence =
                 Duration::from_secs(self.scope.settings.thresholds.absence_seconds.into());

@@ -28,6 +28,8 @@ use super::{
 pub enum OpeningCause {
     /// Its event was received.
     Event,
+    /// Its event was received as history.
+    History,
     /// Its event was booked, and the start is near.
     Booking,
     /// Its event was booked, and an order ends it.
@@ -86,7 +88,7 @@ pub async fn open_booking(
             match opening(scope, &event, place, session_end, cause).await? {
                 Opening::Now(step, _) => *step,
                 Opening::Later(_) | Opening::Refused(_) => return Ok(None),
-                Opening::Never => {
+                Opening::Never | Opening::Over(_) => {
                     scope.database.alone(done, scope.deadline, &mut false).await?;
                     return Ok(None);
                 }

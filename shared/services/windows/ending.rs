@@ -20,12 +20,14 @@ use super::{
     step::Stored,
 };
 
-/// The windows that an event ends, or whose requests it ends.
+/// The windows that an event ends, or whose requests it ends. `is_history`: the event is history,
+/// so requests of the past end without effect on their account.
 pub(super) async fn endings(
     scope: &TenantScope<'_>,
     event: &Event,
     effect: Effect,
     is_device: bool,
+    is_history: bool,
 ) -> Result<Vec<(Option<Stored>, Window, Vec<WindowEvent>)>, ReadError> {
     let (by, at, now) = (&event.actor, event.occurred_at, scope.now);
     let target = event.target.as_ref();
@@ -58,14 +60,23 @@ pub(super) async fn endings(
                 && (claim.starts_at <= at || !is_late)
                 && shares_name_or_both_absent(claim.target.as_ref(), target)
         };
-        let events = match effect {
-            Effect::Opens => Vec::new(),
+        let mut events = Vec::new();
+        let in_the_past = |window: &mut Window, which: &dyn Fn(&Claim) -> bool| match is_history {
+            true => window.end_in_the_past(which, by, at, now),
+            false => Vec::new(),
+        };
+        match effect {
+            Effect::Opens => {}
             Effect::EndsSession => {
                 let is_its_own =
                     |claim: &Claim| session.is_some_and(|session| claim.ends_with(session));
-                window.end_with_source(is_its_own, by, at, now)
+                events.extend(in_the_past(&mut window, &is_its_own));
+                events.extend(window.end_with_source(is_its_own, by, at, now));
             }
-            Effect::RemovesPackage => window.end_with_source(of_package, by, at, now),
+            Effect::RemovesPackage => {
+                events.extend(in_the_past(&mut window, &of_package));
+                events.extend(window.end_with_source(of_package, by, at, now));
+            }
             Effect::Disables => {
                 let is_meant = window
                     .claims
@@ -75,22 +86,21 @@ pub(super) async fn endings(
                         is_application(target, &application.id, &application.name)
                     });
                 if is_meant {
-                    window.end_as_disabled(|claim| claim.starts_at <= at, by, at, now)
-                } else {
-                    Vec::new()
+                    let has_begun = |claim: &Claim| claim.starts_at <= at;
+                    events.extend(in_the_past(&mut window, &has_begun));
+                    events.extend(window.end_as_disabled(has_begun, by, at, now));
                 }
             }
-            Effect::LogsOff => window.end_own(
-                |claim| {
+            Effect::LogsOff => {
+                let is_its_own = |claim: &Claim| {
                     claim.ends_on_log_off
                         && claim.starts_at <= at
                         && (!is_device || matching::is_same_person(&claim.subject, &person))
-                },
-                by,
-                &EndReason::LoggedOff,
-                now,
-            ),
-        };
+                };
+                events.extend(in_the_past(&mut window, &is_its_own));
+                events.extend(window.end_own(is_its_own, by, &EndReason::LoggedOff, now));
+            }
+        }
         if window != before.window {
             endings.push((Some(before), window, events));
         }

@@ -44,13 +44,15 @@ pub(super) enum Opening {
     Later(Instant),
     /// The window ended before it was opened.
     Never,
+    /// The window ended before its event was recorded as history: no window is opened.
+    Over(Opened),
     /// The event asks for something that is not allowed.
     Refused(Vec<FieldError>),
 }
 
 /// Determines the window that an event opens, or to which it adds a request. `session_end` is the
 /// recorded end of its session. The rules for new requests are not applied to a booked event,
-/// because it was accepted earlier.
+/// because it was accepted earlier, nor to history, because it has happened.
 pub(super) async fn opening(
     scope: &TenantScope<'_>,
     event: &Event,
@@ -58,14 +60,20 @@ pub(super) async fn opening(
     session_end: Option<(Instant, Actor)>,
     cause: OpeningCause,
 ) -> Result<Opening, ReadError> {
-    let is_booked = cause != OpeningCause::Event;
+    let is_booked = matches!(cause, OpeningCause::Booking | OpeningCause::Order);
+    let is_history = cause == OpeningCause::History;
     let is_account = event.action == JitAction::EntraAccountRequested;
     let application = match &event.target {
         Some(target) => documents::of_target::<Application>(scope, target).await?,
         None => None,
     };
     let (mut claim, mut excess) = Claim::of(event, application.as_ref(), place, scope.now);
-    if is_account && !is_booked {
+    claim.is_history = is_history;
+    if is_history && claim.ends_at <= scope.now {
+        return Ok(Opening::Over(claim.not_opened()));
+    }
+    // What has happened is stored, whatever is allowed now.
+    if is_account && !is_booked && !is_history {
         let requires = application.as_ref().is_some_and(|it| it.document.require_justification);
         if requires && event.justification.is_none() {
             excess.push(FieldError::new("/justification", "is required by the application"));
@@ -88,6 +96,9 @@ pub(super) async fn opening(
     };
     if is_booked && earlier_end.is_some() {
         return Ok(Opening::Never);
+    }
+    if is_history && earlier_end.is_some() {
+        return Ok(Opening::Over(claim.not_opened()));
     }
     if event.subject.is_none() && event.actor.kind != ActorType::User {
         claim.subject = requester(scope, event).await?.unwrap_or(claim.subject);

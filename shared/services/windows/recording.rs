@@ -89,22 +89,27 @@ async fn try_record(
         let known_end = session_end.and_then(|it| it.end);
         let (steps, opened) = match effect {
             Some(Effect::Opens) => {
-                match opening(scope, &event, place, known_end, OpeningCause::Event).await? {
+                let cause = match by.history {
+                    true => OpeningCause::History,
+                    false => OpeningCause::Event,
+                };
+                match opening(scope, &event, place, known_end, cause).await? {
                     Opening::Now(step, opened) => (vec![*step], Some(opened)),
                     Opening::Later(at) => {
                         changes.push(booking(scope, &event, by, at));
                         (Vec::new(), None)
                     }
                     Opening::Never => (Vec::new(), None),
+                    Opening::Over(opened) => (Vec::new(), Some(opened)),
                     Opening::Refused(errors) => {
                         return Ok((Recording::Refused(errors), Vec::new()));
                     }
                 }
             }
-            Some(effect) => (endings(scope, &event, effect, is_device).await?, None),
+            Some(effect) => (endings(scope, &event, effect, is_device, by.history).await?, None),
             None => (Vec::new(), None),
         };
-        if steps.is_empty() && changes.is_empty() {
+        if steps.is_empty() && changes.is_empty() && opened.is_none() {
             let insertion =
                 scope.insert(vec![event], by).await.pop().unwrap_or(Insertion::Unavailable);
             return Ok((Recording::Judged(Box::new(insertion)), Vec::new()));
@@ -128,7 +133,7 @@ async fn try_record(
         }
         let mut is_stale = false;
         for (before, after, window_events) in done_before {
-            is_stale |= advance(scope, before, after, window_events, by).await?.is_none();
+            is_stale |= advance(scope, before, after, window_events, &by.of_now()).await?.is_none();
         }
         // A window was changed concurrently. The effect of the event is determined again before the
         // event is stored.

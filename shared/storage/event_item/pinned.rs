@@ -139,7 +139,7 @@ fn event(action: &str, shape: &str) -> Recorded {
             });
             event.details = details.as_object().cloned();
             opened = Some(Opened {
-                id: "win-1".to_owned(),
+                id: text("win-1"),
                 starts_at: at,
                 ends_at: time("2026-07-22T12:30:00.125Z"),
             });

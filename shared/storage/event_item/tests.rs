@@ -15,8 +15,11 @@ fn item_of(recorded: &Recorded) -> Item {
 
 proptest! {
     #[test]
-    fn an_item_is_read_back_and_its_digest_can_be_recomputed(event in events(), recorded_at in instant()) {
-        let stored = recorded(event, recorded_at);
+    fn an_item_is_read_back_and_its_digest_can_be_recomputed(event in events(), recorded_at in instant(), is_history: bool, planned in proptest::option::of(instant())) {
+        let mut stored = recorded(event, recorded_at);
+        stored.recorded_by.history = is_history;
+        // The window of history that was not opened has no id.
+        stored.opened = planned.map(|at| Opened { id: None, starts_at: at, ends_at: at });
         let back = read(item_of(&stored)).unwrap();
         prop_assert_eq!(back.event.digest(), stored.digest);
         prop_assert_eq!(back, stored);

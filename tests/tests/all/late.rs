@@ -196,7 +196,7 @@ async fn an_event_stamped_in_the_past_by_a_slow_clock_is_delivered_once_and_mark
     let slow = store(&stack).by(Clock::new(|| clock::now().minus(Duration::from_secs(600))));
     let tenant = Tenant::new("acme").unwrap();
     let trail = slow.scope(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
-    let by = RecordedBy { sub: "portal".into(), client_id: None };
+    let by = RecordedBy { sub: "portal".into(), client_id: None, history: false };
     let at = clock::now().minus(Duration::from_secs(1200));
     let event = |number: u32| {
         let id = EventId::new(&format!("slow-{number}")).unwrap();

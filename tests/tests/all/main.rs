@@ -14,6 +14,7 @@ mod errors;
 mod exports;
 mod faults;
 mod gateway;
+mod history;
 mod holdings;
 mod ingest;
 mod isolation;

@@ -414,6 +414,7 @@ fn every_action_maps_to_a_valid_ocsf_event() {
             let recorded_by = shared::domain::trail::event::RecordedBy {
                 sub: "portal".to_owned(),
                 client_id: None,
+                history: false,
             };
             let (digest, opened) = (event.digest(), None);
             let recorded =

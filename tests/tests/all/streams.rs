@@ -348,7 +348,7 @@ async fn stream_files_hold_each_day_in_order_and_never_overwrite_one_another() {
         let id = EventId::new(name).unwrap();
         Event::of_service(id, &tenant, "user.logged_in", midnight, Actor::system())
     };
-    let by = RecordedBy { sub: "portal".into(), client_id: None };
+    let by = RecordedBy { sub: "portal".into(), client_id: None, history: false };
     assert_eq!(trail.insert(vec![event("late-1"), event("late-2")], &by).await.len(), 2);
     // Such old events are late events. A stream that reads during that second could receive one of them twice.
     until("both events are marked late", async || {

@@ -94,7 +94,11 @@ async fn a_shorter_retention_waits_a_week_keeps_stored_events_and_raises_a_findi
         shared::domain::trail::event::Actor::system(),
     );
     event.actor.name = Some("x".into());
-    let recorder = shared::domain::trail::event::RecordedBy { sub: "test".into(), client_id: None };
+    let recorder = shared::domain::trail::event::RecordedBy {
+        sub: "test".into(),
+        client_id: None,
+        history: false,
+    };
     assert_eq!(trail.insert(vec![event], &recorder).await.len(), 1);
     let shows = async |id: &str, days: u64| {
         let trail = later.scope(&tenant, at(days), deadline).await.unwrap();

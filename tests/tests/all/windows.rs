@@ -1003,6 +1003,7 @@ async fn ending_an_applications_windows_keeps_later_requests() {
         recorded_by: shared::domain::trail::event::RecordedBy {
             sub: "test".to_owned(),
             client_id: None,
+            history: false,
         },
         created_at: given_at,
         count: None,
@@ -1140,7 +1141,11 @@ async fn listing_open_windows_reads_no_closed_windows() {
     let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let trail = store.scope(&tenant, clock::now(), deadline).await.unwrap();
-    let by = shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None };
+    let by = shared::domain::trail::event::RecordedBy {
+        sub: "test".to_owned(),
+        client_id: None,
+        history: false,
+    };
     let late = |window: &mut shared::domain::windows::window::Window| {
         let told = window.end(
             |_| true,
@@ -1393,6 +1398,7 @@ async fn an_end_command_of_a_killed_run_resumes_and_names_each_window_once() {
         recorded_by: shared::domain::trail::event::RecordedBy {
             sub: "test".to_owned(),
             client_id: None,
+            history: false,
         },
         created_at: now,
         count: Some(120),

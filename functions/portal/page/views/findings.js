@@ -27,7 +27,7 @@ const DISPOSITIONS = [
 const wordOf = (disposition) => DISPOSITIONS.find(([word]) => word === disposition)?.[1] ?? disposition;
 
 /** Filters that stand behind "More filters" until one is set. */
-const RARE = ["account", "session", "request_id", "window", "application", "since", "until"];
+const RARE = ["account", "session", "request_id", "window", "application", "found_later", "since", "until"];
 const FILTERS = ["state", "severity", "rule", "owner", "owned", "person", ...RARE];
 
 export default function View({ rest, params }) {
@@ -97,7 +97,8 @@ function State({ finding }) {
   const last = finding.dispositions?.at(-1);
   if (finding.state === "dispositioned" && last) return html`<${Badge} of=${last.disposition}>${wordOf(last.disposition).toLowerCase()}<//>`;
   const isLookedInto = finding.state === "open" && last?.disposition === "investigating";
-  return html`<${Badge} of=${finding.state} />${isLookedInto && html` <${Badge} of="investigating" />`}`;
+  const later = finding.found_later && html` <span class="quiet">found later</span>`;
+  return html`<${Badge} of=${finding.state} />${isLookedInto && html` <${Badge} of="investigating" />`}${later}`;
 }
 
 function Decide({ finding, onDecide }) {
@@ -147,6 +148,13 @@ function MoreFilters({ asked, set }) {
     <div class="filters">
       ${field("account", "Account")} ${field("session", "Session")} ${field("request_id", "Request")} ${field("window", "Window")}
       ${field("application", "Application")}
+      <${Field} label="Rests on">
+        <select value=${asked.found_later} onChange=${(event) => set({ found_later: event.target.value })}>
+          <option value="">all events</option>
+          <option value="false">live events</option>
+          <option value="true">old logs alone</option>
+        </select>
+      <//>
       <${Moment} label="Raised from" bound="since" at=${asked.since} onPick=${(since) => set({ since })} />
       <${Moment} label="Raised before" bound="until" at=${asked.until} onPick=${(until) => set({ until })} />
       ${isSet && html`<button type="button" onClick=${() => set(Object.fromEntries(RARE.map((name) => [name, ""])))}>Clear these</button>`}
@@ -268,6 +276,7 @@ function Facts({ finding, asks }) {
   const facts = [
     ["Checkpoint", asks(finding.rule)],
     [`First raised (${label})`, html`<${Time} at=${finding.raised_at} />`],
+    finding.found_later && ["Found later", "It rests on old logs alone, so it alerted nobody."],
     finding.updated_at && [`Evidence changed (${label})`, html`<${Time} at=${finding.updated_at} />`],
     finding.withdrawn_at && [`Withdrawn (${label})`, html`<${Time} at=${finding.withdrawn_at} />`],
     finding.raised > 1 && ["How often", `Raised ${finding.raised} times, withdrawn ${finding.withdrawn} ${finding.withdrawn === 1 ? "time" : "times"}`],

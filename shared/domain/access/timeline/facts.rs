@@ -98,7 +98,7 @@ impl Access {
             self.take_assignment_facts(event);
         }
         if let Some(opened) = &recorded.opened {
-            self.window.get_or_insert_with(|| opened.id.clone());
+            self.window = self.window.take().or_else(|| opened.id.clone());
             self.starts_at = Some(self.starts_at.unwrap_or(opened.starts_at));
             self.ends_at = Some(self.ends_at.unwrap_or(opened.ends_at));
         }

@@ -39,7 +39,7 @@ fn finding(rule: &str, severity: &str, account: &str, reason: &str) -> Recorded 
     Recorded {
         event,
         recorded_at: at(1),
-        recorded_by: RecordedBy { sub: "jit-audit".to_owned(), client_id: None },
+        recorded_by: RecordedBy { sub: "jit-audit".to_owned(), client_id: None, history: false },
         digest: Digest([0; 32]),
         opened: None,
         expires_at: at(1_000_000),
@@ -108,6 +108,31 @@ fn an_event_makes_the_same_alerts_whenever_it_comes_by() {
     other.event.action = FindingAction::Withdrawn.into();
     assert_eq!(Alert::of_finding(&other, &all_kinds(), at(2)), []);
     assert!(ids(at(2))[0] < id(&tenant(), at(2), &event.event.id, "ops"), "the newest stand last");
+}
+
+#[test]
+fn history_alerts_only_with_something_that_is_not() {
+    use FindingAction::{Raised, Updated, Withdrawn};
+    for (action, found_later, reopens, is_told) in [
+        (Raised, None, None, true),
+        (Raised, Some(true), None, false),
+        (Updated, None, None, false),
+        (Updated, None, Some(true), true),
+        (Updated, Some(true), Some(false), false),
+        (Updated, Some(true), Some(true), false),
+        (Updated, Some(false), Some(false), true),
+        (Updated, Some(false), Some(true), true),
+        (Withdrawn, Some(false), None, false),
+    ] {
+        let mut event = finding("use.outside_window", "high", "x", "y");
+        event.event.action = action.into();
+        let details = event.event.details.get_or_insert_default();
+        for (name, value) in [("found_later", found_later), ("reopens", reopens)] {
+            details.extend(value.map(|value| (name.to_owned(), json!(value))));
+        }
+        let told = Alert::of_finding(&event, &all_kinds(), at(2));
+        assert_eq!(!told.is_empty(), is_told, "{action:?} {found_later:?} {reopens:?}");
+    }
 }
 
 #[test]

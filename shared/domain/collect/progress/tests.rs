@@ -37,8 +37,15 @@ fn a_reading_by_time_overlaps_the_one_before() {
     assert!(!progress.page_stored(source, None, None, at(51), PACE));
     assert_eq!((progress.collected_until, progress.reading.clone()), (Some(at(0)), None));
     assert_eq!(progress.next_at, Some(at(111)));
-    // The next reading begins before the time at which the last one began.
+    // The next reading begins before the time at which the last one began. What is history does not
+    // move.
     progress.begin(source, &connection, at(200));
+    assert_eq!(progress.first_began_at, Some(at(0)));
+    let of_an_earlier_version =
+        SourceProgress { collected_until: Some(at(0)), ..SourceProgress::default() };
+    let mut continued = of_an_earlier_version;
+    continued.begin(source, &connection, at(200));
+    assert_eq!(continued.first_began_at, None);
     assert_eq!(progress.reading.clone().unwrap().since, at(0).minus(OVERLAP));
     progress.complete(source, at(201), PACE);
     // From time to time it goes back further.

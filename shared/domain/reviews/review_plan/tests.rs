@@ -17,7 +17,7 @@ fn plan(more: &str) -> Result<ReviewPlan, Vec<FieldError>> {
 }
 
 fn opened(plan: &ReviewPlan, opening: Instant, now: &str) -> Review {
-    let by = RecordedBy { sub: "jit-audit/watch".to_owned(), client_id: None };
+    let by = RecordedBy { sub: "jit-audit/watch".to_owned(), client_id: None, history: false };
     plan.review("crm", opening, by, instant(now))
 }
 

@@ -185,6 +185,15 @@ impl<'t> Reader<'t> {
                 ),
             ));
         }
+        if attribute.kind() == FieldKind::Flag && !matches!(operator, Operator::Eq | Operator::Ne) {
+            return Err(self.error(
+                start,
+                format!(
+                    "{} is true or false; only the operators eq, ne and pr can be used with it",
+                    attribute.path()
+                ),
+            ));
+        }
         if matches!(operator, Operator::Co | Operator::Sw | Operator::Ew)
             && !matches!(attribute.kind(), FieldKind::Text | FieldKind::Texts)
         {
@@ -238,6 +247,11 @@ impl<'t> Reader<'t> {
             )),
             (FieldKind::Number, serde_json::Value::Number(number)) if number.is_i64() => {
                 Ok(Operand::Number(number.as_i64().unwrap_or_default()))
+            }
+            (FieldKind::Flag, serde_json::Value::Bool(flag)) => Ok(Operand::Flag(flag)),
+            (FieldKind::Flag, _) => {
+                Err(self
+                    .error(start, format!("{} is true or false, without quotes", attribute.path())))
             }
             (FieldKind::Number | FieldKind::Object, _) => {
                 Err(self.error(start, format!("{} is a whole number", attribute.path())))

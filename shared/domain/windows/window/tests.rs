@@ -33,6 +33,7 @@ fn claim(number: u32, from: u64, until: u64) -> Claim {
         target: None,
         session: None,
         request_id: None,
+        is_history: false,
         is_done: false,
     }
 }

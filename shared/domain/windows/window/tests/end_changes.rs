@@ -75,3 +75,33 @@ fn one_transaction_takes_the_end_of_many_sessions_by_their_source() {
     };
     assert_eq!((ended(MOST_CLAIMS), ended(64)), (MOST_CLAIMS, 8));
 }
+
+#[test]
+fn an_end_in_the_past_disables_nothing_for_requests_of_the_past() {
+    let past = |number: u32, until: u64| Claim { is_history: true, ..claim(number, 0, until) };
+    let by = Actor::system();
+    let end = |window: &mut Window, at_seconds: u64| {
+        actions(&window.end_in_the_past(|_| true, &by, at(at_seconds), at(100)))
+    };
+    let mut window_of_past = window(scim(), vec![past(1, 300)]);
+    assert_eq!(end(&mut window_of_past, 50), ["window.ended"]);
+    assert_eq!((window_of_past.is_closed(), window_of_past.due(at(100))), (true, Due::Nothing));
+    // A live request keeps the account enabled, and ends as always.
+    let mut both = window(scim(), vec![past(1, 300), claim(2, 0, 500)]);
+    assert_eq!(end(&mut both, 50), ["window.ended"]);
+    assert_eq!((both.is_closed(), both.due(at(100))), (false, Due::Later(at(500))));
+    assert!(end(&mut both, 50).is_empty());
+    // An extended one is live, one that is over is disabled already, and folded requests of others go on.
+    let mut extended = window(scim(), vec![past(1, 300)]);
+    extended.extend(|_| true, at(400), Actor::system(), "x".to_owned(), at(90)).unwrap();
+    assert!(end(&mut extended, 50).is_empty());
+    let mut over = window(scim(), vec![past(1, 80)]);
+    assert!(end(&mut over, 50).is_empty());
+    assert_eq!(over.due(at(100)), Due::Disable);
+    let of_others = Claim { others_until: Some(at(200)), ..past(1, 300) };
+    let mut folded = window(scim(), vec![of_others]);
+    assert!(end(&mut folded, 50).is_empty());
+    let mut mixed = window(scim(), vec![past(1, 300), claim(2, 0, 400)]);
+    mixed.fold(at(1));
+    assert!(end(&mut mixed, 50).is_empty());
+}
