@@ -256,7 +256,7 @@ async fn a_connected_directory_is_as_if_everything_had_been_posted() {
     }
     assert_eq!(
         collected[0]["recorded_by"],
-        json!({"sub": "jit-audit/collect", "client_id": "entra"})
+        json!({"sub": "jit-audit/collect", "client_id": "entra", "history": true})
     );
 
     // People have their team, manager and groups.

@@ -315,6 +315,24 @@ async fn the_facts_stay_as_they_were_sent() {
     let conflict = stack.post(&token, HISTORY, &json!({"events": [other]})).await;
     assert_eq!(conflict.body["conflict"], 1, "{}", conflict.text);
 
+    // Another sender takes ids: of history it alerts nobody, of live events it does.
+    let other_importer = stack.caller("acme", "other-importer", "audit:write audit:admin");
+    let of_id = |id: &str| of(id, "user.logged_in", 3 * DAY, user("eve"), json!({}));
+    let events = json!({"events": [of_id("old"), of_id("live-first")]});
+    let taken = stack.post(&other_importer, HISTORY, &events).await;
+    assert_eq!(taken.body["conflict"], 2, "{}", taken.text);
+    let raised =
+        search(&stack, "acme", "action eq \"finding.raised\" and target.id sw \"event.id_taken\"")
+            .await;
+    let by_other: Vec<_> = raised
+        .iter()
+        .filter(|it| it["details"]["sender"]["sub"] == "other-importer@acme.example")
+        .map(|it| (it["details"]["evidence"][0].clone(), it["details"]["found_later"].clone()))
+        .collect();
+    assert_eq!(by_other.len(), 2, "{raised:?}");
+    assert!(by_other.contains(&(json!("old"), json!(true))), "{by_other:?}");
+    assert!(by_other.contains(&(json!("live-first"), Value::Null)), "{by_other:?}");
+
     // Filters reach it, in listings and in the feed.
     let ids = |events: &Value| -> Vec<String> {
         events.as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect()
@@ -642,8 +660,11 @@ async fn history_alerts_nobody_until_a_live_event_completes_a_story() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_gets_history_unless_its_filter_leaves_it_out() {
     let webhooks = Webhooks::start().await;
-    let mut options = options();
-    options.secrets.insert("JIT_AUDIT_SECRET_SIEM".into(), "a secret of a stream".into());
+    let mut options = Options { minute: Duration::from_secs(5), ..options() };
+    options.parameters.insert("StreamGather".into(), "1".into());
+    options
+        .secrets
+        .insert("JIT_AUDIT_SECRET_SIEM".into(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into());
     let stack = Stack::with(options).await;
     for (id, filter) in [("all", None), ("live", Some("recorded_by.history ne true"))] {
         let mut stream = json!({"shape": "native", "from": "oldest", "target": {
