@@ -160,7 +160,12 @@ pub fn read_of_page(
     };
     let mut events = Vec::new();
     let mut errors = Vec::new();
-    for draft in drafts.map_err(one)? {
+    let mut drafts = drafts.map_err(one)?;
+    // What is past retention is not stored. The steps that are not are worth more than none.
+    if !drafts.iter().all(|draft| draft.is_past_retention(intake)) {
+        drafts.retain(|draft| !draft.is_past_retention(intake));
+    }
+    for draft in drafts {
         match draft.judged(intake) {
             Ok(event) => events.push(event),
             Err(wrong) => errors.extend(wrong),

@@ -11,7 +11,7 @@ use crate::{
     description::Operation,
     parameter_reader::{ParameterReader, Parameters},
     problem::Problem,
-    request::{self, IdempotencyKey, Request},
+    request::{self, IdempotencyKey, MAX_JSON_BYTES, MAX_LIST_BYTES, Request},
 };
 
 /// A part of a request. What no part of a handler's input reads is refused, so that nothing that is
@@ -320,15 +320,18 @@ impl<'de> Deserializer<'de> for Text<'_> {
     }
 }
 
-/// A JSON body with the members of `T`, and no query parameters. The handler reads it, because what
-/// is valid may depend on the tenant.
+/// A JSON body with the members of `T` and of at most `MOST` bytes, and no query parameters. The
+/// handler reads it, because what is valid may depend on the tenant.
 #[derive(Debug)]
-pub struct Body<T> {
+pub struct Body<T, const MOST: usize = MAX_JSON_BYTES> {
     json: String,
     body: PhantomData<fn() -> T>,
 }
 
-impl<T> Body<T> {
+/// A JSON body with many documents.
+pub type ListBody<T> = Body<T, MAX_LIST_BYTES>;
+
+impl<T, const MOST: usize> Body<T, MOST> {
     pub fn json(&self) -> &str {
         &self.json
     }
@@ -346,10 +349,10 @@ impl<T> Body<T> {
     }
 }
 
-impl<T: JsonSchema> Input for Body<T> {
+impl<T: JsonSchema, const MOST: usize> Input for Body<T, MOST> {
     fn read(request: &Request) -> Result<Self, Problem> {
         Parameters::refuse_all(request)?;
-        Ok(Self { json: request::json_body(request)?, body: PhantomData })
+        Ok(Self { json: request::json_body(request, MOST)?, body: PhantomData })
     }
 
     fn describe(operation: &mut Operation<'_>) {

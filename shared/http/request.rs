@@ -203,21 +203,24 @@ pub fn media_type(request: &Request) -> Option<String> {
 }
 
 /// Longest JSON body of a search or a change, in bytes.
-const MAX_JSON_BYTES: usize = 64 * 1024;
+pub const MAX_JSON_BYTES: usize = 64 * 1024;
+/// Longest JSON body with many documents, in bytes.
+pub const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
 
-/// The text of a JSON body, not parsed.
+/// The text of a JSON body of at most `most` bytes, not parsed.
 ///
 /// # Errors
 /// 415 for another content type, 413 above the size limit, 400 if it is not UTF-8.
-pub fn json_body(request: &Request) -> Result<String, Problem> {
+pub fn json_body(request: &Request, most: usize) -> Result<String, Problem> {
     if media_type(request).as_deref() != Some("application/json") {
         return Err(Problem::unsupported_media_type("Content-Type must be application/json"));
     }
     let body = body(request)?;
-    if body.len() > MAX_JSON_BYTES {
+    if body.len() > most {
         let detail = format!(
-            "the body is {} bytes long; 64 KiB ({MAX_JSON_BYTES} bytes) are the most",
-            body.len()
+            "the body has {} bytes; the maximum is {} KiB ({most} bytes)",
+            body.len(),
+            most / 1024
         );
         return Err(Problem::too_large(detail));
     }

@@ -42,7 +42,6 @@ pub enum Fault {
 struct State {
     /// Objects of lists by the last step of their path, with all members that can be expanded.
     lists: BTreeMap<&'static str, Vec<Value>>,
-    approvals: BTreeMap<String, Value>,
     users: BTreeMap<String, Value>,
     groups: BTreeMap<String, (String, BTreeSet<String>)>,
     /// What changed in a delta collection, in order.
@@ -124,15 +123,10 @@ impl Graph {
         }
     }
 
-    /// Sets the approval of a request.
-    pub fn approve(&self, request: &str, approval: Value) {
-        self.state().approvals.insert(request.to_owned(), approval);
-    }
-
-    /// All objects that can be posted to import them: those of the lists, and the approvals.
+    /// All objects that can be posted to import them.
     pub fn objects(&self) -> Vec<Value> {
         let state = self.state();
-        state.lists.values().flatten().chain(state.approvals.values()).cloned().collect()
+        state.lists.values().flatten().cloned().collect()
     }
 
     /// Adds a user, or changes some members.
@@ -312,13 +306,9 @@ impl Graph {
                 ),
             );
         }
-        if let Some(id) =
-            path.strip_prefix(&format!("{ENTITLEMENTS}/accessPackageAssignmentApprovals/"))
-        {
-            return match state.approvals.get(id) {
-                Some(approval) => (200, approval.clone()),
-                None => (404, error("ResourceNotFound", "There is no such approval.")),
-            };
+        // "Get approval": application permissions are not supported.
+        if path.contains("Approvals") {
+            return (403, error("Authorization_RequestDenied", "Application is not supported."));
         }
         match path {
             "/v1.0/users/delta" => self.delta(&state, "users", query),

@@ -73,20 +73,6 @@ pub(crate) async fn page(graph: &Graph<'_>, source: Source, address: &str) -> Re
     Ok(Page { objects, next_link, delta_link })
 }
 
-/// The object at a path; none if there is no such object.
-pub(crate) async fn object(
-    graph: &Graph<'_>,
-    source: Source,
-    path: &str,
-) -> Result<Option<String>, NoPage> {
-    let answer = ask(graph, path).await?;
-    match answer.status {
-        200 => Ok(Some(String::from_utf8_lossy(&answer.body).into_owned())),
-        404 => Ok(None),
-        _ => Err(refused(&answer, source, false)),
-    }
-}
-
 async fn ask(graph: &Graph<'_>, address: &str) -> Result<Answer, NoPage> {
     let url = match address.strip_prefix('/') {
         Some(path) => format!("{}{VERSION}/{path}", graph.entra.graph_url),

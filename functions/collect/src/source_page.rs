@@ -1,6 +1,5 @@
 //! A page of a source: what is on it is stored, and only then does the position move on.
 
-use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::{
@@ -8,7 +7,7 @@ use shared::{
         collect::{
             directory_user::{GroupChange, UserChange},
             progress::{Counts, Gap, SourceProgress},
-            source::{self, Source},
+            source::Source,
         },
         configuration::connection::Connection,
         identity::caller::Caller,
@@ -32,10 +31,6 @@ use crate::{
 const TOGETHER: usize = 100;
 /// Time limit of the storage for them.
 const STORING: Duration = Duration::from_secs(20);
-/// Approvals that are asked for side by side.
-const AT_ONCE: usize = 4;
-/// The list of requests whose approvals may go on without a change of the request.
-const PENDING: usize = 2;
 /// The longest description of an object that was not stored.
 const LONGEST_PROBLEM: usize = 500;
 
@@ -117,10 +112,7 @@ impl Collecting<'_> {
             | Source::Assignments
             | Source::RoleRequests
             | Source::RoleInstances
-            | Source::DirectoryAudits => {
-                let list = progress.reading.as_ref().map_or(0, |reading| reading.list);
-                self.store_objects(source, list, &objects).await?
-            }
+            | Source::DirectoryAudits => self.store_objects(source, &objects).await?,
         };
         let has_news =
             counts.created + counts.invalid + counts.conflicts > 0 || next_link.is_some();
@@ -134,30 +126,12 @@ impl Collecting<'_> {
     async fn store_objects(
         &self,
         source: Source,
-        list: usize,
         objects: &[Box<RawValue>],
     ) -> Result<Counts, NoPage> {
         let owner = [self.scope.tenant.as_str(), self.id];
         let is_new = |object: &str| !self.function.seen.has(&owner, object);
-        let mut texts: Vec<String> = Vec::new();
-        let mut approvals = Vec::new();
-        for object in objects.iter().map(|object| typed(source, object.get())) {
-            let is_new = is_new(&object);
-            if source == Source::Requests && (is_new || list == PENDING) {
-                approvals.extend(approval_of(&object));
-            }
-            if is_new {
-                texts.push(object);
-            }
-        }
-        let graph = self.graph();
-        let approvals: Vec<_> = stream::iter(approvals)
-            .map(|path| async move { graph_pages::object(&graph, source, &path).await })
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await?;
-        let approvals = approvals.into_iter().flatten().filter(|object| is_new(object));
-        texts.extend(approvals);
+        let typed = objects.iter().map(|object| typed(source, object.get()));
+        let texts: Vec<String> = typed.filter(|object| is_new(object)).collect();
         let mut counts = Counts { objects: objects.len() as u64, ..Counts::default() };
         for texts in texts.chunks(TOGETHER) {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -281,21 +255,6 @@ fn typed(source: Source, object: &str) -> String {
     }
 }
 
-/// The path of the approval of a request, if it may need one: a person asked for access.
-fn approval_of(object: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Request {
-        id: String,
-        request_type: String,
-    }
-    let Request { id, request_type } = serde_json::from_str(object).ok()?;
-    let kind = request_type.to_ascii_lowercase();
-    let is_asked = kind.starts_with("user") || kind.starts_with("onbehalf");
-    let is_id = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    (is_asked && is_id && !kind.ends_with("remove")).then(|| source::approval(&id))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,23 +268,5 @@ mod tests {
         assert_eq!(read["id"], "1");
         assert_eq!(typed(Source::RoleRequests, &typed_object), typed_object);
         assert_eq!(typed(Source::Requests, object), object);
-    }
-
-    #[test]
-    fn only_what_a_person_asked_for_may_have_an_approval() {
-        for (kind, has_one) in [
-            ("userAdd", true),
-            ("UserExtend", true),
-            ("onBehalfAdd", true),
-            ("userRemove", false),
-            ("adminAdd", false),
-            ("systemRemove", false),
-        ] {
-            let request =
-                format!(r#"{{"id": "r-1", "requestType": "{kind}", "state": "delivered"}}"#);
-            assert_eq!(approval_of(&request).is_some(), has_one, "{kind}");
-        }
-        assert_eq!(approval_of(r#"{"id": "../users", "requestType": "userAdd"}"#), None);
-        assert_eq!(approval_of("{}"), None);
     }
 }

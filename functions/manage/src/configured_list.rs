@@ -20,10 +20,10 @@ use shared::{
         },
     },
     http::{
-        input::{Body, Id},
+        input::{Id, ListBody},
         output::Json,
         problem::Problem,
-        request,
+        request::{self, MAX_JSON_BYTES},
     },
     storage::{
         ReadError,
@@ -47,7 +47,7 @@ const AT_ONCE: usize = 8;
 /// 400 and 422 for what is wrong with the request as a whole.
 pub async fn put<T: PutDocument + Send + Sync>(
     call: &Call<'_>,
-    body: Body<DocumentsRequest<T>>,
+    body: ListBody<DocumentsRequest<T>>,
 ) -> Result<Json<DocumentResults>, Problem> {
     if call.precondition != Precondition::None {
         return Err(Problem::bad_request(
@@ -154,6 +154,13 @@ fn read<T: PutDocument>(
     entry: &Value,
 ) -> Result<(T, Option<u64>), Vec<FieldError>> {
     let json = entry.to_string();
+    if json.len() > MAX_JSON_BYTES {
+        let detail = format!(
+            "has {} bytes; the maximum for one document is 64 KiB ({MAX_JSON_BYTES} bytes)",
+            json.len()
+        );
+        return Err(vec![FieldError::new("", detail)]);
+    }
     let repeated = Repeated::of(&json, T::READ_ONLY);
     // No kind of these has a member that only the stored document tells.
     let errors = repeated.errors(id, None);
@@ -212,6 +219,10 @@ async fn store<T: PutDocument>(
         }
         Err(Unstored::Version((_, error))) => {
             Stored { status: DocumentStatus::Conflict, version: None, errors: vec![error] }
+        }
+        Err(Unstored::Storage(ReadError::TooLarge(error))) => {
+            let error = FieldError::new("", error.to_string());
+            Stored { status: DocumentStatus::Invalid, version: None, errors: vec![error] }
         }
         Err(Unstored::Storage(error)) => {
             tracing::warn!(%error, "a document of a list was not stored: {error}");

@@ -34,7 +34,7 @@ use shared::{
         },
     },
     http::{
-        input::{Body, EmptyBody, Id, OptionalBody},
+        input::{Body, EmptyBody, Id, ListBody, OptionalBody},
         output::{Accepted, Created, Json, NoContent, Stored, Versioned},
         request::{IdempotencyKey, Request},
         route::{ADMIN, Answer, OPERATE, READ, Route},
@@ -70,11 +70,13 @@ pub const ROUTES: &[ManageRoute] = routes! {
     /// Creates or replaces a person. Two people cannot share an id or an address (409).
     put_person: PUT "/v1/people/{id}" (ADMIN)
         configured::put::<Person> as fn((Id, Body<PersonRequest>)) -> Stored<Configured<Person>>;
-    /// Creates or replaces up to 500 people. Each is stored by itself, and the answer has an outcome
-    /// for each. What the list does not name stays as it is.
+    /// Creates or replaces up to 500 people, with at most 4 MiB. Each is stored by itself, and the
+    /// answer has an outcome for each. What the list does not name stays as it is. A person whom a
+    /// connection collected is configured by hand from then on, and the connection changes nothing
+    /// of it any more.
     put_people: PUT "/v1/people" (ADMIN)
         configured_list::put::<Person>
-        as fn(Body<DocumentsRequest<Person>>) -> Json<DocumentResults>;
+        as fn(ListBody<DocumentsRequest<Person>>) -> Json<DocumentResults>;
     /// Creates or replaces an application. Two applications cannot have the same name (409). Open
     /// windows keep the directory that they began with.
     put_application: PUT "/v1/applications/{id}" (ADMIN)
@@ -92,11 +94,11 @@ pub const ROUTES: &[ManageRoute] = routes! {
     /// have the same name (409).
     put_package: PUT "/v1/packages/{id}" (ADMIN)
         configured::put::<Package> as fn((Id, Body<PackageRequest>)) -> Stored<Configured<Package>>;
-    /// Creates or replaces up to 500 access packages. Each is stored by itself, and the answer has an outcome
+    /// Creates or replaces up to 500 access packages, with at most 4 MiB. Each is stored by itself, and the answer has an outcome
     /// for each. What the list does not name stays as it is.
     put_packages: PUT "/v1/packages" (ADMIN)
         configured_list::put::<Package>
-        as fn(Body<DocumentsRequest<Package>>) -> Json<DocumentResults>;
+        as fn(ListBody<DocumentsRequest<Package>>) -> Json<DocumentResults>;
     /// Deletes an access package.
     delete_package: DELETE "/v1/packages/{id}" (ADMIN)
         configured::delete::<Package> as fn(Id) -> NoContent;
@@ -104,11 +106,11 @@ pub const ROUTES: &[ManageRoute] = routes! {
     put_organisation: PUT "/v1/organisations/{id}" (ADMIN)
         configured::put::<Organisation>
         as fn((Id, Body<OrganisationRequest>)) -> Stored<Configured<Organisation>>;
-    /// Creates or replaces up to 500 connected organisations. Each is stored by itself, and the answer has an outcome
+    /// Creates or replaces up to 500 connected organisations, with at most 4 MiB. Each is stored by itself, and the answer has an outcome
     /// for each. What the list does not name stays as it is.
     put_organisations: PUT "/v1/organisations" (ADMIN)
         configured_list::put::<Organisation>
-        as fn(Body<DocumentsRequest<Organisation>>) -> Json<DocumentResults>;
+        as fn(ListBody<DocumentsRequest<Organisation>>) -> Json<DocumentResults>;
     /// Deletes a connected organisation.
     delete_organisation: DELETE "/v1/organisations/{id}" (ADMIN)
         configured::delete::<Organisation> as fn(Id) -> NoContent;

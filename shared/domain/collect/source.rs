@@ -31,7 +31,8 @@ pub enum Source {
     Groups,
     /// Users and their managers.
     Users,
-    /// Requests for access packages, with their approvals.
+    /// Requests for access packages. Who approved them is in the audit log: Graph lets no application
+    /// read approvals ("Get approval").
     Requests,
     /// Assignments of access packages.
     Assignments,
@@ -145,8 +146,7 @@ impl Source {
             Self::Users => vec![
                 "/users/delta?$select=id,displayName,mail,userPrincipalName,otherMails,proxyAddresses,department,manager".to_owned(),
             ],
-            // A request changes until it is completed. The first two lists have those that were made
-            // or completed, the third those whose approvals may go on.
+            // A request changes until it is completed.
             Self::Requests => {
                 let list = format!(
                     "{ENTITLEMENTS}/assignmentRequests?$expand=accessPackage,requestor,assignment&$filter="
@@ -154,7 +154,6 @@ impl Source {
                 vec![
                     format!("{list}createdDateTime%20ge%20{since}"),
                     format!("{list}completedDateTime%20ge%20{since}"),
-                    format!("{list}state%20eq%20'pendingApproval'"),
                 ]
             }
             Self::Assignments => vec![format!(
@@ -183,11 +182,6 @@ impl Source {
             Method::ByTime | Method::Whole => format!("{list}?$top=1"),
         }
     }
-}
-
-/// The path of the approval of a request, which has the request's id.
-pub fn approval(request: &str) -> String {
-    format!("{ENTITLEMENTS}/accessPackageAssignmentApprovals/{request}?$expand=stages")
 }
 
 #[cfg(test)]

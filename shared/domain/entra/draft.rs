@@ -123,6 +123,13 @@ impl Draft {
         }
     }
 
+    /// Whether it occurred before the retention begins.
+    pub fn is_past_retention(&self, intake: &Intake<'_>) -> bool {
+        let occurred_at = self.members.get("occurred_at").and_then(Value::as_str);
+        let occurred_at = occurred_at.and_then(|text| text.parse::<Instant>().ok());
+        occurred_at.is_some_and(|at| at < intake.now.minus(intake.retention))
+    }
+
     /// Validates the event.
     ///
     /// # Errors

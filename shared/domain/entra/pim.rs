@@ -12,11 +12,16 @@ pub mod audit;
 pub mod request;
 pub mod schedule;
 
+use std::time::Duration;
+
 use crate::{
     identity::matching,
     json::strict_json::FieldError,
     text::case_folding::fold,
-    trail::event::{Event, Party},
+    trail::{
+        actions::{Action, SessionAction},
+        event::{Event, Party},
+    },
 };
 
 use crate::entra::graph::Object;
@@ -103,9 +108,13 @@ pub fn nothing(kind: Kind, object: &Object<'_>) -> String {
     }
 }
 
+/// How far the ends may differ that the request, the schedule and the audit record of one grant
+/// give.
+const SAME_END: Duration = Duration::from_secs(15 * 60);
+
 /// Whether an imported step contradicts the stored step with the same id. The request, the schedule
 /// and the audit record of one step give different times and names; what must agree is who got which
-/// role, and why.
+/// role, who decided, until when, and why.
 pub fn contradicts(sent: &Event, stored: &Event) -> bool {
     let person = |event: &Event| -> Party {
         event.subject.clone().unwrap_or_else(|| matching::party_of(&event.actor))
@@ -117,10 +126,26 @@ pub fn contradicts(sent: &Event, stored: &Event) -> bool {
         let words = |text: &str| fold(text).split_whitespace().collect::<Vec<_>>().join(" ");
         a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| words(a) != words(b))
     };
+    // A decision or an end by another person is another one, and so is a grant with another end.
+    let is_by_another = matches!(
+        sent.action,
+        Action::Session(
+            SessionAction::Approved | SessionAction::Denied | SessionAction::Terminated
+        )
+    ) && matching::compare_people(
+        &matching::party_of(&sent.actor),
+        &matching::party_of(&stored.actor),
+    ) == Some(false);
+    let end = |event: &Event| event.session.as_ref().and_then(|session| session.ends_at);
+    let has_other_end = end(sent).zip(end(stored)).is_some_and(|(own, other)| {
+        Duration::from_millis(own.millis().abs_diff(other.millis())) > SAME_END
+    });
     let (own, others) = (roles(sent), roles(stored));
     sent.action != stored.action
         || sent.outcome != stored.outcome
         || matching::compare_people(&person(sent), &person(stored)) == Some(false)
         || (!own.is_empty() && !others.is_empty() && own != others)
         || differ(&sent.justification, &stored.justification)
+        || is_by_another
+        || has_other_end
 }

@@ -6,9 +6,10 @@ use crate::{
         decision::{Decision, Verdict},
         event_kind,
     },
+    collect::source::LATEST,
     findings::checkpoints::AccessCheck,
     identity::matching,
-    trail::event::{ActorType, Party},
+    trail::event::{ActorType, EventId, Party},
 };
 
 impl AccessCheck<'_> {
@@ -57,9 +58,13 @@ impl AccessCheck<'_> {
         if access.approved_at.is_some_and(|approved| approved <= granted) {
             return;
         }
-        if self.is_time("approval.missing", granted) {
-            let evidence = self.own().filter(|it| event_kind::is_grant(&it.event.action));
-            let evidence = evidence.map(|recorded| recorded.event.id.clone()).take(1).collect();
+        let grant = self.own().find(|it| event_kind::is_grant(&it.event.action));
+        let evidence: Vec<_> =
+            grant.map(|recorded| recorded.event.id.clone()).into_iter().collect();
+        // Of imported access, the audit log says who approved it, and may be late.
+        let is_imported = evidence.iter().any(EventId::is_imported);
+        let due = if is_imported { granted.plus(LATEST) } else { granted };
+        if self.is_time("approval.missing", due) {
             self.found(
                 "approval.missing",
                 "",

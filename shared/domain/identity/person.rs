@@ -15,6 +15,7 @@ use crate::{
         address_policy::Place,
         document::{Document, OtherName, PutDocument},
         document_kind::DocumentKind,
+        read_only::{ID, ReadOnly, VERSION},
     },
     json::{
         object_reader::{self, NAME_BYTES},
@@ -27,7 +28,8 @@ use crate::{
 
 /// Maximum number of entries in each list.
 pub const MOST: usize = 10;
-const MOST_GROUPS: usize = 50;
+/// As many as a connection collects.
+pub const MOST_GROUPS: usize = 200;
 
 /// The record of a person. Its id is chosen by the administrator of the records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -74,6 +76,9 @@ impl Document for Person {
         noun: "person",
         list: "people",
     };
+    const SHOWS_VERSION: bool = true;
+    const READ_ONLY: &'static [ReadOnly] =
+        &[ID, VERSION, ReadOnly::measured_text("source"), ReadOnly::measured_text("left_at")];
 
     fn name(&self) -> Option<&str> {
         self.name.as_deref()

@@ -87,10 +87,16 @@ fn delivered(number: usize) -> Value {
     )
 }
 
-fn approval(number: usize) -> Value {
-    json!({"id": request_id(number), "stages": [{
-        "id": format!("stage-{number}"), "reviewResult": "Approved", "reviewedDateTime": seconds_ago(3700 + number as u64),
-        "justification": "Needed", "reviewedBy": {"id": person_id(0), "displayName": "Person 0", "userPrincipalName": email(0)}}]})
+/// The audit log's record of an approval, which Graph shows no application otherwise.
+fn approval(number: usize, seconds: u64) -> Value {
+    json!({
+        "id": format!("Entitlement_{number}"), "category": "EntitlementManagement", "result": "success",
+        "activityDisplayName": "Approve access package assignment request",
+        "activityDateTime": seconds_ago(seconds), "loggedByService": "Entitlement Management",
+        "initiatedBy": {"user": {"id": person_id(0), "userPrincipalName": email(0)}, "app": null},
+        "additionalDetails": [{"key": "RequestId", "value": request_id(number)}],
+        "targetResources": [{"id": "p-1", "displayName": "Books", "type": "AccessPackage", "modifiedProperties": []}],
+    })
 }
 
 /// Fills a directory with people, groups, packages, requests, assignments and audit records.
@@ -134,7 +140,7 @@ fn fill(graph: &Graph) {
     );
     for number in 0..7 {
         graph.put("assignmentRequests", delivered(number));
-        graph.approve(&request_id(number), approval(number));
+        graph.put("directoryAudits", approval(number, 3700 + number as u64));
     }
     graph.put("assignmentRequests", request(7, "pendingApproval", json!({})));
     graph.put(
@@ -256,7 +262,7 @@ async fn a_connected_directory_is_as_if_everything_had_been_posted() {
     // People have their team, manager and groups.
     let expected = json!({
         "id": person_id(3), "name": "Person 3", "emails": [email(3)], "upns": [email(3)], "object_ids": [person_id(3)],
-        "team": "Finance", "manager": person_id(0), "groups": ["Bookkeepers", "g-books"], "source": "entra"
+        "team": "Finance", "manager": person_id(0), "groups": ["Bookkeepers", "g-books"], "source": "entra", "version": 1
     });
     assert_eq!(person(&stack, "acme", 3).await, expected);
     // The records had their groups from the start.
@@ -288,7 +294,7 @@ async fn a_connected_directory_is_as_if_everything_had_been_posted() {
     let done =
         json!({"state": "delivered", "status": "delivered", "completedDateTime": seconds_ago(1)});
     graph.change("assignmentRequests", &request_id(7), &done);
-    graph.approve(&request_id(7), approval(7));
+    graph.put("directoryAudits", approval(7, 3));
     graph.user(&person_id(3), json!({"department": null, "displayName": "Person Three"}));
     graph.manager(&person_id(3), &person_id(2));
     graph.member("g-books", &person_id(3), false);

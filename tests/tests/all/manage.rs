@@ -149,6 +149,7 @@ async fn a_person_record_joins_several_ids_of_one_human() {
     assert_eq!(stack.put(&admin, "/v1/people/alex", &alex).await.status, 200);
     let mut whole = alex.clone();
     whole["id"] = "alex".into();
+    whole["version"] = 1.into();
     assert_eq!(stack.get(&admin, "/v1/people/alex").await.body, whole);
 
     // Another person cannot have the same id, in any case or list.
@@ -247,7 +248,15 @@ async fn people_are_found_by_typed_text_and_listed_in_pages() {
 async fn many_documents_are_stored_in_one_request_and_a_wrong_one_sinks_no_other() {
     let stack = Stack::start().await;
     let (admin, reader) = (stack.admin("acme"), stack.reader("acme"));
-    let person = |id: String| json!({"id": id, "emails": [format!("{id}@acme.example")]});
+    // As large as the records of real people, which together exceed the limit of one document.
+    let person = |id: String| {
+        json!({
+            "id": id, "name": format!("{id} {}", "of the finance department"),
+            "emails": [format!("{id}@acme.example")], "upns": [format!("{id}@acme.onmicrosoft.com")],
+            "object_ids": [format!("6e7b768e-07e2-4810-8459-485f84f8f204-{id}")],
+            "team": "Finance", "manager": "p-000", "groups": ["grp-technicians", "grp-finance", "grp-paris"],
+        })
+    };
     let people: Vec<_> = (0..500).map(|number| person(format!("p-{number:03}"))).collect();
     let all = json!({"people": people});
     assert_eq!(stack.put(&reader, "/v1/people", &all).await.status, 403);
@@ -258,6 +267,11 @@ async fn many_documents_are_stored_in_one_request_and_a_wrong_one_sinks_no_other
         answer.body["results"][499],
         json!({"index": 499, "id": "p-499", "status": "created", "version": 1})
     );
+    assert!(all.to_string().len() > 64 * 1024);
+    let large = json!({"people": [{"id": "large", "emails": ["l@acme.example"], "name": "x".repeat(65_536)}]});
+    let large = stack.put(&admin, "/v1/people", &large).await;
+    assert_eq!((large.status.as_u16(), &large.body["invalid"]), (200, &json!(1)), "{}", large.text);
+    assert!(large.text.contains("maximum for one document is 64 KiB"), "{}", large.text);
     let again = stack.put(&admin, "/v1/people", &all).await;
     assert_eq!(again.body["unchanged"], 500, "{}", again.text);
     // Each document has its event.
@@ -272,7 +286,7 @@ async fn many_documents_are_stored_in_one_request_and_a_wrong_one_sinks_no_other
         {"id": "p-001", "emails": ["new@acme.example"]},
         {"id": "p-002", "emails": ["p-003@acme.example"]},
         {"id": "p-004", "emails": [], "teem": "x"},
-        {"id": "p-005", "emails": ["p-005@acme.example"]},
+        person("p-005".to_owned()),
         {"id": "p-005", "emails": ["other@acme.example"]},
         {"emails": ["nobody@acme.example"]},
         "p-006",

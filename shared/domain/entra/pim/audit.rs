@@ -257,7 +257,11 @@ impl<'v> Record<'v> {
         let at: Time<'_, '_> = (self.object, &TIMES);
         let principal = activation.principal.clone().unwrap_or_default();
         let initiator = self.initiator()?.filter(is_person);
-        let is_own = initiator.as_ref().is_none_or(|it| is_same(it, &principal));
+        let is_own = match &initiator {
+            Some(initiator) => is_same(initiator, &principal),
+            // An application acts for somebody else.
+            None => self.app.is_none(),
+        };
         let (system, own) = (json!({"type": "system"}), user(&principal));
         let starter = match by {
             By::Principal => own.clone(),

@@ -4,6 +4,15 @@ use super::*;
 use crate::trail::event::{AskedWindow, Outcome};
 
 #[test]
+fn a_step_within_the_retention_is_stored_though_an_earlier_one_is_not() {
+    let schedule = json!({"startDateTime": "2025-09-01T00:00:00Z", "expiration": {"type": "afterDateTime", "endDateTime": "2026-11-20T00:00:00Z"}});
+    let ended = json!({"state": "expired", "status": "Expired", "expiredDateTime": "2026-11-20T00:00:00Z", "schedule": schedule});
+    let events = events(&with(assignment(), ended));
+    let actions: Vec<_> = events.iter().map(|event| event.action.as_str()).collect();
+    assert_eq!(actions, ["entitlement.removed"]);
+}
+
+#[test]
 fn an_assignment_says_since_when_and_until_when() {
     let given = event(&assignment());
     assert_eq!(

@@ -156,6 +156,37 @@ fn a_request_tells_only_what_its_status_proves() {
     assert_eq!(granted.session.unwrap().ends_at, Some("2026-11-22T11:20:00Z".parse().unwrap()));
 }
 
+/// Whoever imports a step first decides what is stored, so another approver or another end has to
+/// be noticed.
+#[test]
+fn another_approver_or_another_end_is_a_contradiction() {
+    let all: Vec<Event> = (0..5).flat_map(|place| events(&record(place))).collect();
+    let approved = all.iter().find(|event| event.action.as_str() == "session.approved").unwrap();
+    let mut other = approved.clone();
+    other.actor.id = Some("u-mallory".to_owned());
+    other.actor.email = Some("mallory@contoso.com".to_owned());
+    assert!(contradicts(&other, approved) && contradicts(approved, &other));
+    assert!(!contradicts(approved, approved));
+    let granted = event(&instance());
+    let mut longer = granted.clone();
+    let session = longer.session.as_mut().unwrap();
+    session.ends_at = session.ends_at.map(|at| at.plus(Duration::from_secs(86_400)));
+    assert!(contradicts(&longer, &granted) && contradicts(&granted, &longer));
+}
+
+#[test]
+fn a_deactivation_by_an_application_is_not_the_persons_own() {
+    let by = |initiator: Value| {
+        let name = "Remove member from role completed (PIM deactivate)";
+        event(&with(record(4), json!({"activityDisplayName": name, "initiatedBy": initiator})))
+    };
+    let own = by(json!({"user": null, "app": null}));
+    assert_eq!(own.action.as_str(), "session.canceled");
+    let terminated = by(json!({"user": null, "app": {"displayName": "Cleaner"}}));
+    assert_eq!(terminated.action.as_str(), "session.terminated");
+    assert_eq!(terminated.actor.name.as_deref(), Some("Cleaner"));
+}
+
 #[test]
 fn a_request_for_validation_stores_nothing() {
     let object = with(activation(), json!({"isValidationOnly": true}));

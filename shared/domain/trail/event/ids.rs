@@ -108,6 +108,11 @@ impl EventId {
         self.0.starts_with("sys_")
     }
 
+    /// Whether it is of an imported object of Microsoft Graph. No caller can send such an id.
+    pub fn is_imported(&self) -> bool {
+        self.0.starts_with("entra_")
+    }
+
     /// Whether it is of an imported step of an activation in Entra's PIM. No caller can send such an
     /// id.
     pub fn is_of_pim(&self) -> bool {
