@@ -19,6 +19,7 @@ use crate::{
         access_key::Key,
         access_record::{Access, AccessKind, AccessStatus},
         decision::{FIRST_DECISIONS, LAST_DECISIONS},
+        event_kind,
         event_order::order_of,
         evidence::EndCause,
         kept_events::{FIRST_STEPS, LAST_STEPS, LeftOut, is_afterthought, is_use, thin_out},
@@ -29,7 +30,7 @@ use crate::{
     time::timestamp::Instant,
     trail::{
         actions::{Action, EntitlementAction, JitAction},
-        event::{ActorType, Event, EventId, Party, Recorded},
+        event::{ActorType, Event, EventId, Outcome, Party, Recorded},
     },
 };
 
@@ -51,6 +52,19 @@ pub struct UnexpectedStep {
     pub event: EventId,
     #[serde(default)]
     pub problem: StepProblem,
+}
+
+/// Whether PIM grants the access, or will. A record of PIM that only names a session of a portal
+/// changes none of the rules for it.
+fn is_of_pim(own: &[Recorded]) -> bool {
+    let of = |is_it: fn(&Action) -> bool| -> Vec<bool> {
+        let succeeded = own.iter().filter(|it| it.event.outcome == Outcome::Success);
+        let found = succeeded.filter(|it| is_it(&it.event.action));
+        found.map(|it| it.event.id.is_of_pim()).collect()
+    };
+    let steps = [of(event_kind::is_grant), of(event_kind::is_request), of(|_| true)];
+    let decisive = steps.into_iter().find(|steps| !steps.is_empty());
+    decisive.is_some_and(|steps| steps.into_iter().all(|is_of_pim| is_of_pim))
 }
 
 impl Access {
@@ -98,6 +112,7 @@ impl Access {
             Key::LogOn(_) => AccessKind::Computer,
         };
         let mut access = Self::empty(key, kind, left_out, recorded_until);
+        access.is_pim = is_of_pim(&own);
         let story = (kind == AccessKind::Session).then(|| story_of(key, &own, people));
         access.misfits = story.as_ref().map(unexpected_steps).unwrap_or_default();
         own.iter().for_each(|recorded| access.take_facts(recorded));

@@ -33,7 +33,6 @@ impl Access {
             self.request_id = self.request_id.take().or_else(|| event.request_id.clone());
             return;
         }
-        self.is_pim |= event.id.is_of_pim();
         let asks = event_kind::is_request(&event.action);
         let is_role = event.session.as_ref().is_some_and(|session| session.scope == Scope::Role);
         // An attempt to grant access that failed created no account.

@@ -11,7 +11,7 @@ use crate::{
     trail::{
         actions::RequestState,
         arbitrary::recorded,
-        event::{ActorType, AskedWindow, Outcome},
+        event::{ActorType, AskedWindow, EventId, Outcome},
     },
 };
 
@@ -385,6 +385,17 @@ fn a_session_has_the_same_end_whatever_was_imported() {
     // The end may be all that was imported.
     let (end, _) = story(events(&record(4)));
     assert_eq!(end.state, Some(RequestState::Expired));
+    // A record that only names a session of a portal changes no rules for it, nor does a later grant.
+    let of_portal = |mut event: Event, id: &str| {
+        event.id = EventId::new(id).unwrap();
+        event
+    };
+    let granted = of_portal(event(&instance()), "portal-granted");
+    let (_, access) = story([vec![granted.clone()], events(&record(1))].concat());
+    assert!(!access.is_pim);
+    let mut later = event(&instance());
+    later.occurred_at = later.occurred_at.plus(Duration::from_secs(60));
+    assert!(!story(vec![granted, later]).1.is_pim);
 }
 
 #[test]
