@@ -1357,7 +1357,9 @@ async fn a_call_of_the_api_and_the_requests_to_the_directory_have_one_trace() {
     world.until_state(&id, "closed").await;
     assert_eq!(directory.is_enabled(&account), Some(false));
     // On one machine, the gateway makes the trace of a call from the id that it answers.
-    let of_call = ended.header("apigw-requestid").replace('-', "")[..24].to_owned();
+    // The run that the request started may still be there and end the window.
+    let of_calls =
+        [&posted, &ended].map(|it| it.header("apigw-requestid").replace('-', "")[..24].to_owned());
     let traces = directory.traces();
     let (_, trace) = traces.iter().find(|(line, _)| line.starts_with("PATCH")).unwrap();
     let parts: Vec<&str> = trace.split('-').collect();
@@ -1366,7 +1368,7 @@ async fn a_call_of_the_api_and_the_requests_to_the_directory_have_one_trace() {
         (4, "00", 32, 16),
         "{trace}"
     );
-    assert!(parts[1].ends_with(&of_call), "{trace} is not of {of_call}");
+    assert!(of_calls.iter().any(|it| parts[1].ends_with(it)), "{trace} is not of {of_calls:?}");
     world.stack.stop().await;
 }
 
