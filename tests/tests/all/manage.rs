@@ -260,12 +260,24 @@ async fn many_documents_are_stored_in_one_request_and_a_wrong_one_sinks_no_other
     let people: Vec<_> = (0..500).map(|number| person(format!("p-{number:03}"))).collect();
     let all = json!({"people": people});
     assert_eq!(stack.put(&reader, "/v1/people", &all).await.status, 403);
-    let answer = stack.put(&admin, "/v1/people", &all).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    assert_eq!(answer.body["created"], 500, "{}", answer.text);
+    // On a slow engine the time of one request does not suffice for all of them, and the same request
+    // goes on where it ended.
+    let mut created = 0;
+    let answer = loop {
+        let answer = stack.put(&admin, "/v1/people", &all).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let now = answer.body["created"].as_u64().unwrap();
+        created += now;
+        if answer.body["unavailable"] == 0 {
+            break answer;
+        }
+        assert!(now > 0, "no progress: {}", answer.text);
+    };
+    assert_eq!(created, 500, "{}", answer.text);
+    let last = &answer.body["results"][499];
     assert_eq!(
-        answer.body["results"][499],
-        json!({"index": 499, "id": "p-499", "status": "created", "version": 1})
+        (&last["index"], &last["id"], &last["version"]),
+        (&json!(499), &json!("p-499"), &json!(1))
     );
     assert!(all.to_string().len() > 64 * 1024);
     let large = json!({"people": [{"id": "large", "emails": ["l@acme.example"], "name": "x".repeat(65_536)}]});
