@@ -50,7 +50,7 @@ pub type StoredAlert = Leased<AlertContent>;
 /// What is stored of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertContent {
-    /// What is told.
+    /// What it says.
     #[serde(with = "json")]
     pub alert: Alert,
     /// How far it is.

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared_domain::{
-    entra::{self, Told},
+    entra::{self, Content},
     identity::caller::{Caller, Permission},
     json::strict_json::FieldError,
     time::timestamp::Instant,
@@ -122,9 +122,11 @@ pub async fn import(
     let (mut events, mut documents) = (Vec::new(), Vec::new());
     for (index, object) in objects.iter().enumerate() {
         match entra::read_of_page(object, context, &intake) {
-            Ok(Told::Events(told)) => events.extend(told.into_iter().map(|event| (index, event))),
-            Ok(Told::Nothing(reason)) => imported[index].reason = Some(reason),
-            Ok(document @ (Told::Package(_) | Told::Organisation(_))) => {
+            Ok(Content::Events(read)) => {
+                events.extend(read.into_iter().map(|event| (index, event)))
+            }
+            Ok(Content::Nothing(reason)) => imported[index].reason = Some(reason),
+            Ok(document @ (Content::Package(_) | Content::Organisation(_))) => {
                 documents.push((index, document))
             }
             Err(errors) => imported[index].end(Status::Invalid, errors),
@@ -228,37 +230,37 @@ type OfDocument = (usize, String, Result<(DocumentOutcome, u64), NotConfigured>)
 async fn configure(
     scope: &TenantScope<'_>,
     caller: &Caller,
-    documents: Vec<(usize, Told)>,
+    documents: Vec<(usize, Content)>,
 ) -> Vec<OfDocument> {
-    let mut by_id: HashMap<(bool, String), Vec<(usize, Told)>> = HashMap::new();
-    for (index, told) in documents {
-        let key = match &told {
-            Told::Package(package) => (true, package.id.clone()),
-            Told::Organisation(organisation) => (false, organisation.id.clone()),
-            Told::Events(_) | Told::Nothing(_) => continue,
+    let mut by_id: HashMap<(bool, String), Vec<(usize, Content)>> = HashMap::new();
+    for (index, content) in documents {
+        let key = match &content {
+            Content::Package(package) => (true, package.id.clone()),
+            Content::Organisation(organisation) => (false, organisation.id.clone()),
+            Content::Events(_) | Content::Nothing(_) => continue,
         };
-        by_id.entry(key).or_default().push((index, told));
+        by_id.entry(key).or_default().push((index, content));
     }
     let is_admin = caller.may(Permission::Admin);
     let one_id: Vec<_> = by_id
         .into_iter()
         .map(|((_, id), documents)| async move {
             let mut results = Vec::with_capacity(documents.len());
-            for (index, told) in documents {
-                let result = match &told {
-                    Told::Package(package) => {
+            for (index, content) in documents {
+                let result = match &content {
+                    Content::Package(package) => {
                         let import = |there, is_reserved| {
                             allowed(there, is_reserved && !is_admin, |it| package.onto(it))
                         };
                         documents::import(scope, &id, caller, import).await
                     }
-                    Told::Organisation(organisation) => {
+                    Content::Organisation(organisation) => {
                         let import = |there, is_reserved| {
                             allowed(there, is_reserved && !is_admin, |it| organisation.onto(it))
                         };
                         documents::import(scope, &id, caller, import).await
                     }
-                    Told::Events(_) | Told::Nothing(_) => continue,
+                    Content::Events(_) | Content::Nothing(_) => continue,
                 };
                 results.push((index, id.clone(), result));
             }

@@ -71,9 +71,9 @@ impl Access {
     pub(super) fn take_assignment_facts(&mut self, event: &Event) {
         let kept = event.details.as_ref().and_then(|details| details.get("policy"));
         let text = |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);
-        let told = event.policy.clone().map(|policy| (policy.id, Some(policy.version), None));
+        let named = event.policy.clone().map(|policy| (policy.id, Some(policy.version), None));
         let kept = text("id").map(|id| (id, None, text("name")));
-        if let Some((id, version, name)) = told.or(kept) {
+        if let Some((id, version, name)) = named.or(kept) {
             self.policy.get_or_insert(UnderPolicy { id, version, name });
         }
         self.assignment = self.assignment.take().or_else(|| stated_assignment(event));

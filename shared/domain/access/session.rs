@@ -211,19 +211,19 @@ impl Story {
     /// The roles of the session: those that its request lists, otherwise all that its events name.
     /// Returns whether the request lists roles.
     fn take_roles(&mut self, events: &[Recorded]) -> bool {
-        let is_told = |recorded: &&Recorded| {
+        let counts = |recorded: &&Recorded| {
             let event = &recorded.event;
             event.outcome == Outcome::Success && !event.is_of_device()
         };
-        let told = || events.iter().filter(is_told);
-        let requests = told().filter(|it| it.event.action == SessionAction::Created);
+        let counted = || events.iter().filter(counts);
+        let requests = counted().filter(|it| it.event.action == SessionAction::Created);
         for recorded in requests {
             self.add_roles(recorded);
         }
         if !self.roles.is_empty() {
             return true;
         }
-        told().for_each(|recorded| self.add_roles(recorded));
+        counted().for_each(|recorded| self.add_roles(recorded));
         false
     }
 
@@ -248,9 +248,9 @@ impl Story {
                 event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
             is_whole && event.outcome == Outcome::Success && !event.is_of_device()
         };
-        let told = || events.iter().filter(is_about_it);
-        if told().any(|recorded| recorded.event.action == SessionAction::Granted) {
-            let mut names = told().filter_map(|it| it.event.session.as_ref()?.username.clone());
+        let about_it = || events.iter().filter(is_about_it);
+        if about_it().any(|recorded| recorded.event.action == SessionAction::Granted) {
+            let mut names = about_it().filter_map(|it| it.event.session.as_ref()?.username.clone());
             self.username = names.next_back().unwrap_or_else(|| USERNAME_TBD.to_owned());
         }
     }

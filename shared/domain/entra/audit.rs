@@ -77,12 +77,12 @@ pub fn read_delivered(
     };
     let record = Record::read(object, id)?;
     let activity = activities::find(name).unwrap_or(&ANY);
-    let told = record.draft(activity, name, intake)?;
+    let named = record.draft(activity, name, intake)?;
     // A record that lacks a field of the action's sentence is stored whole, as a
     // `directory.activity`. No value is guessed.
-    let lacks = told.lacks(&activity.action);
+    let lacks = named.lacks(&activity.action);
     let mut draft = match lacks {
-        None => told.draft,
+        None => named.draft,
         Some(lacks) => {
             let mut draft = record.draft(&ANY, name, intake)?.draft;
             let detail = format!("the record has no {lacks}, which {} needs", activity.action);
@@ -109,13 +109,13 @@ struct Record<'v> {
 }
 
 /// A draft and the parties that it names.
-struct Told {
+struct NamedDraft {
     draft: Draft,
     subject: Option<Value>,
     target: Option<Value>,
 }
 
-impl Told {
+impl NamedDraft {
     /// The first field that the action's sentence needs and the record lacks.
     fn lacks(&self, action: &Action) -> Option<&'static str> {
         message_template::required(action.definition()?.sentence).find_map(|field| match field {
@@ -155,7 +155,7 @@ impl<'v> Record<'v> {
         activity: &Activity,
         name: &str,
         intake: &Intake<'_>,
-    ) -> Result<Told, FieldError> {
+    ) -> Result<NamedDraft, FieldError> {
         let object = self.object;
         let action = &activity.action;
         let id = event_id(intake.tenant, "audit", &[&self.id]);
@@ -228,7 +228,7 @@ impl<'v> Record<'v> {
         );
         let ip = self.user.as_ref().map_or(Ok(None), |user| user.text(&["ipAddress"]))?;
         draft.set("source", ip.map(|ip| json!({"ip": crate::entra::graph::name(ip)})));
-        Ok(Told { draft, subject, target })
+        Ok(NamedDraft { draft, subject, target })
     }
 
     /// Sets what depends on the activity: outcome, reason and details.

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// The members of an organisation in the export. A member that the export did not expand is none.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct ImportedOrganisation {
     pub id: String,
     name: String,
     description: Option<String>,
@@ -30,7 +30,7 @@ pub struct Told {
     modified_at: Option<Instant>,
 }
 
-impl Told {
+impl ImportedOrganisation {
     pub(crate) fn read(object: &Object<'_>) -> Result<Self, FieldError> {
         let sources = object.list(&["identitySources"])?;
         let mut domains = Vec::new();

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// The members of a package in the export. A member that the export did not expand is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ImportedPackage {
     pub id: String,
     name: String,
     description: Option<String>,
@@ -26,9 +26,9 @@ pub struct Told {
     policies: Option<Vec<Policy>>,
 }
 
-impl Told {
+impl ImportedPackage {
     pub(crate) fn read(object: &Object<'_>) -> Result<Self, FieldError> {
-        let told = Self {
+        let imported = Self {
             id: crate::entra::organisation::document_id(object)?,
             name: name(object.required_text(&["displayName"])?),
             description: object.text(&["description"])?.map(long_text),
@@ -36,8 +36,8 @@ impl Told {
             resource_roles: resource_roles(object)?,
             policies: policies(object)?,
         };
-        let package = told.onto(None);
-        package.check_policy_ids(&told.id)?;
+        let package = imported.onto(None);
+        package.check_policy_ids(&imported.id)?;
         let bytes = serde_json::to_string(&package).map_or(0, |json| json.len());
         if bytes > MAX_BYTES {
             return Err(FieldError::new(
@@ -45,7 +45,7 @@ impl Told {
                 format!("is a package of {bytes} bytes; {MAX_BYTES} are the most"),
             ));
         }
-        Ok(told)
+        Ok(imported)
     }
 
     /// The package after the import. Members that the export does not contain keep their value from

@@ -140,11 +140,18 @@ pub fn contradicts(sent: &Event, stored: &Event) -> bool {
     let has_other_end = end(sent).zip(end(stored)).is_some_and(|(own, other)| {
         Duration::from_millis(own.millis().abs_diff(other.millis())) > SAME_END
     });
+    // A role of the directory may have been renamed in the meantime: its id is the role's own.
+    let role_id = |event: &Event| {
+        let target = event.target.as_ref()?;
+        (target.kind.as_deref() == Some(activation::DIRECTORY_ROLE)).then_some(())?;
+        target.id.as_deref().map(fold)
+    };
+    let is_same_role = role_id(sent).is_some_and(|id| role_id(stored) == Some(id));
     let (own, others) = (roles(sent), roles(stored));
     sent.action != stored.action
         || sent.outcome != stored.outcome
         || matching::compare_people(&person(sent), &person(stored)) == Some(false)
-        || (!own.is_empty() && !others.is_empty() && own != others)
+        || (!is_same_role && !own.is_empty() && !others.is_empty() && own != others)
         || differ(&sent.justification, &stored.justification)
         || is_by_another
         || has_other_end

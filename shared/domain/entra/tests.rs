@@ -21,11 +21,11 @@ mod request;
 
 const NOW: &str = "2026-11-22T12:00:00.000Z";
 
-fn told(object: &Value) -> Result<Told, Vec<FieldError>> {
-    told_of_page(object, None)
+fn read_object(object: &Value) -> Result<Content, Vec<FieldError>> {
+    read_from_page(object, None)
 }
 
-fn told_of_page(object: &Value, context: Option<&str>) -> Result<Told, Vec<FieldError>> {
+fn read_from_page(object: &Value, context: Option<&str>) -> Result<Content, Vec<FieldError>> {
     let tenant = Tenant::new("acme").unwrap();
     let intake = Intake {
         tenant: &tenant,
@@ -36,8 +36,8 @@ fn told_of_page(object: &Value, context: Option<&str>) -> Result<Told, Vec<Field
 }
 
 fn events(object: &Value) -> Vec<Event> {
-    match told(object) {
-        Ok(Told::Events(events)) => events,
+    match read_object(object) {
+        Ok(Content::Events(events)) => events,
         other => panic!("{object}: {other:?}"),
     }
 }
@@ -50,8 +50,8 @@ fn event(object: &Value) -> Event {
 
 /// Why nothing is stored of an object.
 fn nothing(object: &Value) -> String {
-    match told(object) {
-        Ok(Told::Nothing(reason)) => reason,
+    match read_object(object) {
+        Ok(Content::Nothing(reason)) => reason,
         other => panic!("{object}: {other:?}"),
     }
 }
@@ -79,7 +79,7 @@ fn with(mut object: Value, more: Value) -> Value {
 
 /// Asserts that the object is rejected at that place.
 fn refused(object: &Value, pointer: &str, part: &str) {
-    let errors = told(object).expect_err(&object.to_string());
+    let errors = read_object(object).expect_err(&object.to_string());
     assert!(
         errors.iter().any(|error| error.pointer == pointer && error.detail.contains(part)),
         "{object}: {errors:?}"
@@ -205,7 +205,7 @@ fn whatever_stands_in_a_member_an_object_is_taken_or_its_place_is_named() {
         {
             let mut changed = object.clone();
             *changed.pointer_mut(place).unwrap() = value.clone();
-            let Err(errors) = told(&changed) else { continue };
+            let Err(errors) = read_object(&changed) else { continue };
             assert!(!errors.is_empty(), "{place} {value}");
             for FieldError { pointer, detail } in errors {
                 // A missing member is reported inside the object that lacks it.

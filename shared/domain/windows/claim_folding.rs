@@ -12,7 +12,7 @@ use crate::{
 pub(super) const MOST_CLAIMS: usize = 32;
 
 impl Window {
-    /// Makes room for new claims: those that are done go, but for those that something is told of in this step, and then open ones fold, no
+    /// Makes room for new claims: those that are done go, but for those that something is recorded of in this step, and then open ones fold, no
     /// more of them than new ones come. What that records is added to `events`, whose places stay right.
     pub(super) fn make_room(&mut self, new: usize, events: &mut Vec<WindowEvent>, now: Instant) {
         let mut place = 0;

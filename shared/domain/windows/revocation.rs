@@ -159,7 +159,7 @@ impl Window {
             let is_recorded = [place]
                 .iter()
                 .chain(&others)
-                .any(|told| self.account_of(*told) == self.account_of(other));
+                .any(|recorded| self.account_of(*recorded) == self.account_of(other));
             if claim.is_over(now) && !is_recorded && others.len() < MOST_OTHERS_RECORDED {
                 others.push(other);
             }

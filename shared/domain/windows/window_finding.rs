@@ -170,19 +170,7 @@ impl WindowFinding {
 
     /// Whether it is about the request alone, and not about what became of its window.
     fn is_about_request(&self) -> bool {
-        match self {
-            Self::OutsidePatterns | Self::WithoutApplication | Self::Cut { .. } => true,
-            Self::RevocationOverdue(_)
-            | Self::RemovalUnconfirmed(_)
-            | Self::RevocationRefused { .. }
-            | Self::DisabledInsideWindow
-            | Self::AccountGone
-            | Self::ClosedByHand { .. }
-            | Self::Unresolved { .. }
-            | Self::AccountReplaced { .. }
-            | Self::NamesDisagree { .. }
-            | Self::NameMoved { .. } => false,
-        }
+        matches!(self, Self::OutsidePatterns | Self::WithoutApplication | Self::Cut { .. })
     }
 
     /// What its event says beside the window. `claim` is the one that the event is about.

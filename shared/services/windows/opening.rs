@@ -110,9 +110,14 @@ pub(super) async fn opening(
         _ => Directory::External,
     };
     let directory_key = directory.key().unwrap_or_else(|| {
-        let place = match (&application, &event.target) {
-            (Some(application), _) => application.id.clone(),
-            (None, target) => fold_identity(target.as_ref().map(Party::shown).unwrap_or_default()),
+        let place = match (&event.session, &application, &event.target) {
+            // Each activation in PIM ends by itself, whatever else the person holds, so it has a
+            // window of its own.
+            (Some(session), _, _) if event.id.is_of_pim() => format!("pim:{}", session.id),
+            (_, Some(application), _) => application.id.clone(),
+            (_, None, target) => {
+                fold_identity(target.as_ref().map(Party::shown).unwrap_or_default())
+            }
         };
         format!("external:{}", place.replace('%', "%25").replace('#', "%23"))
     });

@@ -20,14 +20,14 @@ use super::step::{STATEMENTS, pointers};
 
 /// The number of statements of a step: its events, the window's item and the items that point to
 /// it.
-fn statements(before: &Window, after: &Window, told: usize, is_listed: bool) -> usize {
+fn statements(before: &Window, after: &Window, events: usize, is_listed: bool) -> usize {
     let tenant = Tenant::new("acme").unwrap();
     let had: BTreeMap<_, _> =
         pointers(&tenant, before, before.layout, is_listed).into_iter().collect();
     let has: BTreeMap<_, _> = pointers(&tenant, after, LAYOUT, true).into_iter().collect();
     let set = has.iter().filter(|(pointer, window)| had.get(*pointer) != Some(*window)).count();
     let removed = had.keys().filter(|pointer| !has.contains_key(*pointer)).count();
-    told + 1 + set + removed
+    events + 1 + set + removed
 }
 
 fn given() -> EndReason {
@@ -97,12 +97,12 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
             // Ends that need several steps are repeated until nothing changes.
             loop {
                 let mut after = before.clone();
-                let told = step(&mut after, &by, now);
+                let events = step(&mut after, &by, now);
                 if after == before {
                     break;
                 }
                 after.layout = LAYOUT;
-                let takes = statements(&before, &after, told, is_listed);
+                let takes = statements(&before, &after, events, is_listed);
                 assert!(takes <= STATEMENTS, "{name} of layout {layout}: {takes}");
                 before = after;
             }
@@ -112,9 +112,9 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
         let mut claim = window.claims[0].clone();
         claim.event = EventId::new("r-more").unwrap();
         let before = window.clone();
-        let told = window.add(claim, now).len();
+        let events = window.add(claim, now).len();
         assert!(window.claims.iter().filter(|claim| !claim.is_done).count() <= MOST);
-        assert!(statements(&before, &window, told + 3, is_listed) <= STATEMENTS);
+        assert!(statements(&before, &window, events + 3, is_listed) <= STATEMENTS);
     }
 }
 

@@ -181,6 +181,16 @@ impl World {
         .await
     }
 
+    /// Waits until the access of the activation `is_it`, and returns its row.
+    async fn access(&self, of: Activation, is_it: impl Fn(&Value) -> bool) -> Value {
+        until(format!("the access of {} is it", of.id), async || {
+            let rows = self.get("/v1/reports/access").await["rows"].clone();
+            let is_of_it = |row: &&Value| row["session"] == of.id && is_it(row);
+            rows.as_array().unwrap().iter().find(is_of_it).cloned()
+        })
+        .await
+    }
+
     async fn findings(&self) -> Vec<Value> {
         self.get("/v1/findings?limit=1000").await["findings"].as_array().unwrap().clone()
     }
@@ -381,6 +391,42 @@ async fn pim_ends_an_activation_and_no_application_disables_the_person() {
     assert_eq!(writes, Vec::<String>::new());
     pass(&world.stack, UNCONFIRMED).await;
     assert_eq!(world.rules().await, Vec::<String>::new());
+    world.stack.stop().await;
+}
+
+/// The same role for one administrative unit and for the whole directory are two activations.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_activation_ends_by_itself_though_another_of_the_role_goes_on() {
+    let world = World::start().await;
+    let first = Activation { granted: 60, asked: 300, lasts: 7200, ..OVER };
+    let second = Activation {
+        id: "0b0e4c6e-9a2f-4c5c-8d44-7f1c3a9a7a10",
+        granted: 30,
+        lasts: 9000,
+        ..first
+    };
+    let in_unit = json!({"directoryScopeId": "/administrativeUnits/paris", "approvalId": null});
+    for request in [first.request(in_unit), second.request(json!({"approvalId": null}))] {
+        assert_eq!(world.import(&request).await, [1, 0, 0, 0]);
+    }
+    let window = async |of: Activation| {
+        let row = world.access(of, |row| row["window"].is_string()).await;
+        world.get(&format!("/v1/windows/{}", row["window"].as_str().unwrap())).await
+    };
+    let (own, other) = (window(first).await, window(second).await);
+    assert_ne!(own["id"], other["id"]);
+    let end = first.record("Remove member from role completed (PIM deactivate)", 5, alex());
+    assert_eq!(world.import(&end).await, [1, 0, 0, 0]);
+    let own = window(first).await;
+    assert_eq!((&own["state"], &own["ended_at"]), (&json!("closed"), &end["activityDateTime"]));
+    let row = world.access(first, |row| row["state"] == "ended").await;
+    assert_eq!(
+        (&row["ended_at"], &row["verified"]["by"]),
+        (&end["activityDateTime"], &json!("source"))
+    );
+    assert_eq!(window(second).await["state"], "open");
+    let events = world.get("/v1/events?filter=action%20eq%20%22revocation.covered%22").await;
+    assert_eq!(events["events"], json!([]), "{events}");
     world.stack.stop().await;
 }
 

@@ -18,7 +18,7 @@ fn story(rows: &[(&str, &str, Value)]) -> Story {
 
 /// A session from rows with all their members, one minute apart, starting at ten o'clock. A row has
 /// session 68 with scope `session` unless it says otherwise.
-fn told(rows: &[Value], people: &People) -> Story {
+fn story_of(rows: &[Value], people: &People) -> Story {
     let rows = rows.iter().zip(0..).map(|(row, minute)| {
         let mut event = json!({"id": format!("e-{minute}"), "occurred_at": at(minute), "target": {"name": "shop"}});
         event.as_object_mut().unwrap().extend(row.as_object().unwrap().clone());
@@ -295,7 +295,7 @@ fn only_the_requester_cancels_a_session() {
     ] {
         let created = by("created", requester.clone(), more.clone());
         let rows = [created, by("canceled", canceler.clone(), json!({}))];
-        let story = told(&rows, &People::default());
+        let story = story_of(&rows, &People::default());
         let (state, expected) = match fits {
             true => (RequestState::Canceled, vec![]),
             false => (RequestState::Created, vec![("e-1", StepProblem::NotByRequester)]),
@@ -305,7 +305,7 @@ fn only_the_requester_cancels_a_session() {
     }
     // An end by an administrator has a step of its own.
     let rows = [by("created", mark(), json!({})), by("terminated", user("admin"), json!({}))];
-    assert_eq!(told(&rows, &People::default()).state, Some(RequestState::Terminated));
+    assert_eq!(story_of(&rows, &People::default()).state, Some(RequestState::Terminated));
 }
 
 #[test]
@@ -324,12 +324,12 @@ fn a_person_with_several_names_is_one_requester_and_one_approver() {
         by("approved", user("mark.admin"), role),
         by("canceled", user("mark.admin"), json!({})),
     ];
-    let alone = told(&rows, &People::default());
+    let alone = story_of(&rows, &People::default());
     assert_eq!(
         (alone.state, problems(&alone)),
         (Some(RequestState::Approved), vec![("e-3", StepProblem::NotByRequester)])
     );
-    let known = told(&rows, &people);
+    let known = story_of(&rows, &people);
     assert_eq!((known.state, problems(&known)), (Some(RequestState::Canceled), vec![]));
     assert_eq!(known.roles[0].state, RequestState::Created, "one person approved twice");
 }
@@ -387,12 +387,12 @@ fn the_username_is_not_shown_until_the_session_is_granted() {
         (4, RequestState::Granted, "mark_68"),
         (5, RequestState::Canceled, "mark_69"),
     ] {
-        let story = told(&rows[..count], &People::default());
+        let story = story_of(&rows[..count], &People::default());
         assert_eq!((story.state, &*story.username), (Some(state), username), "after {count}");
         assert_eq!(problems(&story), []);
     }
     // Without a grant, no user was created.
-    let ended = told(&[rows[0].clone(), rows[4].clone()], &People::default());
+    let ended = story_of(&[rows[0].clone(), rows[4].clone()], &People::default());
     assert_eq!((ended.state, &*ended.username), (Some(RequestState::Canceled), "TBD"));
 }
 
@@ -412,7 +412,7 @@ fn a_failed_attempt_changes_nothing_and_fits() {
         failed("canceled", user("eve"), json!({})),
         by("canceled", user("mark"), json!({})),
     ];
-    let story = told(&rows, &People::default());
+    let story = story_of(&rows, &People::default());
     assert_eq!((story.state, problems(&story)), (Some(RequestState::Canceled), vec![]));
     assert_eq!((story.ends_at, story.approvals_needed), (Some(at(60)), 1));
     assert_eq!(story.requester.as_deref(), Some("mark@acme.example"));
@@ -435,7 +435,7 @@ fn a_decision_about_a_role_that_was_not_requested_does_not_fit() {
                 decision.clone(),
                 by("granted", system(), whole(json!(["role1", "owner"]))),
             ];
-            let story = told(&rows, &People::default());
+            let story = story_of(&rows, &People::default());
             assert_eq!(
                 problems(&story),
                 [("e-2", StepProblem::RoleNotRequested), ("e-3", StepProblem::OutOfOrder)],
@@ -449,12 +449,12 @@ fn a_decision_about_a_role_that_was_not_requested_does_not_fit() {
     let decided = by("approved", user("john"), role("owner"));
     let created = by("created", user("mark"), json!({}));
     for rows in [vec![decided.clone()], vec![created, decided.clone()]] {
-        let story = told(&rows, &People::default());
+        let story = story_of(&rows, &People::default());
         assert_eq!((problems(&story), story.roles.len()), (vec![], 1));
     }
     // The request is told after the decision.
     let rows = [decided, by("created", user("mark"), whole(json!(["role1"])))];
-    let story = told(&rows, &People::default());
+    let story = story_of(&rows, &People::default());
     assert_eq!(problems(&story), [("e-0", StepProblem::RoleNotRequested)]);
 }
 
@@ -479,7 +479,7 @@ fn what_closes_a_denied_or_undecided_session_fits_and_changes_nothing() {
         for (second, state) in [(denied(), RequestState::Denied), (idle(), RequestState::TimedOut)]
         {
             let rows = [created(), second, idle(), idle(), by(action, actor.clone(), json!({}))];
-            let story = told(&rows, &People::default());
+            let story = story_of(&rows, &People::default());
             let expected: Vec<_> = problem.map(|problem| ("e-4", problem)).into_iter().collect();
             let found = (story.state, problems(&story));
             assert_eq!(found, (Some(state), expected), "{action} by {actor}");
@@ -487,7 +487,7 @@ fn what_closes_a_denied_or_undecided_session_fits_and_changes_nothing() {
     }
     // It cannot expire before its end.
     let rows = [created(), denied(), by("expired", system(), json!({}))];
-    assert_eq!(problems(&told(&rows, &People::default())), [("e-2", OutOfOrder)]);
+    assert_eq!(problems(&story_of(&rows, &People::default())), [("e-2", OutOfOrder)]);
 }
 
 #[test]
@@ -499,9 +499,9 @@ fn a_decision_after_the_planned_end_is_too_late() {
     let role = json!({"session": {"scope": "role", "roles": ["role1"]}});
     for action in ["approved", "denied"] {
         let decided = by(action, user("john"), role.clone());
-        let in_time = told(&[created.clone(), decided.clone()], &People::default());
+        let in_time = story_of(&[created.clone(), decided.clone()], &People::default());
         assert_eq!(problems(&in_time), []);
-        let late = told(&[created.clone(), idle.clone(), decided], &People::default());
+        let late = story_of(&[created.clone(), idle.clone(), decided], &People::default());
         assert_eq!(problems(&late), [("e-2", StepProblem::OutOfOrder)]);
         assert_eq!((late.state, late.entered_at), (Some(RequestState::TimedOut), Some(at(2))));
         assert_eq!(late.roles[0].decisions.len(), 1, "it is shown");
@@ -509,7 +509,7 @@ fn a_decision_after_the_planned_end_is_too_late() {
     // The row that ends a session may state its actual end.
     let ended = by("canceled", user("mark"), json!({"session": {"ends_at": at(1)}}));
     assert_eq!(
-        told(&[created.clone(), ended], &People::default()).state,
+        story_of(&[created.clone(), ended], &People::default()).state,
         Some(RequestState::Canceled)
     );
     // A row may move the end while there is time.
@@ -521,7 +521,7 @@ fn a_decision_after_the_planned_end_is_too_late() {
         by("denied", user("john"), json!({"outcome": "failure", "reason": "No answer"})),
         by("approved", user("ann"), json!({})),
     ];
-    let story = told(&rows, &People::default());
+    let story = story_of(&rows, &People::default());
     assert_eq!((story.state, problems(&story)), (Some(RequestState::Approved), vec![]));
 }
 
@@ -614,7 +614,7 @@ fn several_people_decide_about_roles_and_sessions() {
             vec![],
         ),
     ] {
-        let story = told(&rows, &People::default());
+        let story = story_of(&rows, &People::default());
         let expected: Vec<_> =
             out_of_order.into_iter().map(|id| (id, StepProblem::OutOfOrder)).collect();
         assert_eq!((story.state, problems(&story)), (Some(state), expected), "{name}");

@@ -74,17 +74,17 @@ fn alert(account: &str, reason: &str) -> Alert {
 
 #[test]
 fn a_finding_is_one_plain_sentence() {
-    let told = alert("MSP-ALEX", "the service has not processed it yet");
+    let sent = alert("MSP-ALEX", "the service has not processed it yet");
     let expected = "Finding revocation.overdue, high, in the trail of acme: the service has not processed it yet \
                     (account MSP-ALEX, for alex@nikpot.com, application app).";
-    assert_eq!(told.sentence, expected);
-    assert_eq!((told.finding.as_deref(), told.queued_at), (Some("revocation.overdue:w-1"), at(2)));
+    assert_eq!(sent.sentence, expected);
+    assert_eq!((sent.finding.as_deref(), sent.queued_at), (Some("revocation.overdue:w-1"), at(2)));
     assert_eq!(
-        told.link(Some("https://audit.example/")).unwrap(),
+        sent.link(Some("https://audit.example/")).unwrap(),
         "https://audit.example/#/findings/revocation.overdue:w-1"
     );
-    assert_eq!(told.link(None), None);
-    let odd = Alert { finding: Some("a/b #<x>".to_owned()), ..told };
+    assert_eq!(sent.link(None), None);
+    let odd = Alert { finding: Some("a/b #<x>".to_owned()), ..sent };
     assert_eq!(
         odd.link(Some("https://a.example")).unwrap(),
         "https://a.example/#/findings/a%2Fb%20%23%3Cx%3E"
@@ -130,8 +130,8 @@ fn history_alerts_only_with_something_that_is_not() {
         for (name, value) in [("found_later", found_later), ("reopens", reopens)] {
             details.extend(value.map(|value| (name.to_owned(), json!(value))));
         }
-        let told = Alert::of_finding(&event, &all_kinds(), at(2));
-        assert_eq!(!told.is_empty(), is_told, "{action:?} {found_later:?} {reopens:?}");
+        let sent = Alert::of_finding(&event, &all_kinds(), at(2));
+        assert_eq!(!sent.is_empty(), is_told, "{action:?} {found_later:?} {reopens:?}");
     }
 }
 
@@ -173,8 +173,8 @@ fn a_channel_is_told_what_it_wants() {
         assert_eq!(channel.wants(rule, severity), wants, "{rules} {least:?} {rule} {severity:?}");
     }
     // An unknown severity does not suppress the alert.
-    let told = Alert::of_finding(&finding("x", "apocalyptic", "a", "b"), &all_kinds(), at(2));
-    assert_eq!((told.len(), told[0].0.severity), (4, None));
+    let sent = Alert::of_finding(&finding("x", "apocalyptic", "a", "b"), &all_kinds(), at(2));
+    assert_eq!((sent.len(), sent[0].0.severity), (4, None));
 }
 
 #[test]
@@ -269,8 +269,8 @@ const HOSTILE: [&str; 8] = [
 #[test]
 fn what_people_are_called_is_text_to_slack() {
     for name in HOSTILE {
-        let told = alert(name, name);
-        let body = for_slack(&told, Some("https://a.example/#/findings/x?a&b"));
+        let sent = alert(name, name);
+        let body = for_slack(&sent, Some("https://a.example/#/findings/x?a&b"));
         let text = body["text"].as_str().unwrap();
         assert!(!text.contains(['<', '>', '\r', '\u{1b}', '\u{202e}', '\0']), "{text}");
         assert_eq!(
@@ -281,19 +281,19 @@ fn what_people_are_called_is_text_to_slack() {
         assert_eq!(body["mrkdwn"], false);
         // Slack decodes the three entities once and changes nothing else.
         let shown = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-        assert_eq!(shown, format!("{}\nhttps://a.example/#/findings/x?a&b", told.sentence));
+        assert_eq!(shown, format!("{}\nhttps://a.example/#/findings/x?a&b", sent.sentence));
     }
-    let told = for_slack(&alert("<!channel>", "a & b"), None);
+    let sent = for_slack(&alert("<!channel>", "a & b"), None);
     let expected = "Finding revocation.overdue, high, in the trail of acme: a &amp; b \
                     (account &lt;!channel&gt;, for alex@nikpot.com, application app).";
-    assert_eq!(told, json!({"text": expected, "mrkdwn": false, "unfurl_links": false}));
+    assert_eq!(sent, json!({"text": expected, "mrkdwn": false, "unfurl_links": false}));
 }
 
 #[test]
 fn what_people_are_called_is_text_to_teams() {
     for name in HOSTILE {
-        let told = alert(name, "the service has not processed it yet");
-        let body = for_teams(&told, Some("https://a.example/x"));
+        let sent = alert(name, "the service has not processed it yet");
+        let body = for_teams(&sent, Some("https://a.example/x"));
         assert_eq!(
             (&body["type"], body["attachments"].as_array().unwrap().len()),
             (&json!("message"), 1)
@@ -310,8 +310,8 @@ fn what_people_are_called_is_text_to_teams() {
             );
         }
         assert_eq!(card["msteams"].get("entities"), None);
-        assert_eq!(card["body"][1]["inlines"][0]["text"], told.sentence);
-        assert!(!told.sentence.contains(char::is_control), "{}", told.sentence);
+        assert_eq!(card["body"][1]["inlines"][0]["text"], sent.sentence);
+        assert!(!sent.sentence.contains(char::is_control), "{}", sent.sentence);
         let open =
             json!([{"type": "Action.OpenUrl", "title": "View", "url": "https://a.example/x"}]);
         assert_eq!(card["actions"], open);
@@ -321,18 +321,18 @@ fn what_people_are_called_is_text_to_teams() {
 
 #[test]
 fn a_subject_is_one_short_line_of_ascii() {
-    let told = for_sns(
+    let sent = for_sns(
         &tenant(),
         &alert("MSP-ALEX", "the service has not processed it yet"),
         Some("https://a.example/x"),
     );
-    assert_eq!(told.subject, "Jit Audit: finding revocation.overdue, high");
-    assert!(told.message.ends_with("application app).\nhttps://a.example/x"), "{}", told.message);
+    assert_eq!(sent.subject, "Jit Audit: finding revocation.overdue, high");
+    assert!(sent.message.ends_with("application app).\nhttps://a.example/x"), "{}", sent.message);
     let attributes = [("tenant", "acme"), ("rule", "revocation.overdue"), ("severity", "high")];
-    assert_eq!(told.attributes, attributes.map(|(name, value)| (name, value.to_owned())));
+    assert_eq!(sent.attributes, attributes.map(|(name, value)| (name, value.to_owned())));
     for rule in ["é\n\u{202e}x", &"r".repeat(300), "\u{1F600}"] {
-        let told = Alert { rule: rule.to_owned(), ..alert("x", "y") };
-        let subject = for_sns(&tenant(), &told, None).subject;
+        let sent = Alert { rule: rule.to_owned(), ..alert("x", "y") };
+        let subject = for_sns(&tenant(), &sent, None).subject;
         assert!(
             subject.len() < 100 && subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             "{subject:?}"
@@ -344,14 +344,14 @@ fn a_subject_is_one_short_line_of_ascii() {
 
 #[test]
 fn a_bus_is_told_in_fields() {
-    let told = alert("MSP-ALEX", "late");
-    let event = for_eventbridge(&tenant(), &told, Some("https://a.example/x"));
+    let sent = alert("MSP-ALEX", "late");
+    let event = for_eventbridge(&tenant(), &sent, Some("https://a.example/x"));
     assert_eq!(event.detail_type, "Finding raised");
     assert_eq!(
         event.detail,
         json!({
-            "alert": told.id, "tenant": "acme", "finding": "revocation.overdue:w-1", "event": told.event,
-            "rule": "revocation.overdue", "severity": "high", "message": told.sentence,
+            "alert": sent.id, "tenant": "acme", "finding": "revocation.overdue:w-1", "event": sent.event,
+            "rule": "revocation.overdue", "severity": "high", "message": sent.sentence,
             "link": "https://a.example/x", "occurred_at": at(0)
         })
     );
@@ -365,16 +365,16 @@ fn a_bus_is_told_in_fields() {
 fn a_test_says_that_it_is_one() {
     let channel = &all_kinds()[0];
     let [first, second] = ["first", "second"].map(|id| EventId::new(id).unwrap());
-    let told = Alert::test(&tenant(), channel, "it@acme.example\n", &first, at(0));
+    let sent = Alert::test(&tenant(), channel, "it@acme.example\n", &first, at(0));
     let expected = "Test message of Jit Audit to channel ops of acme, requested by it@acme.example\\u000A. No action is needed.";
-    assert_eq!((told.sentence.as_str(), told.rule.as_str()), (expected, "alert.test"));
+    assert_eq!((sent.sentence.as_str(), sent.rule.as_str()), (expected, "alert.test"));
     assert_ne!(
-        told.id,
+        sent.id,
         Alert::test(&tenant(), channel, "x", &second, at(0)).id,
         "each is one of its own"
     );
-    assert_eq!(for_eventbridge(&tenant(), &told, None).detail_type, "Test message");
-    assert_eq!(told.link(Some("https://a.example")).unwrap(), "https://a.example/");
+    assert_eq!(for_eventbridge(&tenant(), &sent, None).detail_type, "Test message");
+    assert_eq!(sent.link(Some("https://a.example")).unwrap(), "https://a.example/");
 }
 
 /// The text of the alert about a report of that name.
@@ -418,17 +418,17 @@ fn a_report_is_one_plain_sentence_and_a_link() {
             "up to 2026-09-30 23:30 is ready: 1,000,000 rows.",
         ),
     ] {
-        let told = report("Quarterly access", "export.ready", None, rows, range);
-        assert_eq!(told.sentence, format!("Report \"Quarterly access\" of acme {expected}"));
+        let sent = report("Quarterly access", "export.ready", None, rows, range);
+        assert_eq!(sent.sentence, format!("Report \"Quarterly access\" of acme {expected}"));
     }
-    let told = report("All", "export.ready", None, 0, [None; 2]);
+    let sent = report("All", "export.ready", None, 0, [None; 2]);
     assert_eq!(
-        (told.sentence.as_str(), told.rule.as_str()),
+        (sent.sentence.as_str(), sent.rule.as_str()),
         ("Report \"All\" of acme is ready: 0 rows.", "report.ready")
     );
-    let link = told.link(Some("https://audit.example/")).unwrap();
+    let link = sent.link(Some("https://audit.example/")).unwrap();
     assert_eq!(link, "https://audit.example/#/activity/downloads?export=0193-a");
-    let bus = for_eventbridge(&tenant(), &told, Some(&link));
+    let bus = for_eventbridge(&tenant(), &sent, Some(&link));
     assert_eq!((bus.detail_type, &bus.detail["export"]), ("Report ready", &json!("0193-a")));
     assert_eq!(bus.detail.get("finding"), None);
     let failed = report("All", "export.failed", Some("S3 did not respond."), 0, [None; 2]);
@@ -443,9 +443,9 @@ fn a_report_is_one_plain_sentence_and_a_link() {
         "https://a.example/#/activity/downloads"
     );
     for name in HOSTILE {
-        let told = report(name, "export.ready", None, 7, [None; 2]);
-        assert!(!told.sentence.contains(char::is_control), "{}", told.sentence);
-        let text = for_slack(&told, None)["text"].as_str().unwrap().to_owned();
+        let sent = report(name, "export.ready", None, 7, [None; 2]);
+        assert!(!sent.sentence.contains(char::is_control), "{}", sent.sentence);
+        let text = for_slack(&sent, None)["text"].as_str().unwrap().to_owned();
         assert!(!text.contains(['<', '>', '\n', '\u{202e}']), "{text}");
     }
 }
@@ -458,13 +458,13 @@ fn long_numbers_are_grouped() {
 
 #[test]
 fn pauses_grow_and_end_after_a_day() {
-    let told = alert("x", "y");
+    let sent = alert("x", "y");
     let down = Refusal { error: "503".to_owned(), is_final: false, retry_after: None };
     let none = |_| Duration::ZERO;
     let (mut progress, mut now, mut pauses) =
-        (Progress::waiting(AlertChannelKind::Slack), told.queued_at, Vec::new());
+        (Progress::waiting(AlertChannelKind::Slack), sent.queued_at, Vec::new());
     loop {
-        progress = progress.refused(&told, &down, now);
+        progress = progress.refused(&sent, &down, now);
         if progress.state == AlertState::Failed {
             break;
         }
@@ -474,7 +474,7 @@ fn pauses_grow_and_end_after_a_day() {
     }
     assert_eq!(pauses[..9], [5, 10, 20, 40, 80, 160, 320, 640, 900]);
     assert!(pauses[8..].iter().all(|pause| *pause == 900));
-    assert!(now >= told.queued_at.plus(PATIENCE) && now <= told.queued_at.plus(PATIENCE * 2));
+    assert!(now >= sent.queued_at.plus(PATIENCE) && now <= sent.queued_at.plus(PATIENCE * 2));
     assert_eq!(
         (progress.state, progress.error.as_deref()),
         (AlertState::Failed, Some("not delivered within a day: 503"))
@@ -486,7 +486,7 @@ fn pauses_grow_and_end_after_a_day() {
         assert_eq!(asks.pause(1, none), Duration::from_secs(seconds));
     }
     let gone = Refusal { is_final: true, ..down };
-    let progress = Progress::waiting(AlertChannelKind::Slack).refused(&told, &gone, at(2));
+    let progress = Progress::waiting(AlertChannelKind::Slack).refused(&sent, &gone, at(2));
     assert_eq!((progress.state, progress.attempts), (AlertState::Failed, 1));
 }
 

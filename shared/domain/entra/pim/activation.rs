@@ -14,7 +14,7 @@ use crate::entra::{
 };
 
 /// The type of the target of an activated role of the directory.
-const DIRECTORY_ROLE: &str = "directory_role";
+pub const DIRECTORY_ROLE: &str = "directory_role";
 /// The type of the target of an activated membership.
 const GROUP: &str = "group";
 

@@ -3,9 +3,9 @@
 use super::*;
 
 #[test]
-fn a_connected_organization_is_told() {
+fn a_connected_organization_is_read() {
     let object = fixture(include_str!("../fixtures/organisation.json"));
-    let Ok(Told::Organisation(all)) = told(&object) else { panic!() };
+    let Ok(Content::Organisation(all)) = read_object(&object) else { panic!() };
     let organisation = all.onto(None);
     assert_eq!(organisation.domains, ["wingtiptoys.example"]);
     assert_eq!(organisation.internal_sponsors, ["7deff43e-1f17-44ef-9e5f-d516b0ba11d4"]);
@@ -13,7 +13,7 @@ fn a_connected_organization_is_told() {
     assert_eq!(organisation.identity_sources.len(), 2);
     // Without expanded members the sponsors stay.
     let bare = json!({"@odata.type": "#microsoft.graph.connectedOrganization", "id": "x", "displayName": "W", "state": "proposed"});
-    let Ok(Told::Organisation(bare)) = told(&bare) else { panic!() };
+    let Ok(Content::Organisation(bare)) = read_object(&bare) else { panic!() };
     let after = bare.onto(Some(organisation.clone()));
     assert_eq!(
         (after.internal_sponsors, after.domains),

@@ -7,13 +7,15 @@ use crate::configuration::access_package::{
 };
 
 #[test]
-fn a_package_is_told_with_its_policies_and_roles() {
-    let Ok(Told::Package(told)) = told(&fixture(include_str!("../fixtures/package.json"))) else {
+fn a_package_is_read_with_its_policies_and_roles() {
+    let Ok(Content::Package(imported)) =
+        read_object(&fixture(include_str!("../fixtures/package.json")))
+    else {
         panic!()
     };
-    let package = told.onto(None);
+    let package = imported.onto(None);
     assert_eq!(
-        (told.id.as_str(), package.name.as_str()),
+        (imported.id.as_str(), package.name.as_str()),
         ("114d3459-3459-114d-5934-4d1159344d11", "Access package for testing")
     );
     assert_eq!(
@@ -49,9 +51,9 @@ fn a_package_is_told_with_its_policies_and_roles() {
 #[test]
 fn what_an_export_does_not_expand_stays_as_it_is() {
     let whole = fixture(include_str!("../fixtures/package.json"));
-    let Ok(Told::Package(all)) = told(&whole) else { panic!() };
+    let Ok(Content::Package(all)) = read_object(&whole) else { panic!() };
     let bare = json!({"id": whole["id"], "displayName": "Renamed", "isHidden": false, "description": null});
-    let Ok(Told::Package(bare)) = told(&bare) else { panic!() };
+    let Ok(Content::Package(bare)) = read_object(&bare) else { panic!() };
     let package = bare.onto(Some(all.onto(None)));
     assert_eq!(
         (package.name.as_str(), package.policies.len(), package.resource_roles.len()),
@@ -61,13 +63,14 @@ fn what_an_export_does_not_expand_stays_as_it_is() {
 }
 
 #[test]
-fn a_package_of_beta_is_told_too() {
-    let Ok(Told::Package(told)) = told(&fixture(include_str!("../fixtures/package_beta.json")))
+fn a_package_of_beta_is_read_too() {
+    let Ok(Content::Package(imported)) =
+        read_object(&fixture(include_str!("../fixtures/package_beta.json")))
     else {
         panic!()
     };
     assert_eq!(
-        serde_json::to_value(told.onto(None)).unwrap(),
+        serde_json::to_value(imported.onto(None)).unwrap(),
         json!({
             "name": "Test Package 9-9", "description": "Test Package 9-9", "catalog": "32efb28c-9a7a-446c-986b-ca6528c6669d",
             "resource_roles": [{"resource": {"id": "7b56ede0", "name": "Marketing", "type": "AadGroup"}, "role": "Member"}],

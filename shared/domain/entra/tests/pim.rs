@@ -175,6 +175,20 @@ fn another_approver_or_another_end_is_a_contradiction() {
 }
 
 #[test]
+fn a_renamed_role_is_no_contradiction() {
+    let before = event(&instance());
+    let renamed = |id: &str| {
+        let mut after = before.clone();
+        after.target.as_mut().unwrap().id = Some(id.to_owned());
+        after.session.as_mut().unwrap().roles = vec!["User Manager".to_owned()];
+        after
+    };
+    let id = before.target.as_ref().unwrap().id.clone().unwrap();
+    assert!(!contradicts(&renamed(&id), &before) && !contradicts(&before, &renamed(&id)));
+    assert!(contradicts(&renamed("another-role"), &before));
+}
+
+#[test]
 fn a_deactivation_by_an_application_is_not_the_persons_own() {
     let by = |initiator: Value| {
         let name = "Remove member from role completed (PIM deactivate)";
@@ -443,7 +457,7 @@ fn a_step_that_failed_says_why_and_changes_nothing() {
 #[test]
 fn an_assignment_by_an_administrator_that_ends_is_a_session_too() {
     let assigned = by_administrator("adminAssign", json!({}));
-    let Ok(Told::Events(all)) = told_of_page(&assigned, None) else { panic!("{assigned}") };
+    let Ok(Content::Events(all)) = read_from_page(&assigned, None) else { panic!("{assigned}") };
     assert_eq!(actions(&all), ["session.created", "session.approved", "session.granted"]);
     assert_eq!(
         (all[0].actor.id.as_deref(), all[2].actor.id.as_deref()),
@@ -497,8 +511,8 @@ fn an_assignment_without_an_end_or_of_eligibility_is_recorded_as_it_is() {
 fn requests_about_active_and_eligible_assignments_differ_in_nothing_but_their_page() {
     let mut extended = by_administrator("adminExtend", json!({}));
     extended.as_object_mut().unwrap().remove("@odata.context");
-    let read = |context| match told_of_page(&extended, context) {
-        Ok(Told::Events(events)) => events,
+    let read = |context| match read_from_page(&extended, context) {
+        Ok(Content::Events(events)) => events,
         other => panic!("{other:?}"),
     };
     assert_eq!(read(Some(OF_ROLES)).len(), 3);
@@ -517,7 +531,7 @@ fn requests_about_active_and_eligible_assignments_differ_in_nothing_but_their_pa
     let mut approval = fixture(include_str!("../fixtures/approval.json"));
     approval.as_object_mut().unwrap().remove("@odata.context");
     let context = "https://graph.microsoft.com/beta/$metadata#roleManagement/directory/roleAssignmentApprovals";
-    let errors = told_of_page(&approval, Some(context)).unwrap_err();
+    let errors = read_from_page(&approval, Some(context)).unwrap_err();
     assert!(errors[0].detail.contains("audit log"), "{errors:?}");
 }
 

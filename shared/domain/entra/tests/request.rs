@@ -6,10 +6,10 @@ use crate::trail::event::{AskedWindow, Outcome};
 #[test]
 fn a_delivered_request_was_made_and_fulfilled() {
     let steps = events(&request());
-    let told: Vec<_> =
+    let package: Vec<_> =
         steps.iter().map(|event| (event.action.as_str(), event.occurred_at.to_string())).collect();
     assert_eq!(
-        told,
+        package,
         [
             ("entitlement.requested", "2026-10-01T08:20:02.623Z".to_owned()),
             ("entitlement.fulfilled", "2026-10-02T08:25:11.623Z".to_owned())
@@ -87,7 +87,7 @@ fn a_request_ends_as_its_state_says() {
 }
 
 #[test]
-fn a_request_that_moved_on_tells_the_same_of_what_it_told() {
+fn a_request_that_moved_on_reads_the_same_about_earlier_steps() {
     let pending = with(
         request(),
         json!({"state": "pendingApproval", "status": "PendingApproval", "completedDateTime": null, "assignment": null}),
@@ -150,7 +150,7 @@ fn history_opens_no_window() {
 }
 
 #[test]
-fn a_request_of_beta_is_told_too() {
+fn a_request_of_beta_is_read_too() {
     let object = fixture(include_str!("../fixtures/request_beta.json"));
     let event = event(&object);
     assert_eq!(event.message(), "displayname@example.com requested access package Sales.");

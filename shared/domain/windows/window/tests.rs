@@ -57,8 +57,8 @@ fn scim() -> Directory {
     .unwrap()
 }
 
-fn actions(told: &[WindowEvent]) -> Vec<String> {
-    told.iter().map(|told| told.fact.action().to_string()).collect()
+fn actions(recorded: &[WindowEvent]) -> Vec<String> {
+    recorded.iter().map(|recorded| recorded.fact.action().to_string()).collect()
 }
 
 fn account(id: &str) -> ResolvedAccount {

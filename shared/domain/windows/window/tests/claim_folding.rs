@@ -16,9 +16,9 @@ fn any_number_of_requests_is_taken_and_the_latest_end_counts() {
     for number in 0..count {
         let mut claim = claim(number, 0, 1000 + u64::from(number * 7 % count));
         claim.session = Some(format!("s-{}", number % 100));
-        for told in window.add(claim, at(1)) {
-            if let WindowFact::Covered { by, .. } = &told.fact {
-                let from = &window.claims[told.claim];
+        for recorded in window.add(claim, at(1)) {
+            if let WindowFact::Covered { by, .. } = &recorded.fact {
+                let from = &window.claims[recorded.claim];
                 assert!(covered.insert(from.event.clone()), "covered once");
                 let into = window.claims.iter().find(|it| it.event == *by).unwrap();
                 assert!(into.ends_at >= from.ends_at && !into.is_done);

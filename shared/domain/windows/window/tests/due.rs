@@ -16,8 +16,8 @@ fn one_end_is_covered_the_last_disables_and_a_gap_disables_in_between() {
     assert_eq!((window.due(at(100)), window.due_at()), (Due::Covered, Some(at(100))));
     assert_eq!(actions(&window.cover(at(100))), ["revocation.covered"]);
     assert_eq!((window.due(at(149)), window.due(at(150))), (Due::Later(at(150)), Due::Disable));
-    let told = window.disabled(&Disabled::Now, at(151));
-    assert_eq!(actions(&told), ["entra.account.disabled", "revocation.verified"]);
+    let recorded = window.disabled(&Disabled::Now, at(151));
+    assert_eq!(actions(&recorded), ["entra.account.disabled", "revocation.verified"]);
     assert_eq!(window.ended, Some(Ended { at: at(151), lateness_ms: 1000 }));
     // What begins later keeps the window, which is not closed by the end before it.
     assert!(!window.is_closed());
@@ -33,8 +33,11 @@ fn one_end_is_covered_the_last_disables_and_a_gap_disables_in_between() {
 fn an_end_that_falls_into_a_request_that_began_meanwhile_says_so() {
     let mut window = window(scim(), vec![claim(1, 0, 100), claim(2, 105, 200)]);
     assert_eq!(window.due(at(100)), Due::Disable);
-    let told = window.disabled(&Disabled::Now, at(106));
-    assert_eq!(actions(&told), ["entra.account.disabled", "revocation.verified", "finding.raised"]);
+    let recorded = window.disabled(&Disabled::Now, at(106));
+    assert_eq!(
+        actions(&recorded),
+        ["entra.account.disabled", "revocation.verified", "finding.raised"]
+    );
 }
 
 #[test]
@@ -51,7 +54,7 @@ fn overdue_is_told_in_time_however_long_a_directory_wants_to_be_left_alone() {
     assert_eq!((window.due(at(399)), window.due(at(400))), (Due::Later(at(3700)), Due::Overdue));
     assert_eq!(actions(&window.overdue(at(400))), ["revocation.overdue", "finding.raised"]);
     assert_eq!((window.due_at(), window.due(at(400))), (Some(at(3700)), Due::Later(at(3700))));
-    // The same trouble is told once, and it is tried on.
+    // The same trouble is recorded once, and it is tried on.
     assert_eq!(actions(&window.failed(&failure, at(7300), at(3700))), Vec::<&str>::new());
     assert_eq!((window.attempts, window.due(at(7300))), (2, Due::Disable));
 }
@@ -148,8 +151,8 @@ fn an_activation_in_pim_has_until_the_next_import_to_be_confirmed() {
         (imported.due(at(3799)), imported.due(at(3800))),
         (Due::Confirmation(at(3800)), Due::Overdue)
     );
-    let told = imported.overdue(at(3800));
-    assert_eq!(actions(&told), ["revocation.overdue", "finding.raised"]);
+    let recorded = imported.overdue(at(3800));
+    assert_eq!(actions(&recorded), ["revocation.overdue", "finding.raised"]);
     assert_eq!(imported.overdue_end, Some(at(200)));
     assert_eq!((imported.due_at(), imported.due(at(9000))), (None, Due::Nothing));
     // The end of a portal's own session is not waited for that long.

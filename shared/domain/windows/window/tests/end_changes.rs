@@ -69,9 +69,9 @@ fn one_transaction_takes_the_end_of_many_sessions_by_their_source() {
         let mut claims = many(count, 300);
         claims.iter_mut().for_each(|claim| claim.ends_with_session = true);
         let mut window = window(Directory::External, claims);
-        let told = window.end_with_source(|_| true, &Actor::system(), at(10), at(10)).len();
+        let recorded = window.end_with_source(|_| true, &Actor::system(), at(10), at(10)).len();
         assert!(window.is_closed());
-        told
+        recorded
     };
     assert_eq!((ended(MOST_CLAIMS), ended(64)), (MOST_CLAIMS, 8));
 }

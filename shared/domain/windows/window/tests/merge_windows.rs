@@ -8,9 +8,9 @@ fn the_requests_of_a_merged_window_go_on_in_the_older_one() {
     let mut older = window(scim(), vec![claim(1, 0, 100)]);
     let mut younger =
         Window { id: "x".to_owned(), ..window(scim(), vec![claim(2, 0, 300), claim(3, 0, 400)]) };
-    let told = younger.hand_over(&mut older, &mut Vec::new(), 1, at(10));
+    let recorded = younger.hand_over(&mut older, &mut Vec::new(), 1, at(10));
     assert_eq!(
-        (actions(&told), younger.is_closed(), older.claims.len()),
+        (actions(&recorded), younger.is_closed(), older.claims.len()),
         (vec!["window.merged".to_owned()], false, 2)
     );
     assert_eq!(younger.due(at(10)), Due::Resolve, "the rest follows");
@@ -33,22 +33,24 @@ fn requests_that_move_to_a_full_window_fold_there() {
     }
     // What the older one tells already keeps its claim.
     let finding = |claim| WindowEvent::finding(WindowFinding::AccountGone, claim, at(1));
-    let mut told = vec![finding(1), finding(5)];
-    let events = |window: &Window, told: &[WindowEvent]| -> Vec<_> {
-        told.iter().map(|told| window.claims[told.claim].event.clone()).collect()
+    let mut recorded = vec![finding(1), finding(5)];
+    let events = |window: &Window, recorded: &[WindowEvent]| -> Vec<_> {
+        recorded.iter().map(|recorded| window.claims[recorded.claim].event.clone()).collect()
     };
-    let before = events(&older, &told);
+    let before = events(&older, &recorded);
     while !younger.is_closed() {
-        let moved = younger.hand_over(&mut older, &mut told, 8, at(10));
-        assert_eq!((moved.len(), &events(&older, &told)[..2]), (8, &before[..]));
-        for told in &told[2..] {
-            let WindowFact::Covered { planned_end, .. } = told.fact else { panic!("{told:?}") };
-            let claim = &older.claims[told.claim];
-            assert!(claim.is_done && claim.ends_at == planned_end, "{told:?}");
+        let moved = younger.hand_over(&mut older, &mut recorded, 8, at(10));
+        assert_eq!((moved.len(), &events(&older, &recorded)[..2]), (8, &before[..]));
+        for recorded in &recorded[2..] {
+            let WindowFact::Covered { planned_end, .. } = recorded.fact else {
+                panic!("{recorded:?}")
+            };
+            let claim = &older.claims[recorded.claim];
+            assert!(claim.is_done && claim.ends_at == planned_end, "{recorded:?}");
         }
         let open = older.claims.iter().filter(|claim| !claim.is_done).count();
-        assert_eq!((open, told.len()), (MOST_CLAIMS, told.len().min(2 + 8)));
-        told.truncate(2);
+        assert_eq!((open, recorded.len()), (MOST_CLAIMS, recorded.len().min(2 + 8)));
+        recorded.truncate(2);
     }
     assert_eq!(older.ends_at(), Some(at(400)));
     // A window that was stored with more grows no further.

@@ -20,8 +20,8 @@ fn an_account_is_looked_for_at_once_and_its_absence_is_told_after_some_tries_or_
     let mut window = unresolved(vec![claim(1, 0, 100)]);
     assert_eq!(window.due(at(0)), Due::Resolve);
     for tries in 1..=4 {
-        let told = window.unresolved(&not_found(), at(tries * 10), at(tries));
-        assert_eq!(told.len(), usize::from(tries == 4), "try {tries}");
+        let recorded = window.unresolved(&not_found(), at(tries * 10), at(tries));
+        assert_eq!(recorded.len(), usize::from(tries == 4), "try {tries}");
         assert_eq!(
             (window.due(at(tries)), window.due_at()),
             (Due::Later(at(tries * 10)), Some(at(tries * 10)))
@@ -29,8 +29,8 @@ fn an_account_is_looked_for_at_once_and_its_absence_is_told_after_some_tries_or_
     }
     // Told once, and withdrawn when it is found.
     assert!(window.unresolved(&not_found(), at(50), at(41)).is_empty());
-    let told = window.resolve(account("u"), &[], &[], at(50));
-    assert_eq!(actions(&told), ["finding.withdrawn"]);
+    let recorded = window.resolve(account("u"), &[], &[], at(50));
+    assert_eq!(actions(&recorded), ["finding.withdrawn"]);
     assert_eq!((window.due(at(60)), window.due_at()), (Due::Later(at(100)), Some(at(100))));
     // Another, at its end.
     let mut short = unresolved(vec![claim(1, 0, 100)]);
@@ -45,8 +45,8 @@ fn names_of_other_accounts_find_a_window_no_more() {
     let mut window = Window { account: named, ..unresolved(vec![claim(1, 0, 100)]) };
     assert!(window.is_called("17"));
     let foreign = ForeignName { claim: 0, name: "17".to_owned(), account: "boss".to_owned() };
-    let told = window.resolve(account("u"), &[], &[foreign], at(1));
-    assert_eq!(actions(&told), ["finding.raised"]);
+    let recorded = window.resolve(account("u"), &[], &[foreign], at(1));
+    assert_eq!(actions(&recorded), ["finding.raised"]);
     assert_eq!(window.other_names(), ["u", "msp@x"]);
     assert!(window.is_called("msp") && !window.is_called("17"));
 }

@@ -1,4 +1,4 @@
-//! What is told of an end and of what fails.
+//! What is recorded of an end and of what fails.
 
 use super::*;
 use crate::{
@@ -22,8 +22,8 @@ fn failures_that_alternate_are_recorded_once_a_kind_and_anew_for_another_end() {
             .enumerate()
     {
         let now = at(100 + place as u64);
-        let told = window.failed(&failure(kind), now, now);
-        recorded.extend(told.into_iter().map(|told| (told.fact.action(), kind)));
+        let events = window.failed(&failure(kind), now, now);
+        recorded.extend(events.into_iter().map(|event| (event.fact.action(), kind)));
         assert_eq!(
             window.failing.as_deref(),
             Some(&*format!("{kind}: no")),
@@ -45,15 +45,18 @@ fn failures_that_alternate_are_recorded_once_a_kind_and_anew_for_another_end() {
 }
 
 #[test]
-fn an_end_is_told_once_for_each_other_name_and_of_some_names_only() {
+fn an_end_is_recorded_once_for_each_other_name_and_of_some_names_only() {
     let mut claims = many(60, 100);
     for (number, claim) in claims.iter_mut().enumerate() {
         let name = format!("msp-{}", number % 3);
         claim.account = Some(Party { name: Some(name), ..Party::default() });
     }
     let verified = |window: &mut Window| {
-        let told = window.disabled(&Disabled::Before, at(200));
-        told.iter().filter(|told| matches!(told.fact, WindowFact::RevocationVerified(_))).count()
+        let events = window.disabled(&Disabled::Before, at(200));
+        events
+            .iter()
+            .filter(|event| matches!(event.fact, WindowFact::RevocationVerified(_)))
+            .count()
     };
     assert_eq!(verified(&mut window(scim(), claims.clone())), 3);
     for (number, claim) in claims.iter_mut().enumerate() {
