@@ -1,6 +1,9 @@
 //! The test of a connection: signs in, and reads a page of each source. Nothing is stored of it.
 
-use shared::domain::collect::progress::{ConnectionTest, ConnectionTestState, SourceTest};
+use shared::domain::collect::{
+    progress::{ConnectionTest, ConnectionTestState, SourceTest},
+    source::Source,
+};
 
 use crate::{
     graph_pages::{self, NoPage},
@@ -10,31 +13,31 @@ use crate::{
 impl Collecting<'_> {
     /// Carries out a test that was requested.
     pub(crate) async fn test(&self, asked: &ConnectionTest) -> ConnectionTest {
-        let clock = self.function.database.clock();
         let graph = self.graph();
         let (mut error, mut sources) = (None, Vec::new());
         match graph.token().await {
             Err(failure) => error = Some(failure.detail),
             Ok(_) => {
-                for source in &self.connection.collect {
-                    let sample = source.sample(clock.now());
-                    let (missing_permission, error) =
-                        match graph_pages::page(&graph, *source, &sample).await {
-                            Ok(_) => (None, None),
-                            Err(NoPage::Forbidden(error)) => {
-                                (Some(source.permissions().to_owned()), Some(error))
-                            }
-                            Err(NoPage::LinkRefused(error) | NoPage::Failed { error, .. }) => {
-                                (None, Some(error))
-                            }
-                        };
-                    let works = error.is_none();
-                    sources.push(SourceTest { source: *source, works, missing_permission, error });
-                }
+                // Side by side, so that a source that does not answer takes no time from the others.
+                let tests = self.connection.collect.iter().map(|source| self.test_source(*source));
+                sources = futures::future::join_all(tests).await;
             }
         }
         let works = error.is_none() && sources.iter().all(|source| source.works);
         let state = if works { ConnectionTestState::Passed } else { ConnectionTestState::Failed };
-        ConnectionTest { state, done_at: Some(clock.now()), error, sources, ..asked.clone() }
+        let done_at = Some(self.function.database.clock().now());
+        ConnectionTest { state, done_at, error, sources, ..asked.clone() }
+    }
+
+    async fn test_source(&self, source: Source) -> SourceTest {
+        let sample = source.sample(self.function.database.clock().now());
+        let (missing_permission, error) = match graph_pages::page(&self.graph(), source, &sample)
+            .await
+        {
+            Ok(_) => (None, None),
+            Err(NoPage::Forbidden(error)) => (Some(source.permissions().to_owned()), Some(error)),
+            Err(NoPage::LinkRefused(error) | NoPage::Failed { error, .. }) => (None, Some(error)),
+        };
+        SourceTest { source, works: error.is_none(), missing_permission, error }
     }
 }

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use shared::{
-    domain::{collect::source::Source, windows::revocation::Failure},
+    domain::{
+        collect::source::{Method, Source},
+        windows::revocation::Failure,
+    },
     platform::outbound_http::Answer,
     services::{directories, graph::Graph},
 };
@@ -26,7 +29,7 @@ pub(crate) struct Page {
 /// Why there is no page.
 #[derive(Clone, Debug)]
 pub(crate) enum NoPage {
-    /// Graph no longer knows the link.
+    /// Graph no longer has what the link is about.
     LinkRefused(String),
     /// The app registration lacks a permission.
     Forbidden(String),
@@ -60,6 +63,15 @@ pub(crate) async fn page(graph: &Graph<'_>, source: Source, address: &str) -> Re
         failed(format!("Microsoft Graph's answer is no page of a collection: {error}"))
     })?;
     let Body { value: objects, next_link, delta_link } = body;
+    if next_link.as_deref() == Some(address) {
+        return Err(failed("Microsoft Graph's answer names itself as the next page".to_owned()));
+    }
+    if source.method() == Method::Delta && next_link.is_none() && delta_link.is_none() {
+        return Err(failed(
+            "Microsoft Graph's answer to a delta query names neither a next page nor a delta link"
+                .to_owned(),
+        ));
+    }
     // The token is sent to the address of the next page, so this has to be Graph's.
     let own = format!("{}/", graph.entra.graph_url);
     for link in next_link.iter().chain(&delta_link) {
@@ -88,9 +100,8 @@ fn failed(error: String) -> NoPage {
 fn refused(answer: &Answer, source: Source, is_link: bool) -> NoPage {
     let said = directories::said(answer);
     match answer.status {
-        // An expired link is 410; some services answer 400 or 404 to one.
         410 => NoPage::LinkRefused(said),
-        400 | 404 if is_link => NoPage::LinkRefused(said),
+        400..500 if is_link && tells_of_a_link(answer) => NoPage::LinkRefused(said),
         403 => NoPage::Forbidden(format!(
             "the app registration may lack the application permission {} or its admin consent: {said}",
             source.permissions()
@@ -99,5 +110,44 @@ fn refused(answer: &Answer, source: Source, is_link: bool) -> NoPage {
             error: format!("Microsoft Graph refused it: {said}"),
             retry_after: answer.retry_after(),
         },
+    }
+}
+
+/// Whether the error is one about a link that expired or is unknown: `syncStateNotFound`,
+/// `resyncRequired`, `Directory_ExpiredPageToken`, `badSkipToken` and the like ("Use delta query to
+/// track changes", "Microsoft Graph error responses"). Any other error may pass.
+fn tells_of_a_link(answer: &Answer) -> bool {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = body.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
+    let code = code.to_ascii_lowercase();
+    ["resync", "syncstate", "pagetoken", "skiptoken", "deltatoken"]
+        .iter()
+        .any(|it| code.contains(it))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, code: &str) -> Answer {
+        let body = serde_json::json!({"error": {"code": code, "message": "no"}}).to_string();
+        Answer { status, headers: Default::default(), body: body.into_bytes() }
+    }
+
+    #[test]
+    fn a_link_is_only_given_up_for_an_error_about_it() {
+        let is_refused = |status, code, is_link| {
+            let error = refused(&answer(status, code), Source::Users, is_link);
+            matches!(error, NoPage::LinkRefused(_))
+        };
+        assert!(is_refused(410, "resyncRequired", true));
+        assert!(is_refused(400, "Directory_ExpiredPageToken", true));
+        assert!(is_refused(404, "syncStateNotFound", true));
+        assert!(!is_refused(400, "Directory_ExpiredPageToken", false));
+        for (status, code) in
+            [(404, "ResourceNotFound"), (400, "BadRequest"), (404, ""), (503, "x")]
+        {
+            assert!(!is_refused(status, code, true), "{status} {code}");
+        }
     }
 }

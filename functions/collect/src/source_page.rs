@@ -64,10 +64,7 @@ impl Collecting<'_> {
     /// Reads and stores the next page of a source. What goes wrong is in the progress.
     pub(crate) async fn page(&self, source: Source, progress: &mut SourceProgress) -> PageDone {
         let clock = self.function.database.clock();
-        if let Some(gap) = progress.begin(source, self.connection, clock.now()) {
-            progress.gap = Some(gap.clone());
-            return PageDone { gap: Some(gap), has_news: true };
-        }
+        progress.begin(source, self.connection, clock.now());
         let pace = self.function.pace;
         let stored = match progress.compares() {
             true => self.compare(source, progress).await,
@@ -75,15 +72,17 @@ impl Collecting<'_> {
         };
         let now = clock.now();
         match stored {
-            Ok(has_news) => PageDone { gap: None, has_news },
+            Ok(done) => {
+                progress.gap = done.gap.clone().or(progress.gap.take());
+                done
+            }
             Err(NoPage::LinkRefused(error)) => {
-                let gap = progress.link_refused(source, now);
-                progress.gap = gap.clone().or(progress.gap.take());
+                progress.link_refused();
                 let error = format!(
                     "Microsoft Graph no longer has the next page, and the list is read again: {error}"
                 );
                 progress.failed(&error, None, now, pace, random::up_to);
-                PageDone { gap, has_news: true }
+                PageDone { gap: None, has_news: true }
             }
             Err(NoPage::Forbidden(error)) => {
                 progress.failed(&error, None, now, pace, random::up_to);
@@ -100,12 +99,20 @@ impl Collecting<'_> {
         &self,
         source: Source,
         progress: &mut SourceProgress,
-    ) -> Result<bool, NoPage> {
-        let Some(address) = progress.next_page(source) else { return Ok(false) };
+    ) -> Result<PageDone, NoPage> {
+        let Some(address) = progress.next_page(source) else { return Ok(PageDone::default()) };
         let page = graph_pages::page(&self.graph(), source, &address).await?;
         let Page { objects, next_link, delta_link } = page;
         let counts = match source {
-            Source::Users => self.store_users(&objects, progress.epoch).await?,
+            Source::Users => {
+                let (counts, unsettled) = self.store_users(&objects, progress.epoch).await?;
+                progress.unsettle(unsettled);
+                if next_link.is_none() {
+                    let users = std::mem::take(&mut progress.unsettled);
+                    self.people.store_again(users).await.map_err(unavailable)?;
+                }
+                counts
+            }
             Source::Groups => self.store_groups(&objects, progress.epoch).await?,
             Source::Packages
             | Source::Organisations
@@ -121,8 +128,11 @@ impl Collecting<'_> {
             counts.created + counts.invalid + counts.conflicts > 0 || next_link.is_some();
         progress.counts.add(counts);
         let now = self.function.database.clock().now();
-        progress.page_stored(source, next_link, delta_link, now, self.function.pace);
-        Ok(has_news || progress.compares())
+        let is_first = source == Source::DirectoryAudits && progress.is_at_first_page();
+        let lost = is_first.then(|| progress.lost_records(oldest(&objects), now)).flatten();
+        let gap = progress.page_stored(source, next_link, delta_link, now, self.function.pace);
+        let gap = lost.or(gap);
+        Ok(PageDone { has_news: has_news || gap.is_some() || progress.compares(), gap })
     }
 
     /// Stores objects as if they had been posted. What occurred before the first reading of the
@@ -158,11 +168,16 @@ impl Collecting<'_> {
         Ok(counts)
     }
 
-    async fn store_users(&self, objects: &[Box<RawValue>], epoch: u32) -> Result<Counts, NoPage> {
+    async fn store_users(
+        &self,
+        objects: &[Box<RawValue>],
+        epoch: u32,
+    ) -> Result<(Counts, Vec<String>), NoPage> {
         let (changes, wrong) = read_all(objects, UserChange::read);
-        let mut counts = self.people.store_users(changes, epoch).await.map_err(unavailable)?;
+        let stored = self.people.store_users(changes, epoch).await;
+        let (mut counts, unsettled) = stored.map_err(unavailable)?;
         counts.add(wrong);
-        Ok(counts)
+        Ok((counts, unsettled))
     }
 
     async fn store_groups(&self, objects: &[Box<RawValue>], epoch: u32) -> Result<Counts, NoPage> {
@@ -173,22 +188,40 @@ impl Collecting<'_> {
     }
 
     /// After a whole collection was read again: looks for what is not in it any more.
-    async fn compare(&self, source: Source, progress: &mut SourceProgress) -> Result<bool, NoPage> {
-        let Some(reading) = &mut progress.reading else { return Ok(false) };
+    async fn compare(
+        &self,
+        source: Source,
+        progress: &mut SourceProgress,
+    ) -> Result<PageDone, NoPage> {
+        let Some(reading) = &mut progress.reading else { return Ok(PageDone::default()) };
         let (after, epoch) = (reading.compared.as_deref(), progress.epoch);
         let next = match source {
             Source::Users => self.people.compare_users(after, epoch).await,
             _ => self.people.compare_groups(after, epoch).await,
         };
-        match next.map_err(unavailable)? {
-            Some(next) => reading.compared = Some(next),
+        let gap = match next.map_err(unavailable)? {
+            Some(next) => {
+                reading.compared = Some(next);
+                None
+            }
             None => {
                 let now = self.function.database.clock().now();
-                progress.complete(source, now, self.function.pace);
+                progress.complete(source, now, self.function.pace)
             }
-        }
-        Ok(true)
+        };
+        Ok(PageDone { gap, has_news: true })
     }
+}
+
+/// The time of the first record of a page that begins with the oldest one.
+fn oldest(records: &[Box<RawValue>]) -> Option<Instant> {
+    #[derive(Deserialize)]
+    struct Record {
+        #[serde(rename = "activityDateTime")]
+        at: String,
+    }
+    let record: Record = serde_json::from_str(records.first()?.get()).ok()?;
+    record.at.parse().ok()
 }
 
 fn unavailable(error: ReadError) -> NoPage {

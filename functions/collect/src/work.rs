@@ -55,12 +55,12 @@ pub async fn work(
     };
     let caller = collector(tenant, id);
     let people = CollectedPeople::new(scope.clone(), id, &caller);
-    let (mut turn, mut saved_at, mut summary) = (0, Deadline::now(), Summary::default());
+    let (mut saved_at, mut summary) = (Deadline::now(), Summary::default());
     let mut progress = stored.progress.clone();
     loop {
         let Some(connection) = stored.connection.clone() else {
-            // It leaves the queue. A new one with its id starts from the beginning.
-            progress.directory.clear();
+            // It leaves the queue.
+            progress.restart();
             run.save(&scope, stored, &progress, None, Until::Never).await?;
             return Ok(CollectOutcome::Nothing);
         };
@@ -81,7 +81,7 @@ pub async fn work(
             (stored, saved_at) = (there, Deadline::now());
         }
         let now = function.database.clock().now();
-        let due = progress.next_due(now, turn);
+        let due = progress.next_due(now);
         let Some(source) = due.filter(|_| Deadline::now() < last) else {
             summary.add(&progress, now);
             function.metrics.emit(&summary.metrics());
@@ -92,8 +92,9 @@ pub async fn work(
                 (Some(_), None) => CollectOutcome::Collected,
             });
         };
-        // The next source in turn goes first, so that a long one delays no other.
-        turn = source as usize + 1;
+        // The next source in turn goes first, also in the next run, so that a long one delays no
+        // other.
+        progress.turn = source as usize + 1;
         let Some(of_source) = progress.sources.get_mut(&source) else { continue };
         let objects = of_source.counts.objects;
         let done = collecting.page(source, of_source).await;

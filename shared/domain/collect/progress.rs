@@ -4,13 +4,18 @@
 //! position moves on only after the objects of a page are stored: nothing is lost, and a page that is
 //! read again changes nothing, because the ids of events are made of Graph's.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    collect::source::{LATEST, LATEST_EVERY, Method, OVERLAP, RETENTION, Source},
+    collect::source::{
+        LATEST, LATEST_EVERY, Method, OVERLAP, RETENTION, RETENTION_WITHOUT_PREMIUM, Source,
+    },
     configuration::connection::Connection,
     time::{backoff::Backoff, timestamp::Instant},
 };
@@ -21,7 +26,12 @@ pub const GAP: &str = "connection.gap";
 /// The longest pause between attempts, as a multiple of the pause between readings.
 const LONGEST_PAUSE: u32 = 15;
 /// Upper limit of Graph's Retry-After.
-const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+const LONGEST_ASKED: Duration = Duration::from_secs(86_400);
+/// How often the next page of a delta query may be refused before its changes are given up and the
+/// whole collection is read.
+const MOST_REFUSALS: u32 = 4;
+/// Users that a reading tries again at its end, at most.
+const MOST_UNSETTLED: usize = 1000;
 
 /// How far a connection is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +41,12 @@ pub struct Progress {
     pub directory: String,
     #[serde(default)]
     pub sources: BTreeMap<Source, SourceProgress>,
+    /// Sources that are not collected at present. They go on from here when they are chosen again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paused: BTreeMap<Source, SourceProgress>,
+    /// The place in [`Source::ALL`] from which the next source is looked for.
+    #[serde(default)]
+    pub turn: usize,
     /// How many gaps were reported.
     #[serde(default)]
     pub gaps: u32,
@@ -59,7 +75,7 @@ pub struct SourceProgress {
     /// How often a delta query began with the whole collection.
     #[serde(default)]
     pub epoch: u32,
-    /// When the last reading began that went back far enough for very late records.
+    /// When the last complete reading began that went back far enough for very late records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_back_at: Option<Instant>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +86,9 @@ pub struct SourceProgress {
     /// Consecutive failed attempts.
     #[serde(default)]
     pub attempts: u32,
+    /// Links that were refused since the last complete reading.
+    #[serde(default)]
+    pub refusals: u32,
     /// The last error, until an attempt succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -79,6 +98,18 @@ pub struct SourceProgress {
     pub gap: Option<Gap>,
     #[serde(default)]
     pub counts: Counts,
+    /// Users whose record lacks a name, because another person of the directory had it when they
+    /// were stored.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unsettled: BTreeSet<String>,
+    /// Whether the next reading goes as far back as the first one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub restarts: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What became of the objects of a source.
@@ -130,6 +161,9 @@ pub struct Reading {
     /// Whether it is a delta query that returns the whole collection.
     #[serde(default)]
     pub is_whole: bool,
+    /// Whether it goes back far enough for very late records.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub looks_back: bool,
     /// After a whole collection: the last object that was compared with it, while those that were
     /// not in it are looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,7 +235,7 @@ impl Progress {
         let directory = connection.directory();
         let is_other = self.directory != directory;
         let is_changed = self.version != version;
-        for progress in self.sources.values_mut() {
+        for progress in self.sources.values_mut().chain(self.paused.values_mut()) {
             if is_other {
                 // The epoch goes on, so that people of the other directory are found to be gone.
                 *progress = SourceProgress { epoch: progress.epoch, ..SourceProgress::default() };
@@ -211,15 +245,31 @@ impl Progress {
             }
         }
         for source in &connection.collect {
-            self.sources.entry(*source).or_default();
+            let paused = self.paused.remove(source);
+            self.sources.entry(*source).or_insert_with(|| paused.unwrap_or_default());
         }
-        self.sources.retain(|source, _| connection.collect.contains(source));
+        let chosen = |source: &Source, _: &mut SourceProgress| connection.collect.contains(source);
+        self.paused.extend(self.sources.extract_if(.., |source, of| !chosen(source, of)));
         Self { directory, version, ..self }
     }
 
-    /// The source that is read next. A source that has waited since an earlier time goes first, and
-    /// users wait for groups, so that a new person has groups from the start.
-    pub fn next_due(&self, now: Instant, turn: usize) -> Option<Source> {
+    /// The connection was deleted. One with its id starts from the beginning, but what occurs from
+    /// now on is no history for it, and what it cannot get any more is a gap.
+    pub fn restart(&mut self) {
+        for progress in self.sources.values_mut().chain(self.paused.values_mut()) {
+            *progress = SourceProgress {
+                first_began_at: progress.first_began_at,
+                collected_until: progress.collected_until,
+                epoch: progress.epoch,
+                restarts: true,
+                ..SourceProgress::default()
+            };
+        }
+    }
+
+    /// The source that is read next: the first one from `turn` on that is due. Users wait for groups,
+    /// so that a new person has groups from the start.
+    pub fn next_due(&self, now: Instant) -> Option<Source> {
         let is_due = |source: Source| {
             let progress = self.sources.get(&source)?;
             progress.next_at.is_none_or(|at| at <= now).then_some(progress)
@@ -233,7 +283,7 @@ impl Progress {
         };
         let count = Source::ALL.len();
         (0..count)
-            .map(|place| Source::ALL[(turn + place) % count])
+            .map(|place| Source::ALL[(self.turn + place) % count])
             .find(|source| is_due(*source).is_some() && !waits_for_groups(*source))
     }
 
@@ -247,35 +297,57 @@ impl Progress {
 }
 
 impl SourceProgress {
-    /// Begins a reading, unless one is under way. Returns what Graph does not have any more.
-    pub fn begin(&mut self, source: Source, connection: &Connection, now: Instant) -> Option<Gap> {
+    /// Begins a reading, unless one is under way.
+    pub fn begin(&mut self, source: Source, connection: &Connection, now: Instant) {
         if self.reading.is_some() {
-            return None;
+            return;
         }
         if self.collected_until.is_none() {
             self.first_began_at.get_or_insert(now);
         }
         let looks_back = self.looked_back_at.is_none_or(|at| at.plus(LATEST_EVERY) <= now);
+        let first = now.minus(connection.since.duration());
+        // A record that appeared after the last look back is at most `LATEST` older than it.
+        let looked_back_at = |until: Instant| self.looked_back_at.unwrap_or(until);
         let since = match self.collected_until {
-            None => now.minus(connection.since.duration()),
-            Some(until) => until.minus(if looks_back { LATEST } else { OVERLAP }),
+            None => first,
+            Some(until) if self.restarts => first.min(looked_back_at(until).minus(LATEST)),
+            Some(until) if looks_back => looked_back_at(until).minus(LATEST),
+            Some(until) => until.minus(OVERLAP),
         };
         let is_whole = source.method() == Method::Delta && self.delta_link.is_none();
         self.epoch += u32::from(is_whole);
-        if looks_back {
-            self.looked_back_at = Some(now);
-        }
-        self.reading =
-            Some(Reading { began_at: now, since, list: 0, link: None, is_whole, compared: None });
-        let kept_since = now.minus(RETENTION);
-        let until = self
-            .collected_until
-            .filter(|until| source == Source::DirectoryAudits && *until < kept_since)?;
-        Some(Gap {
-            from: until,
-            until: kept_since,
-            reason: "Microsoft Entra keeps its audit log for 30 days".to_owned(),
-        })
+        self.reading = Some(Reading {
+            began_at: now,
+            since,
+            list: 0,
+            link: None,
+            is_whole,
+            looks_back,
+            compared: None,
+        });
+    }
+
+    /// Whether the next page is the first one of a reading.
+    pub fn is_at_first_page(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.list == 0 && reading.link.is_none())
+    }
+
+    /// What the audit log no longer has, from the first page of a reading, whose oldest record is
+    /// `oldest`. How long the log is kept depends on the directory's licence, which no permission
+    /// of a connection shows, but the records do.
+    pub fn lost_records(&self, oldest: Option<Instant>, now: Instant) -> Option<Gap> {
+        let short = now.minus(RETENTION_WITHOUT_PREMIUM);
+        let (until, reason) = if oldest.is_some_and(|oldest| oldest < short) {
+            let reason = "Microsoft Entra keeps its audit log for 30 days";
+            (now.minus(RETENTION), reason)
+        } else {
+            let reason = "Microsoft Entra keeps its audit log for 7 days, with a P1 or P2 licence for 30 days, \
+                 and gave no record older than 7 days";
+            (short, reason)
+        };
+        let from = self.collected_until.filter(|from| *from < until)?;
+        Some(Gap { from, until, reason: reason.to_owned() })
     }
 
     /// The address of the next page, below the version of Graph where it is a path.
@@ -290,8 +362,9 @@ impl SourceProgress {
         source.lists(reading.since).into_iter().nth(reading.list)
     }
 
-    /// Records that the objects of a page are stored. Returns whether the reading is complete but
-    /// for the objects that were not in it.
+    /// Records that the objects of a page are stored. Returns what is known to be lost when the
+    /// reading is complete. After a whole collection, the objects that were not in it are left to
+    /// be compared first.
     pub fn page_stored(
         &mut self,
         source: Source,
@@ -299,26 +372,25 @@ impl SourceProgress {
         delta_link: Option<String>,
         now: Instant,
         pace: Duration,
-    ) -> bool {
+    ) -> Option<Gap> {
         self.relieved();
-        let Some(reading) = &mut self.reading else { return false };
+        let reading = self.reading.as_mut()?;
         reading.link = next_link;
         if reading.link.is_some() {
-            return false;
+            return None;
         }
         if source.method() == Method::Delta {
             self.delta_link = delta_link;
             if reading.is_whole && self.epoch > 1 {
-                return true;
+                return None;
             }
-            self.complete(source, now, pace);
-            return false;
+            return self.complete(source, now, pace);
         }
         reading.list += 1;
-        if reading.list >= source.lists(reading.since).len() {
-            self.complete(source, now, pace);
+        if reading.list < source.lists(reading.since).len() {
+            return None;
         }
-        false
+        self.complete(source, now, pace)
     }
 
     /// Whether the whole collection was read, and what is not in it has to be looked for.
@@ -328,14 +400,34 @@ impl SourceProgress {
             && self.reading.as_ref().is_some_and(|reading| reading.is_whole)
     }
 
-    /// Records that a reading is complete.
-    pub fn complete(&mut self, source: Source, now: Instant, pace: Duration) {
-        if let Some(reading) = self.reading.take() {
+    /// Records that a reading is complete. Returns what is known to be lost: a delta query that began
+    /// again returns what is there, and not what happened meanwhile.
+    pub fn complete(&mut self, source: Source, now: Instant, pace: Duration) -> Option<Gap> {
+        let before = self.collected_until;
+        let reading = self.reading.take();
+        if let Some(reading) = &reading {
             self.collected_until = Some(reading.began_at);
+            if reading.looks_back {
+                self.looked_back_at = Some(reading.began_at);
+            }
         }
+        self.restarts = false;
+        self.refusals = 0;
         self.last_success_at = Some(now);
         self.next_at = Some(now.plus(source.pause(pace)));
         self.relieved();
+        let reading = reading.filter(|reading| reading.is_whole)?;
+        Some(Gap {
+            from: before?,
+            until: reading.began_at,
+            reason: "Microsoft Graph no longer has the changes of this time, and the collection was read again".to_owned(),
+        })
+    }
+
+    /// Records users who are to be stored again when the reading is complete.
+    pub fn unsettle(&mut self, users: impl IntoIterator<Item = String>) {
+        let room = MOST_UNSETTLED.saturating_sub(self.unsettled.len());
+        self.unsettled.extend(users.into_iter().take(room));
     }
 
     fn relieved(&mut self) {
@@ -361,19 +453,14 @@ impl SourceProgress {
         self.next_at = Some(now.plus(backoff.with_jitter(self.attempts, asked, jitter)));
     }
 
-    /// Begins the source again after Graph refused a link. Returns what is unknown: a
-    /// delta query that starts again returns what is there, and not what happened meanwhile.
-    pub fn link_refused(&mut self, source: Source, now: Instant) -> Option<Gap> {
-        let reading = self.reading.take();
-        let is_delta = source.method() == Method::Delta;
-        self.delta_link.take().filter(|_| is_delta)?;
-        // A whole reading was under way, of which nothing was complete.
-        reading.filter(|reading| !reading.is_whole)?;
-        Some(Gap {
-            from: self.collected_until?,
-            until: now,
-            reason: "Microsoft Graph no longer has the changes of this time, and the collection was read again".to_owned(),
-        })
+    /// Begins the reading again after Graph refused a link. The delta link of the last reading is
+    /// only given up if it was refused itself, or if its next pages are refused again and again.
+    pub fn link_refused(&mut self) {
+        let was_next_page = self.reading.take().is_some_and(|reading| reading.link.is_some());
+        self.refusals += 1;
+        if !was_next_page || self.refusals > MOST_REFUSALS {
+            self.delta_link = None;
+        }
     }
 }
 

@@ -67,8 +67,11 @@ pub const OVERLAP: Duration = Duration::from_secs(15 * 60);
 pub const LATEST: Duration = Duration::from_secs(24 * 3600);
 /// How often.
 pub const LATEST_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// How long Microsoft Entra keeps its audit log.
+/// How long Microsoft Entra keeps its audit log ("Microsoft Entra data retention"), with a P1 or P2
+/// licence.
 pub const RETENTION: Duration = Duration::from_secs(30 * 86_400);
+/// The same without such a licence.
+pub const RETENTION_WITHOUT_PREMIUM: Duration = Duration::from_secs(7 * 86_400);
 
 impl Source {
     pub const ALL: [Self; 9] = [

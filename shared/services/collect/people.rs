@@ -64,8 +64,8 @@ struct Stored<T> {
 /// What became of a person's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
-    /// Stored, where `true` means that it changed.
-    Stored(bool),
+    /// Stored. It may lack a name that another person of the directory has.
+    Stored { is_changed: bool, lacks_name: bool },
     /// Configured by hand, or of another connection.
     Reserved,
     /// Only memberships of the user are known.
@@ -105,7 +105,9 @@ impl<'p> CollectedPeople<'p> {
         self.scope.database
     }
 
-    /// Stores the users of a page. A page that is stored again changes nothing.
+    /// Stores the users of a page. A page that is stored again changes nothing. Returns the users
+    /// besides who lack a name that another user has. It may be on a later page that the other one
+    /// lost it.
     ///
     /// # Errors
     /// The storage did not answer. The page has to be stored again.
@@ -113,7 +115,7 @@ impl<'p> CollectedPeople<'p> {
         &self,
         changes: Vec<UserChange>,
         epoch: u32,
-    ) -> Result<Counts, ReadError> {
+    ) -> Result<(Counts, Vec<String>), ReadError> {
         // A user may be in a page several times; the changes of one are made in order.
         let mut by_user: BTreeMap<String, Vec<UserChange>> = BTreeMap::new();
         let objects = changes.len();
@@ -138,11 +140,36 @@ impl<'p> CollectedPeople<'p> {
         let mut stored = Vec::with_capacity(left.len() + there.len());
         for users in [left, there] {
             let users = stream::iter(users)
-                .map(|(id, user)| async move { self.store_person(&id, &user).await })
+                .map(|(id, user)| async move {
+                    let kept = self.store_person(&id, &user).await?;
+                    Ok::<_, ReadError>((id, kept))
+                })
                 .buffer_unordered(AT_ONCE);
             stored.extend(users.try_collect::<Vec<_>>().await?);
         }
-        Ok(counts(objects, stored))
+        let is_unsettled = |(id, kept): &(String, Kept)| {
+            matches!(kept, Kept::Stored { lacks_name: true, .. }).then(|| id.clone())
+        };
+        let unsettled = stored.iter().filter_map(is_unsettled).collect();
+        Ok((counts(objects, stored.into_iter().map(|(_, kept)| kept)), unsettled))
+    }
+
+    /// Stores the records of users again who lacked a name, after all pages of a reading.
+    ///
+    /// # Errors
+    /// The storage did not answer. The last page has to be stored again.
+    pub async fn store_again(
+        &self,
+        users: impl IntoIterator<Item = String>,
+    ) -> Result<(), ReadError> {
+        stream::iter(users)
+            .map(|id| async move {
+                let user = self.change_user(&id, |_| {}).await?;
+                self.store_person(&id, &user).await.map(drop)
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// Stores the groups of a page, and the records of the people whose groups changed.
@@ -198,7 +225,7 @@ impl<'p> CollectedPeople<'p> {
                 self.store_person(&id, &user).await
             })
             .buffer_unordered(AT_ONCE)
-            .try_collect()
+            .try_collect::<Vec<_>>()
             .await?;
         // After the records: until then, a repeated page has to find that the name is new.
         for (group, name) in renamed {
@@ -343,11 +370,14 @@ impl<'p> CollectedPeople<'p> {
         let Some(mut person) = user.person(id, self.connection, name) else {
             return Ok(Kept::Unknown);
         };
+        let mut lacks_name = false;
         loop {
             let (name, other) = match self.import(id, &person).await {
                 Ok((DocumentOutcome::Taken(name, other), _)) => (name, other),
-                Ok((DocumentOutcome::Unchanged, _)) => return Ok(Kept::Stored(false)),
-                Ok(_) => return Ok(Kept::Stored(true)),
+                Ok((outcome, _)) => {
+                    let is_changed = outcome != DocumentOutcome::Unchanged;
+                    return Ok(Kept::Stored { is_changed, lacks_name });
+                }
                 Err(NotChanged::ByHand) => return Ok(Kept::Reserved),
                 Err(NotChanged::OfConnection(other)) => {
                     if documents::get::<Connection>(&self.scope(), &other).await?.is_some() {
@@ -366,6 +396,7 @@ impl<'p> CollectedPeople<'p> {
                     return Ok(Kept::Reserved);
                 }
                 person = without(person, &name);
+                lacks_name = true;
             }
         }
     }
@@ -393,7 +424,7 @@ impl<'p> CollectedPeople<'p> {
         };
         match documents::import(&self.scope(), id, self.caller, import).await {
             Ok((DocumentOutcome::Taken(..), _)) => Ok(Kept::Reserved),
-            Ok(_) => Ok(Kept::Stored(true)),
+            Ok(_) => Ok(Kept::Stored { is_changed: true, lacks_name: false }),
             Err(NotChanged::Read(error)) => Err(error),
             Err(NotChanged::ByHand | NotChanged::OfConnection(_)) => Ok(Kept::Reserved),
         }
@@ -423,14 +454,16 @@ fn without(mut person: Person, name: &OtherName) -> Person {
     person
 }
 
-fn counts(objects: usize, stored: Vec<Kept>) -> Counts {
-    let count = |kept| stored.iter().filter(|it| **it == kept).count() as u64;
-    Counts {
-        objects: objects as u64,
-        created: count(Kept::Stored(true)),
-        reserved: count(Kept::Reserved),
-        ..Counts::default()
+fn counts(objects: usize, stored: impl IntoIterator<Item = Kept>) -> Counts {
+    let mut counts = Counts { objects: objects as u64, ..Counts::default() };
+    for kept in stored {
+        match kept {
+            Kept::Stored { is_changed, .. } => counts.created += u64::from(is_changed),
+            Kept::Reserved => counts.reserved += 1,
+            Kept::Unknown => {}
+        }
     }
+    counts
 }
 
 fn read_item<T: DeserializeOwned>(mut item: Item) -> Result<(String, Stored<T>), Damaged> {
