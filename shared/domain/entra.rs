@@ -35,13 +35,13 @@ use self::graph::Object;
 
 /// The result of reading an object.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum Content {
     /// The events, the earliest first; at least one.
     Events(Vec<Event>),
     /// Nothing is to be stored of the object; the text says why.
     Nothing(String),
-    Package(Box<package::Told>),
-    Organisation(Box<organisation::Told>),
+    Package(Box<package::ImportedPackage>),
+    Organisation(Box<organisation::ImportedOrganisation>),
 }
 
 /// The supported kinds of objects.
@@ -110,7 +110,7 @@ const SHAPES: [(&[&str], Kind); 8] = [
 ///
 /// # Errors
 /// All errors found, each with its place in the object.
-pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
+pub fn read(json: &str, intake: &Intake<'_>) -> Result<Content, Vec<FieldError>> {
     read_of_page(json, None, intake)
 }
 
@@ -123,7 +123,7 @@ pub fn read_of_page(
     json: &str,
     context: Option<&str>,
     intake: &Intake<'_>,
-) -> Result<Told, Vec<FieldError>> {
+) -> Result<Content, Vec<FieldError>> {
     let (value, faults) = strict_json::read(json);
     let members = match value {
         Some(Value::Object(members)) if faults.is_empty() => members,
@@ -149,12 +149,15 @@ pub fn read_of_page(
         Kind::Pim(pim::Kind::Schedule) => pim::schedule::read(&object, intake),
         Kind::Pim(pim::Kind::Instance) => pim::schedule::instance(&object, intake),
         Kind::Package => {
-            return package::Told::read(&object).map(Box::new).map(Told::Package).map_err(one);
+            return package::ImportedPackage::read(&object)
+                .map(Box::new)
+                .map(Content::Package)
+                .map_err(one);
         }
         Kind::Organisation => {
-            return organisation::Told::read(&object)
+            return organisation::ImportedOrganisation::read(&object)
                 .map(Box::new)
-                .map(Told::Organisation)
+                .map(Content::Organisation)
                 .map_err(one);
         }
     };
@@ -174,8 +177,8 @@ pub fn read_of_page(
     events.sort_by_key(|event| event.occurred_at);
     match (errors.is_empty(), events.is_empty()) {
         (false, _) => Err(errors),
-        (true, false) => Ok(Told::Events(events)),
-        (true, true) => Ok(Told::Nothing(nothing(kind, &object))),
+        (true, false) => Ok(Content::Events(events)),
+        (true, true) => Ok(Content::Nothing(nothing(kind, &object))),
     }
 }
 

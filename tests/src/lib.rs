@@ -390,7 +390,10 @@ pub async fn until<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(begun.elapsed() < PATIENCE, "timed out after {PATIENCE:?} waiting until {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let waited = begun.elapsed();
+        assert!(waited < PATIENCE, "timed out after {PATIENCE:?} waiting until {what}");
+        // What takes long is asked for less often: each question takes time from what it waits for.
+        let pause = (waited / 8).clamp(Duration::from_millis(20), Duration::from_millis(400));
+        tokio::time::sleep(pause).await;
     }
 }

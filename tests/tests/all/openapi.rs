@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::peers::peer;
 
 /// Generated requests for each route, beside those at the limits of each field. A long run has more (CONTRIBUTING.md).
-const EXAMPLES: &str = "10";
+const EXAMPLES: &str = "5";
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/openapi").join(name)

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tests::simulation::{self, Plan};
 
+/// The number of steps without `SIMULATION_STEPS`.
+const QUICK_STEPS: u64 = 10_000;
+
 fn plan(seed: u64) -> Plan {
     Plan {
         seed,
@@ -19,17 +22,19 @@ fn plan(seed: u64) -> Plan {
 /// No account is disabled early or stays enabled, each end has one event, and every end is completed.
 #[test]
 fn every_window_ends_once_under_random_failures() {
-    let wanted: u64 =
-        std::env::var("SIMULATION_STEPS").map_or(10_000, |text| text.parse().expect("a number"));
+    let wanted: u64 = std::env::var("SIMULATION_STEPS")
+        .map_or(QUICK_STEPS, |text| text.parse().expect("a number"));
     let first: u64 =
         std::env::var("SIMULATION_SEED").map_or(1, |text| text.parse().expect("a number"));
+    // The quick set has short runs, a long one those in which windows are renewed for half an hour.
+    let lasts = Duration::from_secs(if wanted > QUICK_STEPS { 1800 } else { 600 });
     let (mut steps, mut seed) = (0, first);
     let (mut ends, mut killed, mut overdue, mut panicked, mut merged, mut ended_before) =
         (0, 0, 0, 0, 0, 0);
     let (mut disagreements, mut renamed, mut emptied) = (0, 0, 0);
     // A single seed may lack one kind of failure.
     while steps < wanted || seed < first + 2 {
-        let outcome = simulation::run(plan(seed));
+        let outcome = simulation::run(Plan { lasts, ..plan(seed) });
         steps += outcome.steps;
         ends += outcome.disabled + outcome.covered;
         killed += outcome.killed;
