@@ -415,3 +415,79 @@ async fn an_account_that_is_enabled_is_not_said_to_be_created() {
     })
     .await;
 }
+
+/// Session 68 in the manual of the database portal: seven rows, oldest at the bottom.
+#[tokio::test]
+async fn session_68_is_listed_as_in_its_manual() {
+    let stack = tests::Stack::start().await;
+    let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
+    let named = |name: &str| json!({"type": "user", "name": name});
+    let (starts, ends) = (seconds_ago(300), seconds_ahead(3600));
+    let whole = |username: Value| json!({"id": "68", "scope": "session", "roles": ["role1", "role3"], "username": username, "starts_at": starts, "ends_at": ends});
+    let role = |role: &str| json!({"id": "68", "scope": "role", "roles": [role]});
+    let rows = [
+        ("session.created", named("Mark"), whole(json!("TBD"))),
+        ("session.approved", named("admin"), role("role3")),
+        ("session.approved", named("john"), role("role1")),
+        ("session.approved", json!({"type": "system"}), whole(json!("TBD"))),
+        ("session.granted", json!({"type": "system"}), whole(json!("mark_68"))),
+        ("session.canceled", named("Mark"), whole(json!("mark_68"))),
+    ];
+    let events: Vec<_> = rows
+        .into_iter()
+        .zip((1..=6).rev())
+        .map(|((action, actor, session), ago)| {
+            json!({"action": action, "occurred_at": seconds_ago(ago * 60), "actor": actor, "session": session})
+        })
+        .collect();
+    let posted = stack.post(&portal, "/v1/events", &json!({ "events": events })).await;
+    assert_eq!(posted.body["created"], 6, "{}", posted.body);
+    let listed = stack.get(&auditor, "/v1/events?filter=action%20sw%20%22session.%22").await.body;
+    let told: Vec<_> = listed["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            let username = event["session"]["username"].as_str().unwrap_or("");
+            (event["state"].as_str().unwrap(), event["message"].as_str().unwrap(), username)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("CANCELED", "Mark canceled session 68.", "mark_68"),
+            ("GRANTED", "System started session 68. Session user: mark_68", "mark_68"),
+            ("APPROVED", "System approved session 68.", "TBD"),
+            ("APPROVED", "john approved role role1 of session 68.", ""),
+            ("APPROVED", "admin approved role role3 of session 68.", ""),
+            ("CREATED", "Mark requested session 68 with roles role1, role3.", "TBD"),
+        ]
+    );
+    assert_eq!(listed["events"][0]["label"], "CANCELED");
+    assert_eq!(listed["events"][3]["session"].get("starts_at"), None);
+
+    // The details of the session: all roles with their decisions, the state and the username.
+    let session = stack.get(&auditor, "/v1/sessions/68").await.body;
+    assert_eq!(
+        (&session["state"], &session["username"], &session["requester"]),
+        (&json!("CANCELED"), &json!("mark_68"), &json!("Mark"))
+    );
+    let decided: Vec<_> = session["roles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|role| (&role["role"], &role["decisions"][0]["by"]))
+        .collect();
+    assert_eq!(decided, [(&json!("role1"), &json!("john")), (&json!("role3"), &json!("admin"))]);
+    assert_eq!(
+        (&session["window"]["state"], &session["window"]["directory"]),
+        (&json!("closed"), &json!("external"))
+    );
+    // Six session events, and the opening and the end of its window.
+    assert_eq!(session["timeline"].as_array().unwrap().len(), 6 + 2);
+    let sessions = stack.get(&auditor, "/v1/sessions?limit=10").await.body;
+    assert_eq!((&sessions["sessions"], &sessions["next"]), (&json!([session]), &Value::Null));
+    assert_eq!(stack.get(&auditor, "/v1/sessions/69").await.status, 404);
+    assert_eq!(stack.get(&stack.reader("other"), "/v1/sessions/68").await.status, 404);
+    assert_eq!(stack.get(&auditor, "/v1/sessions?status=GRANTED").await.status, 400);
+}
