@@ -29,7 +29,7 @@ use serde_json::Value;
 pub const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 
 /// The time after which [`until`] fails. It is not a statement about speed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A running stack and a client for it.
 pub struct Stack {

@@ -130,7 +130,7 @@ impl Source {
             }
             Self::Groups => "GroupMember.Read.All",
             Self::Users => "User.Read.All",
-            Self::RoleRequests | Self::RoleInstances => "RoleManagement.Read.Directory",
+            Self::RoleRequests | Self::RoleInstances => "RoleAssignmentSchedule.Read.Directory",
             Self::DirectoryAudits => "AuditLog.Read.All and Directory.Read.All",
         }
     }

@@ -1,11 +1,11 @@
 // Saving a search or a report: under which name, over which range, and when it is to run by itself.
 
 import { address } from "../address.js";
-import { get, put } from "../api.js";
+import { put } from "../api.js";
 import { useApp } from "../app.js";
 import { useAnswer } from "../ask.js";
 import { html, useMemo, useState } from "../html.js";
-import { idOf } from "../id.js";
+import { freeId } from "../id.js";
 import { RANGES, WEEKDAYS, placeOf, rangeWords, withRange } from "../saved.js";
 import { Act, Field } from "./dialog.js";
 import { MadeFor } from "./download.js";
@@ -28,20 +28,6 @@ export function SavedLink({ saved, children, onGo = () => {}, ...more }) {
   return html`<a href=${to()} onClick=${(event) => ((event.currentTarget.href = to()), onGo())} ...${more}>${children}</a>`;
 }
 
-/** An id that nobody took yet. */
-async function freeId(name) {
-  const base = idOf(name, "saved", BASE_LENGTH);
-  for (let count = 1; ; count += 1) {
-    const id = count === 1 ? base : `${base}-${count}`;
-    try {
-      await get(pathOf(id));
-    } catch (failure) {
-      if (failure.status === 404) return id;
-      throw failure;
-    }
-  }
-}
-
 /**
  * Saves what is on screen, or changes `saved`. `wanted` is what is saved beside what is asked for here, with its zone; `bounds` the range on screen, as
  * moments; `note` says what the file holds. What takes no range is saved without one (`hasRange`).
@@ -51,7 +37,7 @@ export function SaveDialog({ title, saved, wanted, bounds = {}, hasRange = true,
   // What is sent a second time, since its answer was lost, is the same again.
   const ids = useMemo(() => new Map(), []);
   const act = async (values) => {
-    const id = saved?.id ?? ids.get(values.name) ?? (await freeId(values.name));
+    const id = saved?.id ?? ids.get(values.name) ?? (await freeId(values.name, "saved", BASE_LENGTH, pathOf));
     ids.set(values.name, id);
     return put(pathOf(id), asked(values, { id, wanted, bounds, hasRange }), { repeat: true });
   };

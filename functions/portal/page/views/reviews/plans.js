@@ -1,11 +1,11 @@
 // Plans: reviews that the service opens by itself after each week, month, quarter or year.
 
 import { address } from "../../address.js";
-import { call, get, put } from "../../api.js";
+import { call, put } from "../../api.js";
 import { useApp } from "../../app.js";
 import { usePages } from "../../ask.js";
 import { html, useState } from "../../html.js";
-import { idOf } from "../../id.js";
+import { freeId } from "../../id.js";
 import { Act } from "../../parts/dialog.js";
 import { Table } from "../../parts/table.js";
 import { To, ZonedTime, shownParty, useTimes } from "../../parts/words.js";
@@ -23,23 +23,9 @@ const BASE_LENGTH = 44;
 
 const pathOf = (id) => `v1/review-plans/${encodeURIComponent(id)}`;
 
-/** An id that no plan has yet. */
-async function freeId(name) {
-  const base = idOf(name, "plan", BASE_LENGTH);
-  for (let count = 1; ; count += 1) {
-    const id = count === 1 ? base : `${base}-${count}`;
-    try {
-      await get(pathOf(id));
-    } catch (failure) {
-      if (failure.status === 404) return id;
-      throw failure;
-    }
-  }
-}
-
 /** Stores a new plan. `ids` keeps the id of each name, so that what is sent again, as its answer was lost, is the same plan. */
 export async function storePlan(ids, plan) {
-  const id = ids.get(plan.name) ?? (await freeId(plan.name));
+  const id = ids.get(plan.name) ?? (await freeId(plan.name, "plan", BASE_LENGTH, pathOf));
   ids.set(plan.name, id);
   return put(pathOf(id), plan, { repeat: true });
 }

@@ -4,7 +4,7 @@ use shared::platform::clock;
 use shared::services::access_projection;
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use serde_json::{Value, json};
 use shared::{
@@ -969,11 +969,15 @@ async fn a_use_is_matched_to_its_window_among_hundreds_of_access_records() {
     for some in all.chunks(110) {
         told(&stack, "acme", some).await;
     }
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let table = stack.running.table("StateTable").unwrap();
     until("all access records are stored", async || {
-        let of_it = |item: &std::collections::HashMap<String, AttributeValue>| {
-            item["pk"].as_s().unwrap() == "access#acme"
-        };
-        (state(&stack).await.iter().filter(|item| of_it(item)).count() == 330).then_some(())
+        let query = client.query().table_name(table).select(Select::Count);
+        let of_it = AttributeValue::S("access#acme".to_owned());
+        let query = query
+            .key_condition_expression("pk = :of_it")
+            .expression_attribute_values(":of_it", of_it);
+        (query.send().await.unwrap().count == 330).then_some(())
     })
     .await;
     // These uses arrive last, but belong to the first accesses and the last one.
