@@ -61,10 +61,11 @@ fn every_window_ends_once_under_random_failures() {
 /// While one directory is down, windows in others end on time. Its own windows end as soon as it recovers.
 #[test]
 fn a_failing_directory_delays_no_other_and_is_retried_until_it_answers() {
+    let hour = Duration::from_secs(3600);
     let plan = Plan {
         has_trouble: false,
-        outage: Some((0, Duration::from_secs(300), Duration::from_secs(1500))),
-        lasts: Duration::from_secs(1800),
+        outage: Some((0, Duration::from_secs(300), hour)),
+        lasts: hour,
         pause: Duration::from_secs(20),
         ..plan(7)
     };
