@@ -108,8 +108,9 @@ impl Collecting<'_> {
                 let (counts, unsettled) = self.store_users(&objects, progress.epoch).await?;
                 progress.unsettle(unsettled);
                 if next_link.is_none() {
-                    let users = std::mem::take(&mut progress.unsettled);
+                    let users = progress.unsettled.iter().cloned();
                     self.people.store_again(users).await.map_err(unavailable)?;
+                    progress.unsettled.clear();
                 }
                 counts
             }

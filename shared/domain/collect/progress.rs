@@ -420,7 +420,7 @@ impl SourceProgress {
         Some(Gap {
             from: before?,
             until: reading.began_at,
-            reason: "Microsoft Graph no longer has the changes of this time, and the collection was read again".to_owned(),
+            reason: "the changes of this time are not known, because the collection was read again from its beginning".to_owned(),
         })
     }
 

@@ -700,7 +700,7 @@ async fn what_graph_no_longer_has_is_a_finding_and_an_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_was_configured_by_hand_stays_and_addresses_move_on() {
-    let graph = Graph::start(50).await;
+    let graph = Graph::start(3).await;
     fill(&graph);
     let driven = Driven::default();
     let stack = driven.stack().await;
@@ -738,6 +738,21 @@ async fn a_person_who_was_configured_by_hand_stays_and_addresses_move_on() {
         (&admin_account["emails"], &admin_account["upns"]),
         (&Value::Null, &json!(["adm-3@acme.example"]))
     );
+    // An address moves between two people who stay, and the page that gives it comes first.
+    let has = |address: String| json!({"mail": address, "proxyAddresses": [format!("SMTP:{address}")], "userPrincipalName": address});
+    graph.user(&person_id(5), has(email(6)));
+    for other in ["other-1", "other-2", "other-3"] {
+        graph.user(
+            other,
+            json!({"displayName": other, "userPrincipalName": format!("{other}@acme.example")}),
+        );
+    }
+    graph.user(&person_id(6), has("six@acme.example".to_owned()));
+    driven.pass(70);
+    driven.work().await;
+    let emails = async |number| person(&stack, "acme", number).await["emails"].clone();
+    assert_eq!(emails(5).await, json!([email(6)]));
+    assert_eq!(emails(6).await, json!(["six@acme.example"]));
     stack.stop().await;
 }
 
