@@ -353,14 +353,14 @@ fn a_step_is_one_event_whichever_object_tells_it() {
         assert_eq!(granted.occurred_at.to_string(), "2026-11-22T10:00:01.017Z");
     }
     // Another person, role or justification is another fact.
-    for (pointer, value) in [
-        ("/principalId", json!("u-other")),
-        ("/roleDefinition/displayName", json!("Global Administrator")),
-        ("/justification", json!("Something else")),
+    let role = json!({"id": "62e90394-69f5-4237-9190-012177145e10", "displayName": "Global Administrator"});
+    for other in [
+        json!({"principalId": "u-other"}),
+        json!({"roleDefinitionId": role["id"], "roleDefinition": role}),
+        json!({"justification": "Something else"}),
     ] {
-        let mut forged = with(activation(), json!({"principal": null}));
-        *forged.pointer_mut(pointer).unwrap() = value;
-        assert!(contradicts(&events(&forged)[0], &events(&record(0))[0]), "{pointer}");
+        let forged = with(with(activation(), json!({"principal": null})), other.clone());
+        assert!(contradicts(&events(&forged)[0], &events(&record(0))[0]), "{other}");
     }
 }
 
