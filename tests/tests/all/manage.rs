@@ -261,19 +261,17 @@ async fn many_documents_are_stored_in_one_request_and_a_wrong_one_sinks_no_other
     let all = json!({"people": people});
     assert_eq!(stack.put(&reader, "/v1/people", &all).await.status, 403);
     // On a slow engine the time of one request does not suffice for all of them, and the same request
-    // goes on where it ended.
-    let mut created = 0;
+    // goes on where it ended. What was unavailable may have been stored.
     let answer = loop {
         let answer = stack.put(&admin, "/v1/people", &all).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        let now = answer.body["created"].as_u64().unwrap();
-        created += now;
         if answer.body["unavailable"] == 0 {
             break answer;
         }
-        assert!(now > 0, "no progress: {}", answer.text);
+        assert!(answer.body["created"].as_u64() > Some(0), "no progress: {}", answer.text);
     };
-    assert_eq!(created, 500, "{}", answer.text);
+    let count = |outcome: &str| answer.body[outcome].as_u64().unwrap();
+    assert_eq!(count("created") + count("unchanged"), 500, "{}", answer.text);
     let last = &answer.body["results"][499];
     assert_eq!(
         (&last["index"], &last["id"], &last["version"]),
